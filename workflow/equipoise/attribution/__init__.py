@@ -1,0 +1,1 @@
+"""The attribution matrix: assembly, column moments, analyses."""

@@ -1,0 +1,1 @@
+"""Subcommands of `equipoise`, grouped; heavy imports stand inside the commands."""

@@ -1,0 +1,236 @@
+"""The configuration of an experiment: one model a section, a description per field; the only place a default lives.
+
+`config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are
+generated from what stands here.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from equipoise.budgets import Budget, parse_budget
+from equipoise.errors import UserError
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+def _budget(value: object) -> Budget:
+    try:
+        return parse_budget(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def _known_selector(name: str) -> str:
+    from equipoise.selection.registry import selector_names
+
+    if name not in selector_names():
+        raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
+    return name
+
+
+BudgetField = Annotated[int | float, BeforeValidator(_budget)]
+SelectorName = Annotated[str, AfterValidator(_known_selector)]
+Name = Annotated[str, Field(pattern=NAME)]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, numbers may come as text from the command line."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class Model(Section):
+    """The base model that selects (M_s) and is tuned (M_t)."""
+
+    name: Name = Field(description="Folder name of this model's results.")
+    base: str = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
+    revision: str = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
+    max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N.")
+
+
+class Lora(Section):
+    """The LoRA adapter of warm-up and fine-tuning (PEFT)."""
+
+    rank: int = Field(128, ge=1, description="Rank r.")
+    alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
+    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
+    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers that get an adapter.")
+
+
+class Pool(Section):
+    """The instruction data to choose from."""
+
+    files: list[str] = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
+    dataset: str | None = Field(None, description="A hub data set id instead of files.")
+    revision: str = Field("main", description="Branch, tag or commit of the hub data set.")
+    split: str = Field("train", description="Split of the hub data set.")
+    limit: int | None = Field(None, ge=1, description="Take the first rows only.")
+    shards: int = Field(1, ge=1, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows.")
+
+    @model_validator(mode="after")
+    def _one_source(self):
+        if bool(self.files) == bool(self.dataset):
+            raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
+        return self
+
+
+class Task(Section):
+    """One target task: where its validation examples come from and what evaluates it."""
+
+    capability: str = Field(description="Capability the task stands for (coding, math, logic, ...).")
+    benchmark: Literal["jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval"] = Field(
+        "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
+    )
+    files: list[str] = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
+    substitutes: list[str] = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
+    lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
+    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score.")
+
+    @model_validator(mode="after")
+    def _has_data(self):
+        if self.benchmark == "jsonl" and not self.files:
+            raise ValueError("a jsonl task has no data; write files: [path/to/validation.jsonl]")
+        if self.suite and not self.lm_eval_tasks:
+            raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
+        return self
+
+
+class Targets(Section):
+    """The validation examples of every task."""
+
+    size: int = Field(50, ge=1, description="Validation examples per task, drawn uniformly by seed.")
+    validation: Literal["paper", "leak_free"] = Field("paper", description="paper: test items may serve and then leave the test set; leak_free: none does.")
+
+
+class Training(Section):
+    """Hyper-parameters shared by warm-up and fine-tuning (HF Trainer)."""
+
+    batch_size: int = Field(128, ge=1, description="Examples per optimizer step, over all processes.")
+    micro_batch_size: int = Field(4, ge=1, description="Examples per forward pass and process; accumulation is derived.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
+    schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
+    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
+    activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
+    processes: int = Field(1, ge=1, description="Training processes (accelerate launch when above 1).")
+
+
+class Warmup(Section):
+    """The warm-up of the selection model."""
+
+    epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
+    fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
+    files: list[str] = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
+
+
+class Projection(Section):
+    """The random map of gradients to `dimension` numbers."""
+
+    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense, the reference) or identity.")
+    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
+    repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
+
+
+class Gradients(Section):
+    """How influence gradients are computed."""
+
+    adam_form: Literal["less", "torch"] = Field("less", description="less: m'/sqrt(v'+eps), no bias correction; torch: m'/(sqrt(v')+eps) with it.")
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
+    token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
+    projection: Projection = Field(default_factory=Projection, description="The random projection.")
+
+
+class Selection(Section):
+    """How rankings are made."""
+
+    normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
+    rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
+    seeds: list[int] = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
+
+
+class ExtraRun(Section):
+    """One more fine-tuning beside the sweep."""
+
+    selector: SelectorName = Field(description="Selector.")
+    budget: BudgetField = Field(description="Budget.")
+    epochs: int = Field(ge=1, description="Epochs.")
+
+
+class Finetune(Section):
+    """The fine-tunings of the target model."""
+
+    epochs: int = Field(2, ge=1, description="Epochs of every fine-tuning in the sweep.")
+    full_epochs: list[int] = Field([1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`).")
+    seeds: list[int] = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
+    extra: list[ExtraRun] = Field([], description="Further runs, e.g. {selector: bids, budget: 0.15, epochs: 4}.")
+    zero_shot: bool = Field(True, description="Also evaluate the base model as it is.")
+
+
+class Suite(Section):
+    """One lm-eval invocation."""
+
+    chat: bool = Field(True, description="Apply the chat format to prompts.")
+    num_fewshot: int | None = Field(None, ge=0, description="Shots; none: as the task says.")
+    include_path: str | None = Field(None, description="Folder of further lm-eval task definitions.")
+    temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
+    max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
+    seeds: list[int] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
+    limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
+    batch_size: int = Field(16, ge=1, description="Items in one batch.")
+
+
+class Jobs(Section):
+    """How work is cut into jobs. Nothing here changes a result."""
+
+    epochs: Literal["separate", "together"] = Field("separate", description="Gradients of all epochs of a shard in one job, or a job an epoch.")
+    tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
+    runs: Literal["separate", "together"] = Field("separate", description="All fine-tunings of a selector and their evaluation in one job, or a job each.")
+    threads: dict[str, int] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others. Part of no fingerprint.")
+
+
+class Miniature(Section):
+    """The generated pool of the embedded experiment."""
+
+    profile: Literal["noisy", "clean"] = Field("noisy", description="Noise profile of the pool.")
+    seed: int = Field(0, ge=0, description="Seed of the pool.")
+
+
+class Experiment(Section):
+    """A whole experiment."""
+
+    experiment: Name = Field(description="Name; results go to <results>/<experiment>/.")
+    results: str = Field("results", description="Folder of all results.")
+    python: str = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
+    seed: int = Field(0, ge=0, description="Every other seed derives from this one.")
+    budgets: list[BudgetField] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
+    selectors: list[SelectorName] = Field(
+        ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "rds", "bids", "full"],
+        min_length=1,
+        description="Selectors to compare.",
+    )
+    model: Model = Field(description="The base model.")
+    lora: Lora = Field(default_factory=Lora, description="The LoRA adapter.")
+    pool: Pool = Field(description="The pool.")
+    targets: Targets = Field(default_factory=Targets, description="Validation examples.")
+    tasks: dict[Name, Task] = Field(min_length=1, description="Target tasks by name, in the order of the tables.")
+    suites: dict[Name, Suite] = Field({}, description="lm-eval invocations by name.")
+    training: Training = Field(default_factory=Training, description="Hyper-parameters of warm-up and fine-tuning.")
+    warmup: Warmup = Field(default_factory=Warmup, description="Warm-up of the selection model.")
+    gradients: Gradients = Field(default_factory=Gradients, description="Influence gradients.")
+    selection: Selection = Field(default_factory=Selection, description="Rankings.")
+    finetune: Finetune = Field(default_factory=Finetune, description="Fine-tunings.")
+    jobs: Jobs = Field(default_factory=Jobs, description="How work is cut into jobs.")
+    miniature: Miniature | None = Field(None, description="Set by the embedded experiment only: generate its data.")
+
+    @model_validator(mode="after")
+    def _suites_exist(self):
+        for name, task in self.tasks.items():
+            if task.suite and task.suite not in self.suites:
+                known = ", ".join(self.suites) or "none defined"
+                raise ValueError(f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})")
+        return self

@@ -1,0 +1,1 @@
+"""The lm-eval driver and its task definitions."""

@@ -1,0 +1,1 @@
+"""Per-example gradients, Adam map, projection and the collection loop."""

@@ -1,0 +1,128 @@
+"""Where every file of an experiment lies. Used by the rules (with `{wildcards}` as arguments) and by the stages (with values)."""
+
+from dataclasses import dataclass
+
+from equipoise.budgets import Budget, budget_label
+
+
+def shard_label(shard: int) -> str:
+    """Zero-padded shard number, as in paths."""
+    return f"{shard:05d}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning (or the untouched base: selector `zero_shot`) and its evaluation.
+
+    `budget` is a label (`budget_label`), so that a `Run` of wildcard patterns gives path patterns.
+    """
+
+    selector: str
+    selection_seed: int | str
+    budget: str
+    epochs: int | str
+    seed: int | str
+
+    @property
+    def path(self) -> str:
+        return f"{self.selector}/selection-{self.selection_seed}/budget-{self.budget}/epochs-{self.epochs}/seed-{self.seed}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below `root` = <results>/<experiment>/<model name>, all as text."""
+
+    results: str
+    experiment: str
+    model: str
+
+    @property
+    def experiment_root(self) -> str:
+        return f"{self.results}/{self.experiment}"
+
+    @property
+    def root(self) -> str:
+        return f"{self.experiment_root}/{self.model}"
+
+    @property
+    def config(self) -> str:
+        return f"{self.experiment_root}/config.yaml"
+
+    @property
+    def report(self) -> str:
+        return f"{self.experiment_root}/report"
+
+    # pool and targets
+    @property
+    def pool(self) -> str:
+        return f"{self.root}/pool/pool.parquet"
+
+    @property
+    def pool_manifest(self) -> str:
+        return f"{self.root}/pool/manifest.json"
+
+    def target(self, task: str) -> str:
+        return f"{self.root}/targets/{task}/validation.parquet"
+
+    def target_manifest(self, task: str) -> str:
+        return f"{self.root}/targets/{task}/manifest.json"
+
+    # warm-up
+    def checkpoint(self, epoch: int | str) -> str:
+        """Folder of an epoch checkpoint: adapter_model.safetensors, adapter_config.json, tokenizer, moments.safetensors, state.json."""
+        return f"{self.root}/warmup/epoch-{epoch}"
+
+    def checkpoint_manifest(self, epoch: int | str) -> str:
+        return f"{self.root}/warmup/epoch-{epoch}.json"
+
+    # gradient stores
+    def pool_gradients(self, epoch: int | str) -> str:
+        """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""
+        return f"{self.root}/gradients/pool/epoch-{epoch}/store"
+
+    def pool_gradients_manifest(self, epoch: int | str, shard: str) -> str:
+        return f"{self.root}/gradients/pool/epoch-{epoch}/shard-{shard}.json"
+
+    def target_gradients(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/gradients/targets/epoch-{epoch}/{task}/store"
+
+    def target_gradients_manifest(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/gradients/targets/epoch-{epoch}/{task}.json"
+
+    # attribution: `matrix` is influence, last_token or position_weighted
+    def matrix(self, matrix: str) -> str:
+        return f"{self.root}/attribution/{matrix}/matrix.zarr"
+
+    def matrix_shard_manifest(self, matrix: str, shard: str) -> str:
+        return f"{self.root}/attribution/{matrix}/shard-{shard}.json"
+
+    def matrix_manifest(self, matrix: str) -> str:
+        return f"{self.root}/attribution/{matrix}/manifest.json"
+
+    # selection
+    def ranking(self, selector: str, selection_seed: int | str) -> str:
+        return f"{self.root}/ranking/{selector}/selection-{selection_seed}.parquet"
+
+    def selection(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
+        label = budget if isinstance(budget, str) else budget_label(budget)
+        return f"{self.root}/selection/{selector}/selection-{selection_seed}/budget-{label}.jsonl"
+
+    # runs
+    def run(self, run: Run) -> str:
+        return f"{self.root}/runs/{run.path}"
+
+    def adapter(self, run: Run) -> str:
+        return f"{self.run(run)}/adapter"
+
+    def run_manifest(self, run: Run) -> str:
+        return f"{self.run(run)}/manifest.json"
+
+    def scores(self, run: Run, suite: str, suite_seed: int | str) -> str:
+        return f"{self.run(run)}/evaluation/{suite}/seed-{suite_seed}.json"
+
+    def samples(self, run: Run, suite: str, suite_seed: int | str) -> str:
+        return f"{self.run(run)}/evaluation/{suite}/seed-{suite_seed}.samples.jsonl"
+
+    def fold_manifest(self, selector: str) -> str:
+        """Written last by the one job that makes all runs of a selector (`jobs.runs: together`)."""
+        return f"{self.root}/runs/{selector}/fold.json"

@@ -1,0 +1,1 @@
+"""The embedded experiment: seven small skills, their pool, the shipped base model and the script that trains it."""

@@ -1,0 +1,1 @@
+"""What training, gradients and evaluation share: base model, adapter, tokenizer, chat format and masking."""

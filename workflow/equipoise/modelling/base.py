@@ -1,0 +1,91 @@
+"""Loads the base model and its tokenizer, from a folder or from the local snapshot of a hub id. Safetensors only, no remote code."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.config import Model
+from equipoise.errors import UserError
+from equipoise.modelling.chat import CHAT_TEMPLATE
+from equipoise.store.manifest import file_digest
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def set_threads(threads: int) -> None:
+    """Fixes torch's CPU threads, so that bytes do not depend on the machine's load or on snakemake's `--cores`."""
+    import torch
+
+    torch.set_num_threads(threads)
+    if torch.get_num_interop_threads() != 1:
+        torch.set_num_interop_threads(1)
+
+
+def resolve_device(device: str) -> "torch.device":
+    """`auto` is the first GPU where there is one, else the CPU. Raises `UserError` for a GPU that is not there."""
+    import torch
+
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
+    return torch.device(device)
+
+
+def resolve_precision(precision: str) -> "torch.dtype":
+    """torch's dtype of `fp32` or `bf16`."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+
+
+def base_folder(model: Model) -> Path:
+    """The folder that holds the base: `model.base` itself, or the local snapshot of the hub id (see the `fetch` rule).
+
+    Raises `UserError` when there is neither.
+    """
+    if Path(model.base).is_dir():
+        return Path(model.base)
+    if model.base.startswith((".", "/")) or model.base.count("/") != 1:
+        raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(model.base, revision=model.revision, local_files_only=bool(os.environ.get("HF_HUB_OFFLINE"))))
+    except Exception as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"model.base: cannot load {model.base!r} at revision {model.revision!r}: {reason}") from None
+
+
+def base_identity(model: Model) -> dict[str, Any]:
+    """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name."""
+    folder = base_folder(model)
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".model"})
+    return {name: file_digest(folder / name) for name in names}
+
+
+def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
+    """The base's tokenizer with our chat template. Raises `UserError` when it has no eos token."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base_folder(model))
+    if tokenizer.eos_token_id is None:
+        raise UserError(f"model.base: the tokenizer of {model.base} has no eos token; set one in its tokenizer_config.json")
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
+    """The base model in eval mode, all parameters frozen, on `device`."""
+    from transformers import AutoModelForCausalLM
+
+    loaded = AutoModelForCausalLM.from_pretrained(
+        base_folder(model), dtype=resolve_precision(precision), use_safetensors=True, attn_implementation="sdpa"
+    )
+    loaded.requires_grad_(False)
+    loaded.config.use_cache = False
+    return loaded.eval().to(device)

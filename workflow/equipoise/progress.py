@@ -1,0 +1,48 @@
+"""Progress of long stages: a rich bar on a terminal, plain lines with rate and time left in a log."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def log(message: str) -> None:
+    """One line on standard error, with the time of day."""
+    print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[Item], description: str, total: int, unit: str = "rows", size=lambda item: 1) -> Iterator[Item]:
+    """Yields `items`, showing how many of `total` units are done; `size(item)` is the number of units of one item."""
+    if sys.stderr.isatty():
+        yield from _bar(items, description, total, unit, size)
+    else:
+        yield from _lines(items, description, total, unit, size)
+
+
+def _bar(items, description, total, unit, size):
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()]
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        bar = progress.add_task(description, total=total)
+        for item in items:
+            yield item
+            progress.advance(bar, size(item))
+
+
+def _lines(items, description, total, unit, size):
+    start = last = time.monotonic()
+    done = 0
+    for item in items:
+        yield item
+        done += size(item)
+        now = time.monotonic()
+        if now - last >= SECONDS_BETWEEN_LINES and done < total:
+            rate = done / (now - start)
+            log(f"{description}: {done:,} of {total:,} {unit}, {rate:,.1f}/s, {(total - done) / rate:,.0f} s left")
+            last = now
+    log(f"{description}: {done:,} {unit} in {time.monotonic() - start:,.1f} s")

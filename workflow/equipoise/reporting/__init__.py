@@ -1,0 +1,1 @@
+"""Scores, statistics, tables, figures and the page."""

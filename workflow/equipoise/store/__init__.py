@@ -1,0 +1,1 @@
+"""Files that outlive a job: manifests, fingerprints, gradient stores and their verification."""
