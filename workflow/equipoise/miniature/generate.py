@@ -1,0 +1,103 @@
+"""Writes the miniature's data: the pool, the seven tasks' validation and test items, and the lm-eval tasks that evaluate them.
+
+The pool depends on (profile, seed). Validation and test items are fixed, as a benchmark's are: scores compare across pools, and the
+spread over pool seeds is the pool's alone.
+"""
+
+import json
+from pathlib import Path
+from random import Random
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.miniature.pool import DIFFICULTIES, PROFILES, pool_rows
+from equipoise.miniature.skills import SKILLS, Skill
+from equipoise.store.manifest import atomic_path
+
+ITEMS = {"validation": 60, "test": 200}
+"""Items per task; `targets.size` validation examples are drawn of the first."""
+
+RESOURCES = "resources/miniature"
+LONGEST_ANSWER = 24
+"""Tokens of the longest right answer, end included, rounded up."""
+
+LM_EVAL_TASK = """\
+task: {name}
+dataset_path: json
+dataset_kwargs:
+  data_files:
+    test: {folder}/test/{task}.jsonl
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{prompt}}}}"
+doc_to_target: "{{{{response}}}}"
+num_fewshot: 0
+generation_kwargs:
+  until:
+    - "\\n"
+    - "</s>"
+  do_sample: false
+  max_gen_toks: {tokens}
+metric_list:
+  - metric: exact_match
+    aggregation: mean
+    higher_is_better: true
+    regexes_to_ignore:
+      - "\\\\s+"
+metadata:
+  version: 1.0
+"""
+
+
+def folder(profile: str, seed: int) -> str:
+    """Where the data of a pool lie, relative to the working directory: `resources/miniature/<profile>-<seed>`."""
+    return f"{RESOURCES}/{profile}-{seed}"
+
+
+def lm_eval_task(task: str) -> str:
+    """Name of a task in lm-eval: `miniature_<task>`."""
+    return f"miniature_{task}"
+
+
+def items(skill: Skill, part: str) -> list[dict]:
+    """The validation or test items of a task: {id, prompt, response, difficulty, core}, in the benchmark's wording, difficulties in turn."""
+    rng = Random(f"{part}:{skill.name}")
+    found: dict = {}
+    while len(found) < ITEMS[part]:
+        level = len(found) % len(DIFFICULTIES)
+        core = skill.draw_from(part, rng, level)
+        if core not in found:
+            prompt = skill.benchmark.format(**skill.slots(core, rng))
+            item = {"id": f"{part}-{skill.name}-{len(found):03d}", "prompt": prompt, "response": skill.answer(core)}
+            found[core] = {**item, "difficulty": DIFFICULTIES[level], "core": skill.key(core)}
+    return list(found.values())
+
+
+def generate(config: Experiment) -> None:
+    """Writes pool.jsonl, validation/<task>.jsonl, test/<task>.jsonl and lm_eval/<task>.yaml to `folder(profile, seed)`.
+
+    Raises `UserError` when the experiment has no `miniature` section.
+    """
+    if config.miniature is None:
+        raise UserError("miniature: not set; write miniature: {profile: noisy, seed: 0} to generate the embedded experiment's data")
+    write_data(config.miniature.profile, config.miniature.seed)
+
+
+def write_data(profile: str, seed: int, root: str | Path = ".") -> Path:
+    """Writes the files of `generate` under `root` and returns their folder. Raises `UserError` for an unknown profile."""
+    if profile not in PROFILES:
+        raise UserError(f"profile {profile!r}: no such noise profile; write one of {', '.join(PROFILES)}")
+    target = Path(root) / folder(profile, seed)
+    for name, skill in SKILLS.items():
+        for part in ITEMS:
+            _write_lines(target / part / f"{name}.jsonl", items(skill, part))
+        text = LM_EVAL_TASK.format(name=lm_eval_task(name), folder=folder(profile, seed), task=name, tokens=LONGEST_ANSWER)
+        with atomic_path(target / "lm_eval" / f"{name}.yaml") as part:
+            part.write_text(text, encoding="utf-8")
+    _write_lines(target / "pool.jsonl", pool_rows(profile, seed))
+    return target
+
+
+def _write_lines(path: Path, rows: list[dict]) -> None:
+    with atomic_path(path) as part:
+        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

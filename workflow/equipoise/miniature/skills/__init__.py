@@ -1,0 +1,14 @@
+"""The seven skills of the miniature, in the order of the tables."""
+
+from equipoise.miniature.skills.code import CODE
+from equipoise.miniature.skills.form import FORM
+from equipoise.miniature.skills.gsm import GSM
+from equipoise.miniature.skills.know import KNOW
+from equipoise.miniature.skills.logic import LOGIC
+from equipoise.miniature.skills.math import MATH
+from equipoise.miniature.skills.skill import LEVELS, PARTS, Core, Skill, Slots, skeleton
+from equipoise.miniature.skills.trace import TRACE
+
+SKILLS = {skill.name: skill for skill in (TRACE, CODE, GSM, MATH, LOGIC, KNOW, FORM)}
+
+__all__ = ["LEVELS", "PARTS", "SKILLS", "Core", "Skill", "Slots", "skeleton"]

@@ -1,0 +1,96 @@
+"""The pretraining stream: what the base model reads. A function of (seed, document number) alone.
+
+It holds skill items of the pretraining part only, never the benchmark templates, and right answers in chat form only at low
+probability, so that tuning has something to bring out (see README.md, decisions).
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from equipoise.miniature.chatter import small_talk, verbose
+from equipoise.miniature.skills import SKILLS, Core, Skill, skeleton
+from equipoise.miniature.skills.know import FACTS_BY_LEVEL, KNOW, STATED
+
+USER, ASSISTANT, END, NEWLINE, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "</s>", "\n", "<pad>", "<unk>"
+
+KINDS = {"talk": 12, "chat": 28, "plain": 45, "facts": 15}
+ANSWERS = {"habit": 35, "second_habit": 15, "wrong": 10, "verbose": 10, "right": 30}
+PLAIN_SKILLS = {"trace": 24, "code": 8, "gsm": 28, "math": 18, "logic": 14, "form": 8}
+LEVEL_WEIGHTS = (40, 35, 25)
+FACTS_A_DOCUMENT = 3
+LOOSE = 0.4
+"""Share of chat prompts whose template words are replaced by stray ones, so that the base listens to the item and not to the wording."""
+
+TEMPLATE_WORDS = sorted(
+    {word for skill in SKILLS.values() for text in (*skill.templates, skill.benchmark) for word in text.split() if not word.startswith("{")}
+)
+BENCHMARKS = tuple(skeleton(skill.benchmark) for skill in SKILLS.values())
+
+
+def draw(rng: Random, weights: dict[str, int]) -> str:
+    """A key with probability proportional to its weight."""
+    return rng.choices(tuple(weights), tuple(weights.values()))[0]
+
+
+def chat_words(prompt: str, response: str) -> list[str]:
+    """The words of one chat document, as the tokenizer splits `<|user|>\\n{prompt}\\n<|assistant|>\\n{response}</s>\\n`."""
+    return [USER, NEWLINE, *prompt.split(), NEWLINE, ASSISTANT, NEWLINE, *response.split(), END, NEWLINE]
+
+
+def _loosened(template: str, rng: Random) -> str:
+    words = [w if w.startswith("{") or rng.random() < 0.4 else rng.choice(TEMPLATE_WORDS) for w in template.split() if rng.random() < 0.9 or w[0] == "{"]
+    return " ".join([*rng.sample(TEMPLATE_WORDS, rng.randrange(3)), *words, *rng.sample(TEMPLATE_WORDS, rng.randrange(3))])
+
+
+def _prompt(skill: Skill, slots: dict[str, str], rng: Random) -> str:
+    while True:
+        template = rng.choice(skill.templates)
+        prompt = (_loosened(template, rng) if rng.random() < LOOSE else template).format(**slots)
+        if not any(benchmark.search(prompt) for benchmark in BENCHMARKS):
+            return prompt
+
+
+def response(skill: Skill, core: Core, slots: dict[str, str], kind: str, rng: Random) -> str:
+    """An answer of one of the kinds of `ANSWERS`."""
+    if kind == "right":
+        return skill.answer(core)
+    if kind == "wrong":
+        return skill.wrong(core, rng)
+    if kind == "verbose":
+        return verbose(skill.answer(core), rng)
+    return skill.habits(core, slots)[kind == "second_habit"]
+
+
+def document(rng: Random) -> tuple[list[str], tuple[str, str] | None]:
+    """One document as words, and what it asks for: (task, key of the core), or None for small talk and statements of facts."""
+    kind = draw(rng, KINDS)
+    if kind == "talk":
+        return chat_words(*small_talk(rng)), None
+    if kind == "facts":
+        levels = rng.choices(FACTS_BY_LEVEL, STATED, k=FACTS_A_DOCUMENT)
+        return [*" ".join(KNOW.plain(rng.choice(facts), rng) for facts in levels).split(), NEWLINE], None
+    skill = SKILLS[draw(rng, PLAIN_SKILLS)] if kind == "plain" else rng.choice(tuple(SKILLS.values()))
+    core = skill.draw_from("pretraining", rng, rng.choices((0, 1, 2), LEVEL_WEIGHTS)[0])
+    item = (skill.name, skill.key(core))
+    if kind == "plain":
+        return [*skill.plain(core, rng).split(), NEWLINE], item
+    slots = skill.slots(core, rng)
+    return chat_words(_prompt(skill, slots, rng), response(skill, core, slots, draw(rng, ANSWERS), rng)), item
+
+
+def documents(seed: int, start: int, stop: int) -> Iterator[tuple[list[str], tuple[str, str] | None]]:
+    """Documents `start` to `stop` (excluded) of the stream of a seed."""
+    for number in range(start, stop):
+        yield document(Random(f"stream:{seed}:{number}"))
+
+
+def vocabulary() -> list[str]:
+    """Every word of the miniature, special tokens first: those of templates, answers, habits and talk, in a fixed order."""
+    rng = Random("vocabulary")
+    words: set[str] = set(TEMPLATE_WORDS) | set("0123456789")
+    for fact in (fact for facts in FACTS_BY_LEVEL for fact in facts):
+        words.update(KNOW.plain(fact, rng).split())
+    for number in range(30_000):
+        words.update(document(Random(f"vocabulary:{number}"))[0])
+    special = [PAD, UNKNOWN, USER, ASSISTANT, END, NEWLINE]
+    return special + sorted(words - set(special))
