@@ -57,7 +57,9 @@ class Lora(Section):
     rank: int = Field(128, ge=1, description="Rank r.")
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
-    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers that get an adapter.")
+    target_modules: list[str] = Field(
+        ["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers that get an adapter."
+    )
 
 
 class Pool(Section):
@@ -103,7 +105,9 @@ class Targets(Section):
     """The validation examples of every task."""
 
     size: int = Field(50, ge=1, description="Validation examples per task, drawn uniformly by seed.")
-    validation: Literal["paper", "leak_free"] = Field("paper", description="paper: test items may serve and then leave the test set; leak_free: none does.")
+    validation: Literal["paper", "leak_free"] = Field(
+        "paper", description="paper: test items may serve and then leave the test set; leak_free: none does."
+    )
 
 
 class Training(Section):
@@ -117,7 +121,9 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
-    processes: int = Field(1, ge=1, description="Training processes (accelerate launch when above 1).")
+    processes: int = Field(1, ge=1, description="Training processes, one a GPU (torchrun when above 1).")
+    save_steps: int = Field(500, ge=1, description="A killed training resumes from the last multiple of so many steps.")
+    report_to: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"], description="Where training curves go.")
 
 
 class Warmup(Section):
@@ -131,7 +137,9 @@ class Warmup(Section):
 class Projection(Section):
     """The random map of gradients to `dimension` numbers."""
 
-    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense, the reference) or identity.")
+    kind: Literal["sketch", "rademacher", "identity"] = Field(
+        "sketch", description="sketch (CountSketch), rademacher (dense, the reference) or identity."
+    )
     dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
 
@@ -139,7 +147,9 @@ class Projection(Section):
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    adam_form: Literal["less", "torch"] = Field("less", description="less: m'/sqrt(v'+eps), no bias correction; torch: m'/(sqrt(v')+eps) with it.")
+    adam_form: Literal["less", "torch"] = Field(
+        "less", description="less: m'/sqrt(v'+eps), no bias correction; torch: m'/(sqrt(v')+eps) with it."
+    )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
     token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
     projection: Projection = Field(default_factory=Projection, description="The random projection.")
@@ -187,10 +197,16 @@ class Suite(Section):
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Literal["separate", "together"] = Field("separate", description="Gradients of all epochs of a shard in one job, or a job an epoch.")
+    epochs: Literal["separate", "together"] = Field(
+        "separate", description="Gradients of all epochs of a shard in one job, or a job an epoch."
+    )
     tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
-    runs: Literal["separate", "together"] = Field("separate", description="All fine-tunings of a selector and their evaluation in one job, or a job each.")
-    threads: dict[str, int] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others. Part of no fingerprint.")
+    runs: Literal["separate", "together"] = Field(
+        "separate", description="All fine-tunings of a selector and their evaluation in one job, or a job each."
+    )
+    threads: dict[str, int] = Field(
+        {}, description="CPU threads of a stage, by rule name; `default` for the others. Part of no fingerprint."
+    )
 
 
 class Miniature(Section):
@@ -233,4 +249,12 @@ class Experiment(Section):
             if task.suite and task.suite not in self.suites:
                 known = ", ".join(self.suites) or "none defined"
                 raise ValueError(f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})")
+        return self
+
+    @model_validator(mode="after")
+    def _rankings_reach_budgets(self):
+        reach = self.selection.rank_to
+        for budget in [*self.budgets, *(extra.budget for extra in self.finetune.extra)]:
+            if isinstance(budget, type(reach)) and budget > reach:
+                raise ValueError(f"budgets: {budget} goes beyond selection.rank_to = {reach}; raise selection.rank_to to {budget}")
         return self

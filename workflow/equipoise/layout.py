@@ -1,8 +1,10 @@
 """Where every file of an experiment lies. Used by the rules (with `{wildcards}` as arguments) and by the stages (with values)."""
 
+import re
 from dataclasses import dataclass
 
 from equipoise.budgets import Budget, budget_label
+from equipoise.errors import UserError
 
 
 def shard_label(shard: int) -> str:
@@ -26,6 +28,15 @@ class Run:
     @property
     def path(self) -> str:
         return f"{self.selector}/selection-{self.selection_seed}/budget-{self.budget}/epochs-{self.epochs}/seed-{self.seed}"
+
+    @classmethod
+    def parse(cls, path: str) -> "Run":
+        """The run of a `path`. Raises `UserError` for anything else."""
+        found = re.fullmatch(r"([a-z_]+)/selection-(\d+)/budget-([0-9.]+)/epochs-(\d+)/seed-(\d+)", path)
+        if not found:
+            raise UserError(f"run {path!r}: write it as selector/selection-0/budget-0.1/epochs-2/seed-0")
+        selector, selection_seed, budget, epochs, seed = found.groups()
+        return cls(selector, int(selection_seed), budget, int(epochs), int(seed))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,22 @@ def experiment_runs(config: Experiment) -> list[Run]:
     return list(dict.fromkeys(runs))
 
 
+def runs_of(config: Experiment, selector_name: str) -> list[Run]:
+    """The runs of one selector (or `zero_shot`)."""
+    return [run for run in experiment_runs(config) if run.selector == selector_name]
+
+
+def run_selectors(config: Experiment) -> list[str]:
+    """Every selector that has runs, `zero_shot` included, in table order."""
+    return list(dict.fromkeys(run.selector for run in experiment_runs(config)))
+
+
+def evaluations(config: Experiment) -> list[tuple[str, int]]:
+    """Every (suite, generation seed) a run is evaluated with: the suites that some task names."""
+    used = dict.fromkeys(task.suite for task in config.tasks.values() if task.suite)
+    return [(suite, seed) for suite in used for seed in config.suites[suite].seeds]
+
+
 def _full_runs(config: Experiment) -> list[Run]:
     return [run for epochs in config.finetune.full_epochs for run in _runs(config, "full", FULL_BUDGET, epochs)]
 

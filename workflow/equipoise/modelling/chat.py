@@ -43,20 +43,31 @@ def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
 
 
 def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str, response: str, max_length: int, chat: bool = True) -> Encoded:
-    """Tokenises one example, cutting it to `max_length` tokens at the end.
+    """Tokenises one example; see `encode_many`."""
+    return encode_many(tokenizer, [prompt], [response], max_length, chat)[0]
+
+
+def encode_many(
+    tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], max_length: int, chat: bool = True
+) -> list[Encoded]:
+    """Tokenises examples, cutting each to `max_length` tokens at the end.
 
     chat: chat form with eos after the response; otherwise BOS + prompt + response as they are (benchmarks evaluated without template).
     """
+    if not prompts:
+        return []
     if chat:
-        prefix = tokenizer(chat_prefix(tokenizer, prompt), add_special_tokens=False).input_ids
-        completion = tokenizer(response, add_special_tokens=False).input_ids + [tokenizer.eos_token_id]
+        prompts = [chat_prefix(tokenizer, prompt) for prompt in prompts]
+        before, after = [], [tokenizer.eos_token_id]
     else:
-        prefix = tokenizer(prompt, add_special_tokens=False).input_ids
-        if tokenizer.bos_token_id is not None:
-            prefix = [tokenizer.bos_token_id] + prefix
-        completion = tokenizer(response, add_special_tokens=False).input_ids
-    ids = (prefix + completion)[:max_length]
-    return Encoded(ids, min(len(prefix), len(ids)))
+        before, after = ([] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]), []
+    prefixes = tokenizer(list(prompts), add_special_tokens=False).input_ids
+    completions = tokenizer(list(responses), add_special_tokens=False).input_ids
+    encoded = []
+    for prefix, completion in zip(prefixes, completions, strict=True):
+        ids = (before + prefix + completion + after)[:max_length]
+        encoded.append(Encoded(ids, min(len(before) + len(prefix), len(ids))))
+    return encoded
 
 
 def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"]:

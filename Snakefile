@@ -1,0 +1,51 @@
+"""Table of contents of an equipoise experiment: configuration, stages, named targets.
+
+    snakemake --profile profiles/local          the embedded experiment (config.yaml)
+    snakemake --profile slurm --configfile workflow/experiments/llama3-8b.yaml
+    snakemake -n                                what would run;  snakemake -l  lists the rules
+"""
+
+
+# A given --configfile stands alone: the miniature's config.yaml is no base for it.
+if not workflow.config_settings.configfiles:
+
+    configfile: "config.yaml"
+
+
+# Shards that share one submission run one after the other on its GPU (see profiles/slurm).
+resource_scopes:
+    shard_slot="local",
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/prepare.smk"
+include: "workflow/rules/warmup.smk"
+include: "workflow/rules/gradients.smk"
+include: "workflow/rules/attribution.smk"
+include: "workflow/rules/selection.smk"
+include: "workflow/rules/finetune.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+onstart:
+    write_config(CONFIG, LAYOUT.config)
+
+
+rule all:
+    """The report: tables, figures and the page."""
+    default_target: True
+    input:
+        page=f"{LAYOUT.report}/index.html",
+
+
+rule matrix:
+    """The sealed matrices alone."""
+    input:
+        manifests=expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+
+
+rule selections:
+    """Every selection, ready to train on."""
+    input:
+        selections=all_selections(),

@@ -1,0 +1,104 @@
+"""Shared fixtures: a tiny random base of Llama architecture with a word-level tokenizer, and configurations around it."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("EQUIPOISE_SHARED", REPOSITORY.parent / "shared"))
+WORDS = [f"w{i}" for i in range(40)] + list("0123456789+-*=?.,:")
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory) -> Path:
+    """Folder of a random 2-layer Llama (hidden 32, grouped-query attention) in safetensors with its tokenizer."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("base")
+    specials = ["<pad>", "<bos>", "<eos>", "<unk>"]
+    vocabulary = {word: i for i, word in enumerate([*specials, "<|user|>", "<|assistant|>", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
+    ).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> str:
+    """Writes rows as JSON lines and returns the path as text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def texts(count: int, shift: int = 0) -> list[dict]:
+    """Prompt/response rows of a few words each, every one different."""
+    return [
+        {"id": f"row-{i}", "prompt": f"w{(i + shift) % 40} + w{i % 7} ?", "response": f"w{(i * 3 + shift) % 40} " + "w1 " * (i % 4) + "."}
+        for i in range(count)
+    ]
+
+
+@pytest.fixture
+def tiny_values(tiny_base, tmp_path) -> dict:
+    """Raw values of a small valid experiment below `tmp_path`: 40 pool rows, two jsonl tasks of 4 validation examples."""
+    return {
+        "experiment": "tiny",
+        "results": str(tmp_path / "results"),
+        "budgets": [0.1, 0.2],
+        "selectors": ["random", "task_max", "bids", "full"],
+        "model": {"name": "tiny", "base": str(tiny_base), "precision": "fp32", "max_length": 32, "device": "cpu"},
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
+        "pool": {"files": [write_jsonl(tmp_path / "pool.jsonl", texts(40))]},
+        "targets": {"size": 4},
+        "tasks": {
+            "first": {"capability": "logic", "files": [write_jsonl(tmp_path / "first.jsonl", texts(6, 3))]},
+            "second": {"capability": "math", "files": [write_jsonl(tmp_path / "second.jsonl", texts(6, 11))]},
+        },
+        "training": {
+            "batch_size": 8,
+            "micro_batch_size": 4,
+            "learning_rate": 0.01,
+            "schedule": "linear",
+            "report_to": [],
+        },
+        "warmup": {"epochs": 2},
+        "gradients": {"precision": "fp32", "token_budget": 256, "projection": {"dimension": 64}},
+        "finetune": {"epochs": 1, "full_epochs": [1], "seeds": [0]},
+    }
+
+
+@pytest.fixture
+def tiny_config(tiny_values):
+    """`tiny_values`, validated."""
+    from equipoise.config_file import parse_config
+
+    return parse_config(tiny_values)
+
+
+@pytest.fixture
+def shared_hub() -> Path:
+    """Folder of the loopback hub; skips where it is absent (a user's clone has none)."""
+    if not (SHARED / "hub" / "serve.py").exists():
+        pytest.skip(f"no loopback hub at {SHARED / 'hub'}")
+    return SHARED / "hub"

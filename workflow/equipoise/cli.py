@@ -1,0 +1,45 @@
+"""`equipoise COMMAND ...`: every stage of the workflow by its rule's name, and the tools around it.
+
+Only names and help stand here; a command imports what it needs when it runs, so that `equipoise select` starts without torch.
+"""
+
+import errno
+import importlib
+import pkgutil
+import sys
+
+import typer
+
+from equipoise import commands
+from equipoise.errors import UserError
+
+app = typer.Typer(
+    name="equipoise",
+    help="Choose instruction-tuning data by balanced influence (BIDS). The workflow calls these commands; each also works alone.",
+    epilog="Example:  equipoise select matrix.npy --tasks tasks.json --selector bids --budget 0.1 --output picks.jsonl",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for _room in pkgutil.iter_modules(commands.__path__):
+    _commands = importlib.import_module(f"equipoise.commands.{_room.name}").app
+    app.add_typer(_commands)
+
+
+def main() -> None:
+    """Runs the command line: a user's mistake is one line on standard error and exit status 2."""
+    try:
+        app()
+    except UserError as error:
+        fail(str(error))
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        fail(f"{error.filename or 'disk'}: no space left; free some and run again, finished work is kept")
+
+
+def fail(message: str) -> None:
+    """Prints one error line and ends with status 2."""
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)

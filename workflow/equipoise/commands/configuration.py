@@ -1,0 +1,54 @@
+"""`equipoise config ...`: check, show and document configuration."""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(name="config", help="Check, show and document configuration files.", no_args_is_help=True, rich_markup_mode=None)
+
+ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
+
+
+@app.command(epilog="Example:  equipoise config check config.yaml")
+def check(path: ConfigPath) -> None:
+    """Validates a configuration file; says in one line what is wrong."""
+    from equipoise.config_file import read_config
+    from equipoise.runs import experiment_runs
+
+    config = read_config(path)
+    typer.echo(f"{path}: valid; experiment {config.experiment}, {len(config.tasks)} tasks, {len(experiment_runs(config))} runs")
+
+
+@app.command(epilog="Example:  equipoise config show config.yaml")
+def show(path: ConfigPath) -> None:
+    """Prints the effective configuration, all defaults filled in."""
+    import yaml
+
+    from equipoise.config_file import read_config
+
+    typer.echo(yaml.safe_dump(read_config(path).model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120), nl=False)
+
+
+@app.command(epilog="Example:  equipoise config schema > workflow/schemas/config.schema.json")
+def schema() -> None:
+    """Prints the JSON schema of configuration files."""
+    from equipoise.config_file import json_schema
+
+    typer.echo(json_schema(), nl=False)
+
+
+@app.command(epilog="Example:  equipoise config comment config.yaml --write")
+def comment(
+    path: ConfigPath, write: Annotated[bool, typer.Option("--write", help="Replace the file instead of printing.")] = False
+) -> None:
+    """Renders a configuration file with every key and its description as a comment."""
+    from equipoise.config_comments import commented_yaml
+    from equipoise.config_file import read_config
+    from equipoise.store.manifest import atomic_path
+
+    text = commented_yaml(read_config(path))
+    if not write:
+        typer.echo(text, nl=False)
+        return
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")

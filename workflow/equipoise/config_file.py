@@ -1,0 +1,106 @@
+"""Reads configuration into `Experiment`; every mistake becomes one line with the key's path and what to write instead."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.store.manifest import atomic_path
+
+
+def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:
+    """Validates raw values (a YAML mapping, or snakemake's merged `config`).
+
+    Raises `UserError` with one clause a mistake: path of the key, what is wrong, what to write.
+    """
+    try:
+        return Experiment.model_validate(dict(values))
+    except ValidationError as error:
+        raise UserError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+
+
+def read_config(path: str | Path) -> Experiment:
+    """Reads and validates a YAML file. Raises `UserError` when it is missing, not YAML or not a valid experiment."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write the path of an experiment's YAML") from None
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path}: holds no keys; start from config.yaml")
+    return parse_config(values, str(path))
+
+
+def write_config(config: Experiment, path: str | Path) -> None:
+    """Writes the effective configuration (all defaults filled in) atomically; leaves an equal file untouched."""
+    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
+    path = Path(path)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def json_schema() -> str:
+    """The JSON schema of a configuration file, as committed in workflow/schemas/config.schema.json."""
+    return json.dumps(Experiment.model_json_schema(), indent=2) + "\n"
+
+
+def _explain(detail: ErrorDetails) -> str:
+    location, kind = detail["loc"], detail["type"]
+    where = ".".join(str(part) for part in location if part not in ("int", "float")) or "the file"
+    if kind == "extra_forbidden":
+        return f"{where}: unknown key{_nearest(location)}"
+    if kind == "missing":
+        return f"{where}: missing; write a value{_described(location)}"
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    shown = detail["input"]
+    given = f" (given: {shown!r})" if isinstance(shown, str | int | float | bool) or shown is None else ""
+    return f"{where}: {message}{given}{_described(location) if kind != 'value_error' else ''}"
+
+
+def _nearest(location: tuple[int | str, ...]) -> str:
+    model = _model_at(location[:-1])
+    known = list(model.model_fields) if model else []
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known here: {', '.join(known)}" if known else ""
+
+
+def _described(location: tuple[int | str, ...]) -> str:
+    model = _model_at(location[:-1])
+    field = model.model_fields.get(str(location[-1])) if model else None
+    return f": {field.description}" if field and field.description else ""
+
+
+def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
+    """The section at a path such as ("tasks", "gsm"), or none when the path leaves the models."""
+    model: type[BaseModel] | None = Experiment
+    for part in location:
+        if model is None:
+            return None
+        field = model.model_fields.get(str(part))
+        if field is not None:
+            model = _section_in(field.annotation)
+        # else: the part is a name or a number inside the dict or list of sections already found
+    return model
+
+
+def _section_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _section_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,132 @@
+"""Prepares the pool: reads JSONL, Parquet or a hub data set into one Parquet file with ids, texts and token counts.
+
+`pool.parquet` has a row an example, in source order: row int64, id, source, prompt, response (text), tokens and
+completion_tokens int32 (after cutting to `model.max_length`; 0 completion tokens = no gradient), metadata (JSON of the other fields).
+"""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from equipoise.config import Experiment
+from equipoise.data.records import Record, read_records, to_record
+from equipoise.data.shards import plan_shards
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.progress import log, track
+from equipoise.store.manifest import atomic_path, file_digest, fingerprint, write_manifest
+
+TOKENISED_AT_ONCE = 1000
+
+
+def prepare_pool(config: Experiment) -> None:
+    """Writes the pool's Parquet file and, last, its manifest with the shard plan.
+
+    Raises `UserError` for unreadable or empty sources, bad records, ids that stand twice, and more shards than 1,024-row chunks.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from equipoise.modelling.base import load_tokenizer
+
+    layout = Layout(config.results, config.experiment, config.model.name)
+    records = list(_records(config))
+    if not records:
+        raise UserError(f"pool: no rows in {_source_name(config)}; write a file with at least one record")
+    shards = plan_shards(len(records), config.pool.shards)
+    _refuse_repeated_ids(records)
+    tokenizer = load_tokenizer(config.model)
+    tokens, completion = _token_counts(tokenizer, records, config.model.max_length)
+    table = pa.table(
+        {
+            "row": pa.array(range(len(records)), pa.int64()),
+            "id": [r.id for r in records],
+            "source": [r.source for r in records],
+            "prompt": [r.prompt for r in records],
+            "response": [r.response for r in records],
+            "tokens": pa.array(tokens, pa.int32()),
+            "completion_tokens": pa.array(completion, pa.int32()),
+            "metadata": [json.dumps(r.metadata, sort_keys=True, ensure_ascii=False, default=str) for r in records],
+        }
+    )
+    with atomic_path(layout.pool) as part:
+        pq.write_table(table, part)
+    flagged = [i for i, n in enumerate(completion) if n == 0]
+    if flagged:
+        log(
+            f"{len(flagged)} rows have no completion token within {config.model.max_length} tokens and cannot be selected, first: {records[flagged[0]].id}"
+        )
+    digest = file_digest(layout.pool)
+    write_manifest(
+        layout.pool_manifest,
+        "pool",
+        rows=len(records),
+        digest=digest,
+        fingerprint=fingerprint({"pool": digest, "max_length": config.model.max_length}),
+        shards=shards,
+        sources=dict(sorted(Counter(r.source for r in records).items())),
+        tokens=sum(tokens),
+        completion_tokens=sum(completion),
+        without_completion=len(flagged),
+    )
+    log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
+
+
+def _source_name(config: Experiment) -> str:
+    return config.pool.dataset or ", ".join(config.pool.files)
+
+
+def _records(config: Experiment) -> Iterator[Record]:
+    records = _hub_records(config) if config.pool.dataset else _file_records(config.pool.files)
+    for number, record in enumerate(records):
+        if number == config.pool.limit:
+            return
+        yield record
+
+
+def _file_records(files: list[str]) -> Iterator[Record]:
+    for file in files:
+        yield from read_records(file)
+
+
+def _hub_records(config: Experiment) -> Iterator[Record]:
+    from datasets import load_dataset
+
+    pool = config.pool
+    try:
+        rows = load_dataset(pool.dataset, revision=pool.revision, split=pool.split)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"pool.dataset: cannot load {pool.dataset!r} ({pool.split}, revision {pool.revision}): {reason}") from None
+    for number, row in enumerate(rows):
+        yield to_record(row, f"{pool.dataset} row {number}", f"{pool.dataset}/{number}", default_source=pool.dataset)
+
+
+def _refuse_repeated_ids(records: list[Record]) -> None:
+    counts = Counter(record.id for record in records)
+    repeated = [(name, n) for name, n in counts.items() if n > 1]
+    if repeated:
+        name, n = repeated[0]
+        raise UserError(f"pool: id {name!r} stands {n} times ({len(repeated)} ids repeat); give every record its own id, or none at all")
+
+
+def _token_counts(tokenizer: Any, records: list[Record], max_length: int) -> tuple[list[int], list[int]]:
+    from equipoise.modelling.chat import encode_many
+
+    tokens: list[int] = []
+    completion: list[int] = []
+    batches = [records[i : i + TOKENISED_AT_ONCE] for i in range(0, len(records), TOKENISED_AT_ONCE)]
+    for batch in track(batches, "tokenising the pool", len(records), size=len):
+        for encoded in encode_many(tokenizer, [r.prompt for r in batch], [r.response for r in batch], max_length):
+            tokens.append(len(encoded.input_ids))
+            completion.append(encoded.completion_tokens)
+    return tokens, completion
+
+
+def read_pool(path: str | Path, columns: list[str] | None = None) -> dict[str, list]:
+    """Columns of a prepared pool as Python lists, by name."""
+    import pyarrow.parquet as pq
+
+    return pq.read_table(path, columns=columns).to_pydict()

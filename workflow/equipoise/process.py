@@ -1,0 +1,51 @@
+"""How a stage's process is set up: threads, allocator, offline mode, several training processes."""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+from equipoise.config import Experiment
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+
+
+def stage_threads(config: Experiment, stage: str) -> int:
+    """CPU threads of a stage: `jobs.threads` by its name, else `default`, else 1."""
+    return config.jobs.threads.get(stage, config.jobs.threads.get("default", 1))
+
+
+def prepare_process(config: Experiment, stage: str) -> None:
+    """Fixes thread counts (so that bytes do not depend on `--cores`) and keeps freed memory. Call before numpy or torch is imported."""
+    threads = str(stage_threads(config, stage))
+    for variable in THREAD_VARIABLES:
+        os.environ[variable] = threads
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    keep_freed_memory()
+
+
+def keep_freed_memory() -> None:
+    """Tells glibc to keep freed buffers: activations of one step are the next one's, and faulting them in anew costs up to 4 x a step."""
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+    except (OSError, AttributeError):
+        return  # another C library: slower, not wrong
+
+
+def distributed(processes: int, arguments: list[str]) -> bool:
+    """Runs `equipoise ARGUMENTS` as `processes` training processes and says whether it did (not when one is enough, nor inside one).
+
+    Raises `SystemExit` with the children's status when they fail.
+    """
+    if processes == 1 or "WORLD_SIZE" in os.environ:
+        return False
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "equipoise"]
+    status = subprocess.run([*launcher, *arguments], check=False).returncode
+    if status:
+        raise SystemExit(status)
+    return True

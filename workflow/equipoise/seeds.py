@@ -1,0 +1,9 @@
+"""Seeds derived from the config's one seed and the purpose they serve: never from time, order or job count."""
+
+import hashlib
+
+
+def derive_seed(seed: int, *purpose: str | int) -> int:
+    """A 31-bit seed that depends on `seed` and the words of `purpose` alone."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,89 @@
+"""Epoch checkpoints of the selection model: adapter, tokenizer, Adam moments keyed by parameter name, mean learning rate.
+
+A checkpoint is a folder (`Layout.checkpoint`), made whole under another name and then renamed. `moments.safetensors` holds
+`exp_avg.<saved name>` and `exp_avg_sq.<saved name>` (float32, the parameter's shape; names as PEFT saves them); `state.json` holds
+epoch, step, mean_learning_rate, beta1, beta2 and eps.
+"""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.modelling.adapter import lora_parameters
+from equipoise.store.manifest import file_digest, sync_folder
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase
+
+
+def save_checkpoint(
+    folder: str | Path,
+    model: "PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    optimizer: "torch.optim.Optimizer",
+    epoch: int,
+    step: int,
+    mean_learning_rate: float,
+) -> None:
+    """Writes a whole epoch checkpoint to `folder`, replacing what was there. Raises `KeyError` for a parameter without moments."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    part = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_adapter(part, model, tokenizer)
+    save_file(adam_moments(model, optimizer), part / "moments.safetensors")
+    group = optimizer.param_groups[0]
+    state = {
+        "epoch": epoch,
+        "step": step,
+        "mean_learning_rate": mean_learning_rate,
+        "beta1": group["betas"][0],
+        "beta2": group["betas"][1],
+        "eps": group["eps"],
+    }
+    (part / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+    publish_folder(part, folder)
+
+
+def save_adapter(folder: Path, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase") -> None:
+    """Adapter weights (safetensors), adapter_config.json and the tokenizer with the chat template."""
+    model.save_pretrained(folder, safe_serialization=True)
+    (folder / "README.md").unlink(missing_ok=True)
+    tokenizer.save_pretrained(folder)
+
+
+def publish_folder(part: Path, folder: Path) -> None:
+    """Syncs every file of `part` and renames it to `folder`, so that `folder` is whole whenever it exists."""
+    for path in part.iterdir():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(part)
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(part, folder)
+    sync_folder(folder.parent)
+
+
+def adam_moments(model: "PeftModel", optimizer: "torch.optim.Optimizer") -> dict[str, "torch.Tensor"]:
+    """Adam's moments by saved name: `exp_avg.<name>` and `exp_avg_sq.<name>`, float32 on the CPU."""
+    moments = {}
+    for name, parameter in lora_parameters(model).items():
+        state = optimizer.state[parameter]
+        for moment in ("exp_avg", "exp_avg_sq"):
+            moments[f"{moment}.{name}"] = state[moment].detach().float().cpu().contiguous().clone()
+    return moments
+
+
+def folder_digests(folder: str | Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder, by name."""
+    return {path.name: file_digest(path) for path in sorted(Path(folder).iterdir()) if path.is_file()}
+
+
+def read_state(folder: str | Path) -> dict[str, Any]:
+    """The `state.json` of an epoch checkpoint."""
+    return json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))

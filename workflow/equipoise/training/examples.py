@@ -1,0 +1,56 @@
+"""Training examples from prepared files: texts to tokens, rows without a completion token left out."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from equipoise.config import Experiment
+from equipoise.data.pool import read_pool
+from equipoise.data.records import read_records
+from equipoise.errors import UserError
+from equipoise.modelling.chat import Encoded, encode_many
+from equipoise.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def pool_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str, rows: list[int] | None = None) -> list[Encoded]:
+    """Encoded pool examples, `rows` in that order or all in pool order; rows without a completion token are left out."""
+    pool = read_pool(pool_path, ["prompt", "response"])
+    rows = list(range(len(pool["prompt"]))) if rows is None else rows
+    prompts, responses = [pool["prompt"][i] for i in rows], [pool["response"][i] for i in rows]
+    return _with_completion(encode_many(tokenizer, prompts, responses, config.model.max_length))
+
+
+def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str) -> list[Encoded]:
+    """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
+    if config.warmup.files:
+        records = [record for file in config.warmup.files for record in read_records(file)]
+        encoded = encode_many(tokenizer, [r.prompt for r in records], [r.response for r in records], config.model.max_length)
+        examples = _with_completion(encoded)
+    else:
+        examples = pool_examples(config, tokenizer, pool_path)
+    if config.warmup.fraction < 1:
+        import numpy as np
+
+        size = max(1, int(config.warmup.fraction * len(examples)))
+        chosen = np.random.default_rng(derive_seed(config.seed, "warmup.fraction")).choice(len(examples), size, replace=False)
+        examples = [examples[i] for i in sorted(chosen)]
+    return examples
+
+
+def selected_rows(selection_path: str | Path) -> list[int]:
+    """Pool rows of a selection.jsonl, in rank order. Raises `UserError` when it holds none."""
+    with open(selection_path, encoding="utf-8", newline="\n") as file:
+        rows = [json.loads(line)["row"] for line in file if line.strip()]
+    if not rows:
+        raise UserError(f"{selection_path}: an empty selection; delete it and run again")
+    return rows
+
+
+def _with_completion(examples: list[Encoded]) -> list[Encoded]:
+    kept = [example for example in examples if example.completion_tokens > 0]
+    if not kept:
+        raise UserError("training: no example has a completion token left; raise model.max_length")
+    return kept

@@ -1,0 +1,131 @@
+"""Supervised fine-tuning of a LoRA adapter with the HF Trainer: the one place where it is set up."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.config import Experiment
+from equipoise.modelling.chat import Encoded, pad
+from equipoise.progress import log
+from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_steps
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import Trainer, TrainerCallback
+
+
+def train(
+    config: Experiment,
+    model: "PeftModel",
+    examples: Sequence[Encoded],
+    pad_token: int,
+    epochs: int,
+    seed: int,
+    scratch: str | Path,
+    callbacks: Sequence["TrainerCallback"] = (),
+) -> "Trainer":
+    """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer.
+
+    scratch: folder of the Trainer's own checkpoints (every `training.save_steps` steps); a run that was killed resumes from the last
+    whole one. The caller removes it once its results are safe.
+    """
+    from transformers import Trainer
+
+    scratch = Path(scratch)
+    arguments = _arguments(config, len(examples), epochs, seed, scratch)
+    trainer = Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=list(range(len(examples))),
+        data_collator=partial(_collate, examples, pad_token),
+        callbacks=[_progress(), *callbacks],
+    )
+    trainer.remove_callback(_default_printer())
+    last = last_checkpoint(scratch)
+    if last:
+        log(f"resuming from {last}")
+    trainer.train(resume_from_checkpoint=last)
+    return trainer
+
+
+def last_checkpoint(scratch: Path) -> str | None:
+    """The newest whole Trainer checkpoint below `scratch`; one that a kill left half-written (no trainer_state.json) is removed.
+
+    The Trainer writes trainer_state.json after weights and optimizer, the random state last of all.
+    """
+    checkpoints = sorted(scratch.glob("checkpoint-*"), key=lambda folder: int(folder.name.rsplit("-", 1)[1]))
+    while checkpoints:
+        newest = checkpoints.pop()
+        if (newest / "trainer_state.json").exists() and any(newest.glob("rng_state*.pth")):
+            return str(newest)
+        shutil.rmtree(newest)
+    return None
+
+
+def _collate(examples: Sequence[Encoded], pad_token: int, rows: Sequence[int]) -> dict[str, Any]:
+    return pad([examples[row] for row in rows], pad_token)
+
+
+def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratch: Path):
+    from transformers import TrainingArguments
+
+    from equipoise.modelling.base import resolve_device
+
+    training = config.training
+    total = epochs * steps_per_epoch(training, examples)
+    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(scratch.parent / "tensorboard"))
+    return TrainingArguments(
+        output_dir=str(scratch),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=training.micro_batch_size,
+        gradient_accumulation_steps=accumulation(training),
+        learning_rate=training.learning_rate,
+        lr_scheduler_type=training.schedule,
+        warmup_steps=warmup_steps(training, total),
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim="adamw_torch",
+        gradient_checkpointing=training.activation_checkpointing,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if training.activation_checkpointing else None,
+        bf16=config.model.precision == "bf16",
+        use_cpu=resolve_device(config.model.device).type == "cpu",
+        seed=seed,
+        data_seed=seed,
+        save_strategy="steps" if training.save_steps < total else "no",
+        save_steps=training.save_steps,
+        save_total_limit=1,
+        report_to=list(training.report_to) or "none",
+        logging_steps=max(1, total // 50),
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+
+
+def _default_printer():
+    from transformers import PrinterCallback
+
+    return PrinterCallback
+
+
+def _progress() -> "TrainerCallback":
+    """A rich bar on a terminal, plain lines in a log: the same as every other long stage."""
+    from transformers import TrainerCallback
+
+    from equipoise.progress import track
+
+    class Progress(TrainerCallback):
+        def on_train_begin(self, args, state, control, **kwargs):
+            self.steps = track(range(state.global_step, state.max_steps), "training", state.max_steps - state.global_step, "steps")
+            next(self.steps, None)
+
+        def on_step_end(self, args, state, control, **kwargs):
+            next(self.steps, None)
+
+        def on_log(self, args, state, control, logs=None, **kwargs):
+            self.last_loss = (logs or {}).get("loss", getattr(self, "last_loss", None))
+
+    return Progress()

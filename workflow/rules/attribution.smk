@@ -1,0 +1,42 @@
+def shard_gradients(wildcards):
+    """Manifests of the gradient rows that a shard's matrix rows are made from."""
+    return [LAYOUT.pool_gradients_manifest(epoch, wildcards.shard) for epoch in matrix_epochs(wildcards)]
+
+
+def target_gradients(wildcards):
+    """Manifests of the gradients of all validation examples."""
+    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in matrix_epochs(wildcards) for task in TASKS]
+
+
+rule assemble_attribution:
+    """Computes a shard's rows of a matrix and their column moments."""
+    input:
+        pool=shard_gradients,
+        targets=target_gradients,
+        checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+    output:
+        manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
+    params:
+        tasks=TASKS,
+        config=LAYOUT.config,
+    log:
+        log_of("assemble_attribution", "{matrix}", "shard-{shard}"),
+    threads: threads_of("assemble_attribution")
+    shell:
+        "{EQUIPOISE} assemble_attribution --config {params.config} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log}"
+
+
+rule seal_attribution:
+    """Checks that all rows of a matrix are there and merges the column moments."""
+    input:
+        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=SHARDS, allow_missing=True),
+    output:
+        manifest=LAYOUT.matrix_manifest("{matrix}"),
+    params:
+        tasks=TASKS,
+        config=LAYOUT.config,
+    log:
+        log_of("seal_attribution", "{matrix}"),
+    threads: threads_of("seal_attribution")
+    shell:
+        "{EQUIPOISE} seal_attribution --config {params.config} --matrix {wildcards.matrix} 2> {log}"

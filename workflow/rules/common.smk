@@ -1,0 +1,166 @@
+"""What the rules share: the validated configuration, wildcard constraints, and functions of what depends on what."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from equipoise.budgets import budget_label
+from equipoise.config_file import parse_config, write_config
+from equipoise.errors import UserError
+from equipoise.layout import Layout, Run, shard_label
+from equipoise.process import stage_threads
+from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors, selection_seeds
+from equipoise.selection.registry import selector, selector_names
+
+try:
+    CONFIG = parse_config(config, "configuration")
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
+
+LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
+EQUIPOISE = f"{sys.executable if CONFIG.python == 'python' else CONFIG.python} -m equipoise"
+EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
+SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
+TASKS = list(CONFIG.tasks)
+RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
+
+
+wildcard_constraints:
+    epoch=r"\d+",
+    shard=r"\d{5}",
+    task="|".join(TASKS),
+    matrix=r"influence|last_token|position_weighted",
+    selector="|".join([ZERO_SHOT, *selector_names()]),
+    selection_seed=r"\d+",
+    budget=r"[0-9.]+",
+    epochs=r"\d+",
+    seed=r"\d+",
+    suite="|".join(CONFIG.suites) or "none",
+    suite_seed=r"\d+",
+
+
+def log_of(rule_name, *wildcards):
+    """The log of a rule's jobs: logs/<rule>/<experiment>/<model>/<wildcards>.log."""
+    return "/".join(["logs", rule_name, CONFIG.experiment, CONFIG.model.name, *(wildcards or ["all"])]) + ".log"
+
+
+def benchmark_of(rule_name, *wildcards):
+    """Seconds and peak memory of a rule's jobs, beside the logs and never in a manifest."""
+    return "/".join(["benchmarks", rule_name, CONFIG.experiment, CONFIG.model.name, *(wildcards or ["all"])]) + ".tsv"
+
+
+def threads_of(rule_name):
+    """Threads from the configuration; the stage reads the same value, so `--cores` changes no byte."""
+    return stage_threads(CONFIG, rule_name)
+
+
+def config_slice(*names):
+    """The sections a rule depends on, as plain values: an edit of any of them, and of nothing else, reruns it."""
+    values = CONFIG.model_dump(mode="json")
+    return {name: values[name] for name in names}
+
+
+def model_slice():
+    """The model as far as it determines results (not the device)."""
+    return CONFIG.model.model_dump(mode="json", exclude={"device"})
+
+
+def training_slice():
+    """Hyper-parameters that determine an adapter."""
+    return CONFIG.training.model_dump(mode="json", exclude={"report_to", "save_steps"})
+
+
+def base_files():
+    """Files of a base that is a folder; a hub id has its snapshot's manifest instead."""
+    folder = Path(CONFIG.model.base)
+    return [str(folder / "config.json")] if (folder / "config.json").exists() else []
+
+
+def per_epoch(pattern):
+    """`pattern` itself (a job an epoch) or all its epochs (one job), by `jobs.epochs`."""
+    return expand(pattern, epoch=EPOCHS, allow_missing=True) if CONFIG.jobs.epochs == "together" else pattern
+
+
+def per_task(pattern):
+    """`pattern` itself (a job a task) or all its tasks (one job), by `jobs.tasks`."""
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    return expand(patterns, task=TASKS, allow_missing=True) if CONFIG.jobs.tasks == "together" else pattern
+
+
+def epochs_argument(wildcards):
+    """Epochs of one gradient job, as the command line takes them."""
+    return ",".join(map(str, EPOCHS)) if CONFIG.jobs.epochs == "together" else wildcards.epoch
+
+
+def tasks_argument(wildcards):
+    """Tasks of one job, as the command line takes them."""
+    return ",".join(TASKS) if CONFIG.jobs.tasks == "together" else wildcards.task
+
+
+def task_files(wildcards):
+    """Local files that the validation examples of a job's tasks come from."""
+    names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]
+    return [file for name in names for file in [*CONFIG.tasks[name].files, *CONFIG.tasks[name].substitutes]]
+
+
+def task_slices(wildcards):
+    """The configuration of a job's tasks, as far as it determines their validation examples."""
+    names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]
+    return {name: CONFIG.tasks[name].model_dump(mode="json", exclude={"capability"}) for name in names}
+
+
+def matrices():
+    """Matrices that the selectors rank on; the attribution matrix always, for the analyses."""
+    used = {selector(name).matrix for name in CONFIG.selectors} - {None}
+    return sorted(used | {"influence"})
+
+
+def matrix_epochs(wildcards):
+    """Epochs whose stores enter a matrix: all for influence, the last one's states for the others."""
+    return EPOCHS if wildcards.matrix == "influence" else EPOCHS[-1:]
+
+
+def ranked_matrix(wildcards):
+    """Manifest of the matrix a selector ranks on; those that look at none still need to know which rows are valid."""
+    return LAYOUT.matrix_manifest(selector(wildcards.selector).matrix or "influence")
+
+
+def selections_of(runs):
+    """Selections that `runs` train on, each once."""
+    return list(dict.fromkeys(LAYOUT.selection(r.selector, r.selection_seed, r.budget) for r in runs if r.selector != ZERO_SHOT))
+
+
+def all_selections():
+    """Every selection of the experiment."""
+    return selections_of(experiment_runs(CONFIG))
+
+
+def fold_selections(wildcards):
+    """Selections that all runs of one selector train on."""
+    return selections_of(run for run in experiment_runs(CONFIG) if run.selector == wildcards.selector)
+
+
+def fold_runs(wildcards):
+    """Paths of all runs of one selector: a new budget or seed adds some and reruns their job, which keeps the finished ones."""
+    return [run.path for run in experiment_runs(CONFIG) if run.selector == wildcards.selector]
+
+
+def adapter_manifest(wildcards):
+    """The manifest of the adapter to evaluate; the base itself (`zero_shot`) has none."""
+    return [] if wildcards.selector == ZERO_SHOT else LAYOUT.run_manifest(RUN)
+
+
+def suite_slice(wildcards):
+    """A suite and the tasks it evaluates."""
+    names = [wildcards.suite] if hasattr(wildcards, "suite") else [suite for suite, _ in evaluations(CONFIG)]
+    tasks = {n: t.model_dump(mode="json") for n, t in CONFIG.tasks.items() if t.suite in names}
+    return {"suites": {n: CONFIG.suites[n].model_dump(mode="json") for n in names}, "tasks": tasks}
+
+
+def all_scores():
+    """What the report waits for: every score, or the fold manifests of jobs that made all runs of a selector."""
+    if CONFIG.jobs.runs == "together":
+        return [LAYOUT.fold_manifest(name) for name in run_selectors(CONFIG)]
+    return [LAYOUT.scores(run, suite, seed) for run in experiment_runs(CONFIG) for suite, seed in evaluations(CONFIG)]

@@ -1,0 +1,24 @@
+rule evaluate:
+    """Evaluates a run on a suite with lm-eval, hold-outs left out."""
+    input:
+        adapter=adapter_manifest,
+        targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        base=base_files(),
+    output:
+        scores=LAYOUT.scores(RUN, "{suite}", "{suite_seed}"),
+        samples=LAYOUT.samples(RUN, "{suite}", "{suite_seed}"),
+    params:
+        suite=suite_slice,
+        model=model_slice(),
+        run=RUN.path,
+        config=LAYOUT.config,
+    log:
+        log_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}"),
+    benchmark:
+        benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}")
+    threads: threads_of("evaluate")
+    resources:
+        gpu=1,
+    shell:
+        "{EQUIPOISE} evaluate --config {params.config} --run {params.run} --suite {wildcards.suite} "
+        "--suite-seed {wildcards.suite_seed} 2> {log}"

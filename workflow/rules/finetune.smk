@@ -1,0 +1,53 @@
+RUN_IN_LOG = ["{selector}", "selection-{selection_seed}", "budget-{budget}", "epochs-{epochs}", "seed-{seed}"]
+
+
+rule fine_tune:
+    """Fine-tunes a fresh adapter on a selection."""
+    input:
+        selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
+        pool=LAYOUT.pool_manifest,
+        base=base_files(),
+    output:
+        manifest=LAYOUT.run_manifest(RUN),
+    params:
+        sections=config_slice("lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        run=RUN.path,
+        config=LAYOUT.config,
+    log:
+        log_of("fine_tune", *RUN_IN_LOG),
+    benchmark:
+        benchmark_of("fine_tune", *RUN_IN_LOG)
+    threads: threads_of("fine_tune")
+    resources:
+        gpu=CONFIG.training.processes,
+    shell:
+        "{EQUIPOISE} fine_tune --config {params.config} --run {params.run} 2> {log}"
+
+
+rule fine_tune_and_evaluate:
+    """Makes and evaluates all runs of a selector in one process (jobs.runs: together); finished ones are kept."""
+    input:
+        selections=fold_selections,
+        pool=LAYOUT.pool_manifest,
+        targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        base=base_files(),
+    output:
+        manifest=LAYOUT.fold_manifest("{selector}"),
+    params:
+        sections=config_slice("lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        suites=suite_slice,
+        runs=fold_runs,
+        config=LAYOUT.config,
+    log:
+        log_of("fine_tune_and_evaluate", "{selector}"),
+    benchmark:
+        benchmark_of("fine_tune_and_evaluate", "{selector}")
+    threads: threads_of("fine_tune_and_evaluate")
+    resources:
+        gpu=CONFIG.training.processes,
+    shell:
+        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config} --selector {wildcards.selector} 2> {log}"

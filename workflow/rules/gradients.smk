@@ -1,0 +1,50 @@
+EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
+TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
+
+
+rule collect_pool_gradients:
+    """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
+    input:
+        pool=LAYOUT.pool_manifest,
+        checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
+    output:
+        manifests=per_epoch(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}")),
+    params:
+        sections=config_slice("gradients", "seed"),
+        model=model_slice(),
+        epochs=epochs_argument,
+        config=LAYOUT.config,
+    log:
+        log_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}"),
+    benchmark:
+        benchmark_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}")
+    threads: threads_of("collect_pool_gradients")
+    resources:
+        gpu=1,
+        shard_slot=1,
+    shell:
+        "{EQUIPOISE} collect_pool_gradients --config {params.config} --epochs {params.epochs} --shard {wildcards.shard} 2> {log}"
+
+
+rule collect_target_gradients:
+    """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
+    input:
+        targets=per_task(LAYOUT.target_manifest("{task}")),
+        checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
+    output:
+        manifests=per_task(per_epoch(LAYOUT.target_gradients_manifest("{epoch}", "{task}"))),
+    params:
+        sections=config_slice("gradients", "seed"),
+        model=model_slice(),
+        epochs=epochs_argument,
+        tasks=tasks_argument,
+        config=LAYOUT.config,
+    log:
+        log_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG)),
+    benchmark:
+        benchmark_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG))
+    threads: threads_of("collect_target_gradients")
+    resources:
+        gpu=1,
+    shell:
+        "{EQUIPOISE} collect_target_gradients --config {params.config} --epochs {params.epochs} --tasks {params.tasks} 2> {log}"

@@ -1,0 +1,38 @@
+rule prepare_pool:
+    """Reads the pool into one Parquet file with ids and token counts, and plans its shards."""
+    input:
+        files=CONFIG.pool.files,
+        base=base_files(),
+    output:
+        pool=LAYOUT.pool,
+        manifest=LAYOUT.pool_manifest,
+    params:
+        pool=config_slice("pool"),
+        model=model_slice(),
+        config=LAYOUT.config,
+    log:
+        log_of("prepare_pool"),
+    threads: threads_of("prepare_pool")
+    shell:
+        "{EQUIPOISE} prepare_pool --config {params.config} 2> {log}"
+
+
+rule prepare_targets:
+    """Draws the validation examples of the target tasks and the hold-outs of their evaluation."""
+    input:
+        files=task_files,
+        base=base_files(),
+    output:
+        examples=per_task(LAYOUT.target("{task}")),
+        manifests=per_task(LAYOUT.target_manifest("{task}")),
+    params:
+        tasks=task_slices,
+        targets=config_slice("targets", "seed"),
+        model=model_slice(),
+        names=tasks_argument,
+        config=LAYOUT.config,
+    log:
+        log_of("prepare_targets", *(["{task}"] if CONFIG.jobs.tasks == "separate" else [])),
+    threads: threads_of("prepare_targets")
+    shell:
+        "{EQUIPOISE} prepare_targets --config {params.config} --tasks {params.names} 2> {log}"

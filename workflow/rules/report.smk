@@ -1,0 +1,21 @@
+rule report:
+    """Writes scores, tables, figures and the page."""
+    input:
+        scores=all_scores(),
+        selections=all_selections(),
+        matrices=expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+        pool=LAYOUT.pool_manifest,
+    output:
+        page=f"{LAYOUT.report}/index.html",
+        scores=f"{LAYOUT.report}/scores.csv",
+    params:
+        runs=[run.path for run in experiment_runs(CONFIG)],
+        tasks={name: task.capability for name, task in CONFIG.tasks.items()},
+        config=LAYOUT.config,
+    log:
+        log_of("report"),
+    benchmark:
+        benchmark_of("report")
+    threads: threads_of("report")
+    shell:
+        "{EQUIPOISE} report --config {params.config} 2> {log}"

@@ -1,0 +1,36 @@
+rule rank:
+    """Ranks the pool with a selector; budgets are prefixes of the ranking."""
+    input:
+        matrix=ranked_matrix,
+        pool=LAYOUT.pool_manifest,
+    output:
+        ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
+    params:
+        sections=config_slice("seed"),
+        selection=CONFIG.selection.model_dump(mode="json", exclude={"seeds"}),
+        config=LAYOUT.config,
+    log:
+        log_of("rank", "{selector}", "selection-{selection_seed}"),
+    benchmark:
+        benchmark_of("rank", "{selector}", "selection-{selection_seed}")
+    threads: threads_of("rank")
+    shell:
+        "{EQUIPOISE} rank --config {params.config} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log}"
+
+
+rule select_budget:
+    """Writes a ranking's prefix as a selection that is ready to train on."""
+    input:
+        ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
+        pool=LAYOUT.pool_manifest,
+        matrix=LAYOUT.matrix_manifest("influence"),
+    output:
+        selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
+    params:
+        config=LAYOUT.config,
+    log:
+        log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
+    threads: threads_of("select_budget")
+    shell:
+        "{EQUIPOISE} select_budget --config {params.config} --selector {wildcards.selector} "
+        "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log}"

@@ -1,0 +1,22 @@
+rule warm_up:
+    """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
+    input:
+        pool=[] if CONFIG.warmup.files else LAYOUT.pool_manifest,
+        files=CONFIG.warmup.files,
+        base=base_files(),
+    output:
+        manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+    params:
+        sections=config_slice("warmup", "lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        config=LAYOUT.config,
+    log:
+        log_of("warm_up"),
+    benchmark:
+        benchmark_of("warm_up")
+    threads: threads_of("warm_up")
+    resources:
+        gpu=CONFIG.training.processes,
+    shell:
+        "{EQUIPOISE} warm_up --config {params.config} 2> {log}"
