@@ -1,10 +1,9 @@
 """Table of contents of an equipoise experiment: configuration, stages, named targets.
 
-    snakemake --profile profiles/local          the embedded experiment (config.yaml)
-    snakemake --profile slurm --configfile workflow/experiments/llama3-8b.yaml
-    snakemake -n                                what would run;  snakemake -l  lists the rules
+snakemake --profile profiles/local          the embedded experiment (config.yaml)
+snakemake --profile slurm --configfile workflow/experiments/llama3-8b.yaml
+snakemake -n                                what would run;  snakemake -l  lists the rules
 """
-
 
 # A given --configfile stands alone: the miniature's config.yaml is no base for it.
 if not workflow.config_settings.configfiles:

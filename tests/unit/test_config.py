@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from conftest import REPOSITORY
 from equipoise.budgets import budget_label, budget_rows, parse_budget
 from equipoise.config_comments import commented_yaml
@@ -13,8 +16,6 @@ from equipoise.config_file import json_schema, parse_config, read_config, write_
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.runs import experiment_runs
-from hypothesis import given
-from hypothesis import strategies as st
 
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 

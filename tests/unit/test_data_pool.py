@@ -1,8 +1,12 @@
 """prepare_pool: formats in, one Parquet file and a shard plan out, and one line for every mistake."""
 
 import json
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from conftest import texts, write_jsonl
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool, read_pool
@@ -11,8 +15,6 @@ from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.errors import UserError
 from equipoise.layout import Layout
 from equipoise.store.manifest import file_digest, read_manifest
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def layout_of(config):
@@ -122,7 +124,7 @@ def test_shards_cover_the_pool_in_whole_even_chunks(rows, share):
     plan = plan_shards(rows, shards)
     assert plan[0][0] == 0
     assert plan[-1][1] == rows
-    assert all(stop == start for (_, stop), (start, _) in zip(plan, plan[1:], strict=False))
+    assert all(stop == start for (_, stop), (start, _) in pairwise(plan))
     assert all(start % CHUNK_ROWS == 0 for start, _ in plan)
     sizes = [chunk_count(stop - start) for start, stop in plan]
     assert max(sizes) - min(sizes) <= 1

@@ -58,7 +58,7 @@ class Lora(Section):
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
     target_modules: list[str] = Field(
-        ["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers that get an adapter."
+        ["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers with an adapter."
     )
 
 
@@ -106,7 +106,7 @@ class Targets(Section):
 
     size: int = Field(50, ge=1, description="Validation examples per task, drawn uniformly by seed.")
     validation: Literal["paper", "leak_free"] = Field(
-        "paper", description="paper: test items may serve and then leave the test set; leak_free: none does."
+        "paper", description="paper: test items may serve, then leave the test set; leak_free: none."
     )
 
 
@@ -138,7 +138,7 @@ class Projection(Section):
     """The random map of gradients to `dimension` numbers."""
 
     kind: Literal["sketch", "rademacher", "identity"] = Field(
-        "sketch", description="sketch (CountSketch), rademacher (dense, the reference) or identity."
+        "sketch", description="sketch (CountSketch), rademacher (dense) or identity."
     )
     dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
@@ -148,7 +148,7 @@ class Gradients(Section):
     """How influence gradients are computed."""
 
     adam_form: Literal["less", "torch"] = Field(
-        "less", description="less: m'/sqrt(v'+eps), no bias correction; torch: m'/(sqrt(v')+eps) with it."
+        "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
     token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
@@ -198,14 +198,14 @@ class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
     epochs: Literal["separate", "together"] = Field(
-        "separate", description="Gradients of all epochs of a shard in one job, or a job an epoch."
+        "separate", description="Gradients of all epochs in one job, or a job each."
     )
     tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
     runs: Literal["separate", "together"] = Field(
-        "separate", description="All fine-tunings of a selector and their evaluation in one job, or a job each."
+        "separate", description="All runs of a selector in one job, or a job each."
     )
     threads: dict[str, int] = Field(
-        {}, description="CPU threads of a stage, by rule name; `default` for the others. Part of no fingerprint."
+        {}, description="CPU threads of a stage, by rule name; `default` for the others."
     )
 
 

@@ -16,12 +16,12 @@ rule assemble_attribution:
         checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
     output:
         manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
-    params:
-        tasks=TASKS,
-        config=LAYOUT.config,
     log:
         log_of("assemble_attribution", "{matrix}", "shard-{shard}"),
     threads: threads_of("assemble_attribution")
+    params:
+        tasks=TASKS,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} assemble_attribution --config {params.config} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log}"
 
@@ -32,11 +32,11 @@ rule seal_attribution:
         shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=SHARDS, allow_missing=True),
     output:
         manifest=LAYOUT.matrix_manifest("{matrix}"),
-    params:
-        tasks=TASKS,
-        config=LAYOUT.config,
     log:
         log_of("seal_attribution", "{matrix}"),
     threads: threads_of("seal_attribution")
+    params:
+        tasks=TASKS,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} seal_attribution --config {params.config} --matrix {wildcards.matrix} 2> {log}"

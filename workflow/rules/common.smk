@@ -105,6 +105,11 @@ def task_files(wildcards):
     return [file for name in names for file in [*CONFIG.tasks[name].files, *CONFIG.tasks[name].substitutes]]
 
 
+def miniature_files():
+    """Data of the embedded experiment that other rules read: its pool and the validation examples of its tasks."""
+    return [*CONFIG.pool.files, *(file for task in CONFIG.tasks.values() for file in task.files)]
+
+
 def task_slices(wildcards):
     """The configuration of a job's tasks, as far as it determines their validation examples."""
     names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]

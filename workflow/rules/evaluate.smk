@@ -7,11 +7,6 @@ rule evaluate:
     output:
         scores=LAYOUT.scores(RUN, "{suite}", "{suite_seed}"),
         samples=LAYOUT.samples(RUN, "{suite}", "{suite_seed}"),
-    params:
-        suite=suite_slice,
-        model=model_slice(),
-        run=RUN.path,
-        config=LAYOUT.config,
     log:
         log_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}"),
     benchmark:
@@ -19,6 +14,11 @@ rule evaluate:
     threads: threads_of("evaluate")
     resources:
         gpu=1,
+    params:
+        suite=suite_slice,
+        model=model_slice(),
+        run=RUN.path,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} evaluate --config {params.config} --run {params.run} --suite {wildcards.suite} "
         "--suite-seed {wildcards.suite_seed} 2> {log}"

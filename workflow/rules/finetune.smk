@@ -9,12 +9,6 @@ rule fine_tune:
         base=base_files(),
     output:
         manifest=LAYOUT.run_manifest(RUN),
-    params:
-        sections=config_slice("lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
-        run=RUN.path,
-        config=LAYOUT.config,
     log:
         log_of("fine_tune", *RUN_IN_LOG),
     benchmark:
@@ -22,6 +16,12 @@ rule fine_tune:
     threads: threads_of("fine_tune")
     resources:
         gpu=CONFIG.training.processes,
+    params:
+        sections=config_slice("lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        run=RUN.path,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} fine_tune --config {params.config} --run {params.run} 2> {log}"
 
@@ -35,13 +35,6 @@ rule fine_tune_and_evaluate:
         base=base_files(),
     output:
         manifest=LAYOUT.fold_manifest("{selector}"),
-    params:
-        sections=config_slice("lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
-        suites=suite_slice,
-        runs=fold_runs,
-        config=LAYOUT.config,
     log:
         log_of("fine_tune_and_evaluate", "{selector}"),
     benchmark:
@@ -49,5 +42,12 @@ rule fine_tune_and_evaluate:
     threads: threads_of("fine_tune_and_evaluate")
     resources:
         gpu=CONFIG.training.processes,
+    params:
+        sections=config_slice("lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        suites=suite_slice,
+        runs=fold_runs,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} fine_tune_and_evaluate --config {params.config} --selector {wildcards.selector} 2> {log}"

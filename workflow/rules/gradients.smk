@@ -9,11 +9,6 @@ rule collect_pool_gradients:
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
         manifests=per_epoch(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}")),
-    params:
-        sections=config_slice("gradients", "seed"),
-        model=model_slice(),
-        epochs=epochs_argument,
-        config=LAYOUT.config,
     log:
         log_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}"),
     benchmark:
@@ -22,6 +17,11 @@ rule collect_pool_gradients:
     resources:
         gpu=1,
         shard_slot=1,
+    params:
+        sections=config_slice("gradients", "seed"),
+        model=model_slice(),
+        epochs=epochs_argument,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} collect_pool_gradients --config {params.config} --epochs {params.epochs} --shard {wildcards.shard} 2> {log}"
 
@@ -33,12 +33,6 @@ rule collect_target_gradients:
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
         manifests=per_task(per_epoch(LAYOUT.target_gradients_manifest("{epoch}", "{task}"))),
-    params:
-        sections=config_slice("gradients", "seed"),
-        model=model_slice(),
-        epochs=epochs_argument,
-        tasks=tasks_argument,
-        config=LAYOUT.config,
     log:
         log_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG)),
     benchmark:
@@ -46,5 +40,11 @@ rule collect_target_gradients:
     threads: threads_of("collect_target_gradients")
     resources:
         gpu=1,
+    params:
+        sections=config_slice("gradients", "seed"),
+        model=model_slice(),
+        epochs=epochs_argument,
+        tasks=tasks_argument,
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} collect_target_gradients --config {params.config} --epochs {params.epochs} --tasks {params.tasks} 2> {log}"

@@ -1,3 +1,19 @@
+if CONFIG.miniature:
+
+    rule generate_miniature:
+        """Generates the pool, validation and test data of the embedded experiment."""
+        output:
+            files=miniature_files(),
+        log:
+            log_of("generate_miniature"),
+        threads: threads_of("generate_miniature")
+        params:
+            miniature=config_slice("miniature"),
+            config=LAYOUT.config,
+        shell:
+            "{EQUIPOISE} miniature generate --config {params.config} 2> {log}"
+
+
 rule prepare_pool:
     """Reads the pool into one Parquet file with ids and token counts, and plans its shards."""
     input:
@@ -6,13 +22,13 @@ rule prepare_pool:
     output:
         pool=LAYOUT.pool,
         manifest=LAYOUT.pool_manifest,
+    log:
+        log_of("prepare_pool"),
+    threads: threads_of("prepare_pool")
     params:
         pool=config_slice("pool"),
         model=model_slice(),
         config=LAYOUT.config,
-    log:
-        log_of("prepare_pool"),
-    threads: threads_of("prepare_pool")
     shell:
         "{EQUIPOISE} prepare_pool --config {params.config} 2> {log}"
 
@@ -25,14 +41,14 @@ rule prepare_targets:
     output:
         examples=per_task(LAYOUT.target("{task}")),
         manifests=per_task(LAYOUT.target_manifest("{task}")),
+    log:
+        log_of("prepare_targets", *(["{task}"] if CONFIG.jobs.tasks == "separate" else [])),
+    threads: threads_of("prepare_targets")
     params:
         tasks=task_slices,
         targets=config_slice("targets", "seed"),
         model=model_slice(),
         names=tasks_argument,
         config=LAYOUT.config,
-    log:
-        log_of("prepare_targets", *(["{task}"] if CONFIG.jobs.tasks == "separate" else [])),
-    threads: threads_of("prepare_targets")
     shell:
         "{EQUIPOISE} prepare_targets --config {params.config} --tasks {params.names} 2> {log}"

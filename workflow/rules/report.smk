@@ -8,14 +8,14 @@ rule report:
     output:
         page=f"{LAYOUT.report}/index.html",
         scores=f"{LAYOUT.report}/scores.csv",
-    params:
-        runs=[run.path for run in experiment_runs(CONFIG)],
-        tasks={name: task.capability for name, task in CONFIG.tasks.items()},
-        config=LAYOUT.config,
     log:
         log_of("report"),
     benchmark:
         benchmark_of("report")
     threads: threads_of("report")
+    params:
+        runs=[run.path for run in experiment_runs(CONFIG)],
+        tasks={name: task.capability for name, task in CONFIG.tasks.items()},
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} report --config {params.config} 2> {log}"

@@ -5,15 +5,15 @@ rule rank:
         pool=LAYOUT.pool_manifest,
     output:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
-    params:
-        sections=config_slice("seed"),
-        selection=CONFIG.selection.model_dump(mode="json", exclude={"seeds"}),
-        config=LAYOUT.config,
     log:
         log_of("rank", "{selector}", "selection-{selection_seed}"),
     benchmark:
         benchmark_of("rank", "{selector}", "selection-{selection_seed}")
     threads: threads_of("rank")
+    params:
+        sections=config_slice("seed"),
+        selection=CONFIG.selection.model_dump(mode="json", exclude={"seeds"}),
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} rank --config {params.config} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log}"
 
@@ -26,11 +26,11 @@ rule select_budget:
         matrix=LAYOUT.matrix_manifest("influence"),
     output:
         selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
-    params:
-        config=LAYOUT.config,
     log:
         log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
     threads: threads_of("select_budget")
+    params:
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} select_budget --config {params.config} --selector {wildcards.selector} "
         "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log}"

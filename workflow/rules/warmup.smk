@@ -6,11 +6,6 @@ rule warm_up:
         base=base_files(),
     output:
         manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
-    params:
-        sections=config_slice("warmup", "lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
-        config=LAYOUT.config,
     log:
         log_of("warm_up"),
     benchmark:
@@ -18,5 +13,10 @@ rule warm_up:
     threads: threads_of("warm_up")
     resources:
         gpu=CONFIG.training.processes,
+    params:
+        sections=config_slice("warmup", "lora", "seed"),
+        training=training_slice(),
+        model=model_slice(),
+        config=LAYOUT.config,
     shell:
         "{EQUIPOISE} warm_up --config {params.config} 2> {log}"

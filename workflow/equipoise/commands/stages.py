@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 ConfigOption = Annotated[
-    str, typer.Option("--config", help="Effective configuration: <results>/<experiment>/config.yaml, or any experiment's YAML.")
+    str, typer.Option("--config", help="An experiment's YAML; the workflow passes <results>/<experiment>/config.yaml.")
 ]
 Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
@@ -159,7 +159,7 @@ def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
 
 @app.command(
     "evaluate",
-    epilog="Example:  equipoise evaluate --config config.yaml --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0 --suite miniature",
+    epilog="Example:  equipoise evaluate --config config.yaml --suite miniature --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0",
 )
 def evaluate_command(
     config: ConfigOption,

@@ -55,9 +55,8 @@ def prepare_pool(config: Experiment) -> None:
         pq.write_table(table, part)
     flagged = [i for i, n in enumerate(completion) if n == 0]
     if flagged:
-        log(
-            f"{len(flagged)} rows have no completion token within {config.model.max_length} tokens and cannot be selected, first: {records[flagged[0]].id}"
-        )
+        first = records[flagged[0]].id
+        log(f"{len(flagged)} rows have no completion token within {config.model.max_length} tokens and cannot be selected, as {first}")
     digest = file_digest(layout.pool)
     write_manifest(
         layout.pool_manifest,

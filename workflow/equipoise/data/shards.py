@@ -1,5 +1,7 @@
 """The shard plan: which pool rows a gradient job owns. Shards are whole 1,024-row chunks, so that every chunk has one writer."""
 
+from itertools import pairwise
+
 from equipoise.errors import UserError
 
 CHUNK_ROWS = 1024
@@ -22,4 +24,4 @@ def plan_shards(rows: int, shards: int) -> list[list[int]]:
     borders = [0]
     for shard in range(shards):
         borders.append(borders[-1] + small + (shard < larger))
-    return [[first * CHUNK_ROWS, min(last * CHUNK_ROWS, rows)] for first, last in zip(borders, borders[1:], strict=False)]
+    return [[first * CHUNK_ROWS, min(last * CHUNK_ROWS, rows)] for first, last in pairwise(borders)]

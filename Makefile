@@ -1,0 +1,65 @@
+# The user's door. Every target sets up what it needs; nothing is done twice.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV := .venv
+STAMP := $(VENV)/.installed
+PYTHON := $(VENV)/bin/python
+SNAKEMAKE := $(VENV)/bin/snakemake
+CORES ?= all
+PROFILE ?= profiles/local
+# Further snakemake options, e.g.  make demo ARGS="--config budgets='[0.02,0.05]'"
+ARGS ?=
+
+.PHONY: help install demo dry-run study report figures dag test test-slurm bench lint format clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: $(STAMP) ## Make .venv from the pinned lock
+
+$(STAMP): envs/requirements.lock pyproject.toml
+	@test -x $(PYTHON) || $${BOOTSTRAP_PYTHON:-python3} -m venv $(VENV)
+	@# An explicit == keeps pip from taking the newest torch as somebody's dependency; it comes first for the same reason.
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.lock)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+demo: $(STAMP) ## Run the embedded miniature experiment end to end (CPU, no downloads)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES) $(ARGS)
+
+dry-run: $(STAMP) ## Show what `make demo` would do
+	@$(SNAKEMAKE) --profile $(PROFILE) --cores $(CORES) -n $(ARGS)
+
+study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the README's table
+	@$(PYTHON) -m equipoise miniature study --cores $(CORES)
+
+report: $(STAMP) ## Make the report of the embedded experiment again
+	@$(SNAKEMAKE) --profile $(PROFILE) --cores $(CORES) --forcerun report $(ARGS)
+
+dag: $(STAMP) ## Print the rule graph in mermaid form
+	@$(SNAKEMAKE) --rulegraph mermaid-js
+
+test: $(STAMP) ## Run the tests
+	$(PYTHON) -m pytest -m "not slurm" $(ARGS)
+
+test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
+	$(PYTHON) -m pytest -m slurm $(ARGS)
+
+bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done
+
+lint: $(STAMP) ## Check style of Python and Snakemake files
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+
+format: $(STAMP) ## Format Python and Snakemake files
+	$(VENV)/bin/ruff check --fix --quiet .
+	$(VENV)/bin/ruff format --quiet .
+	$(VENV)/bin/snakefmt Snakefile workflow/rules
+
+clean: ## Remove results of the embedded experiment
+	rm -rf results/miniature resources/miniature
