@@ -56,6 +56,11 @@ def threads_of(rule_name):
     return stage_threads(CONFIG, rule_name)
 
 
+def gpus(wanted):
+    """GPUs a job asks for: none where the configuration says `model.device: cpu`."""
+    return 0 if CONFIG.model.device == "cpu" else wanted
+
+
 def config_slice(*names):
     """The sections a rule depends on, as plain values: an edit of any of them, and of nothing else, reruns it."""
     values = CONFIG.model_dump(mode="json")

@@ -13,7 +13,7 @@ rule evaluate:
         benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}")
     threads: threads_of("evaluate")
     resources:
-        gpu=1,
+        gpu=gpus(1),
     params:
         suite=suite_slice,
         model=model_slice(),

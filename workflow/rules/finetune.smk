@@ -15,7 +15,7 @@ rule fine_tune:
         benchmark_of("fine_tune", *RUN_IN_LOG)
     threads: threads_of("fine_tune")
     resources:
-        gpu=CONFIG.training.processes,
+        gpu=gpus(CONFIG.training.processes),
     params:
         sections=config_slice("lora", "seed"),
         training=training_slice(),
@@ -41,7 +41,7 @@ rule fine_tune_and_evaluate:
         benchmark_of("fine_tune_and_evaluate", "{selector}")
     threads: threads_of("fine_tune_and_evaluate")
     resources:
-        gpu=CONFIG.training.processes,
+        gpu=gpus(CONFIG.training.processes),
     params:
         sections=config_slice("lora", "seed"),
         training=training_slice(),

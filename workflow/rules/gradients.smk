@@ -15,7 +15,7 @@ rule collect_pool_gradients:
         benchmark_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}")
     threads: threads_of("collect_pool_gradients")
     resources:
-        gpu=1,
+        gpu=gpus(1),
         shard_slot=1,
     params:
         sections=config_slice("gradients", "seed"),
@@ -39,7 +39,7 @@ rule collect_target_gradients:
         benchmark_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG))
     threads: threads_of("collect_target_gradients")
     resources:
-        gpu=1,
+        gpu=gpus(1),
     params:
         sections=config_slice("gradients", "seed"),
         model=model_slice(),

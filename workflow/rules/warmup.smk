@@ -12,7 +12,7 @@ rule warm_up:
         benchmark_of("warm_up")
     threads: threads_of("warm_up")
     resources:
-        gpu=CONFIG.training.processes,
+        gpu=gpus(CONFIG.training.processes),
     params:
         sections=config_slice("warmup", "lora", "seed"),
         training=training_slice(),
