@@ -10,6 +10,9 @@ import yaml
 from conftest import REPOSITORY
 
 
+TARGETS = ("all", "matrix", "selections")
+
+
 class Workflow:
     """One experiment in `folder`: `run(...)` calls snakemake there and returns its output."""
 
