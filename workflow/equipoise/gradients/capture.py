@@ -1,0 +1,174 @@
+"""Per-example gradients of LoRA pairs in one batched backward pass, without summed gradients and without hooks.
+
+For the length of a `Capture`, each adapted linear layer runs one autograd function: W x + s B A x. Its backward pass gives the
+gradient of its input and, on the way, hands the per-example factors to a sink: dA_i = (s B^T g_i)^T x_i and dB_i = g_i^T (s A x_i),
+g the gradient of the layer's output. A sink turns one layer's factors into what it keeps and lets go of them, so that memory never
+holds p numbers an example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the graph starts at
+an anchor, an empty leaf given to every adapted layer, so that nothing below the first adapted layer is differentiated.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn import functional as F
+
+from equipoise.errors import UserError
+from equipoise.modelling.adapter import ADAPTER, saved_name
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+
+PLAIN = "a plain LoRA adapter of linear layers"
+
+
+@dataclass(eq=False)
+class Layer:
+    """One adapted linear layer: its base and its pair, A [r, in] and scaled B [out, r], in the number format of the forward pass."""
+
+    name: str
+    module: torch.nn.Module
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+    a: torch.Tensor
+    b: torch.Tensor
+    scale: float
+
+    @property
+    def name_a(self) -> str:
+        """Saved name of A."""
+        return f"{self.name}.lora_A.weight"
+
+    @property
+    def name_b(self) -> str:
+        """Saved name of B."""
+        return f"{self.name}.lora_B.weight"
+
+
+@dataclass(frozen=True)
+class Factors:
+    """What one layer's backward pass knows of each example: input x [n, t, in], hidden s A x [n, t, r], output gradient g [n, t, out],
+    hidden gradient s B^T g [n, t, r]."""
+
+    x: torch.Tensor
+    hidden: torch.Tensor
+    g: torch.Tensor
+    g_hidden: torch.Tensor
+
+
+Sink = Callable[[Layer, Factors], None]
+
+
+class _Pair(torch.autograd.Function):
+    """W x + b + s B A x; the sink gets the factors of the per-example gradients in the backward pass."""
+
+    @staticmethod
+    def forward(ctx, x, anchor, layer, capture):
+        flat = x.reshape(-1, x.shape[-1])
+        hidden = flat @ layer.a.T
+        out = F.linear(flat, layer.weight, layer.bias).addmm_(hidden, layer.b.T)
+        ctx.layer, ctx.capture = layer, capture
+        ctx.save_for_backward(x, hidden.view(*x.shape[:-1], -1))
+        return out.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx, g):
+        layer = ctx.layer
+        x, hidden = ctx.saved_tensors
+        flat = g.reshape(-1, g.shape[-1])
+        g_hidden = flat @ layer.b
+        ctx.capture.sink(layer, Factors(x, hidden * layer.scale, flat.view(g.shape), g_hidden.view(hidden.shape)))
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, None
+        return (flat @ layer.weight).addmm_(g_hidden, layer.a).view(x.shape), None, None, None
+
+
+class Capture:
+    """Puts the autograd function into every adapted layer of `model` for as long as the context lasts."""
+
+    def __init__(self, model: "PeftModel", sink: Sink | None = None):
+        """Raises `UserError` naming the first thing in the adapter whose gradient this engine does not know."""
+        refuse_unsupported(model)
+        self.sink = sink
+        self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
+        self.layers = [_layer(name, module) for name, module in adapted_layers(model)]
+
+    def refresh(self) -> None:
+        """Takes over the adapter's weights after they were changed in place."""
+        self.layers = [_layer(layer.name, layer.module) for layer in self.layers]
+        for layer in self.layers:
+            if "forward" in layer.module.__dict__:
+                layer.module.forward = self._forward(layer)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, int]]:
+        """Shape of every adapter parameter, by saved name, sorted."""
+        pairs = {layer.name_a: tuple(layer.a.shape) for layer in self.layers} | {
+            layer.name_b: tuple(layer.b.shape) for layer in self.layers
+        }
+        return dict(sorted(pairs.items()))
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Within: the model's forward pass runs through the autograd function."""
+        try:
+            for layer in self.layers:
+                layer.module.forward = self._forward(layer)
+            yield
+        finally:
+            for layer in self.layers:
+                layer.module.__dict__.pop("forward", None)
+
+    def _forward(self, layer: Layer) -> Callable[[torch.Tensor], torch.Tensor]:
+        return lambda x: _Pair.apply(x, self._anchor, layer, self)
+
+
+def adapted_layers(model: "PeftModel") -> Iterator[tuple[str, torch.nn.Module]]:
+    """Adapted layers in the model's order, each with its saved name (without `.lora_A.weight`)."""
+    from peft.tuners.lora import LoraLayer
+
+    for name, module in model.named_modules():
+        if isinstance(module, LoraLayer):
+            yield saved_name(f"{name}.").removesuffix("."), module
+
+
+def _layer(name: str, module: torch.nn.Module) -> Layer:
+    base, scale = module.get_base_layer(), float(module.scaling[ADAPTER])
+    kind = base.weight.dtype
+    a = module.lora_A[ADAPTER].weight.detach().to(kind)
+    b = (module.lora_B[ADAPTER].weight.detach() * scale).to(kind)
+    return Layer(name, module, base.weight, base.bias, a, b, scale)
+
+
+def refuse_unsupported(model: "PeftModel") -> None:
+    """Raises `UserError` naming what is not a plain, unmerged LoRA pair at a linear layer, or a dropout that is on."""
+    from peft import PeftType
+    from peft.tuners.lora import Linear
+
+    config = model.peft_config[ADAPTER] if ADAPTER in model.peft_config else None
+    if len(model.peft_config) != 1 or config is None:
+        raise UserError(f"adapter: found {sorted(model.peft_config)}; influence gradients need exactly one, named {ADAPTER!r}")
+    if config.peft_type != PeftType.LORA:
+        raise UserError(f"adapter: kind {config.peft_type.value} is not supported; train {PLAIN}")
+    for option in ("use_dora", "lora_bias", "fan_in_fan_out", "modules_to_save", "trainable_token_indices", "target_parameters"):
+        if getattr(config, option, None):
+            raise UserError(f"adapter_config.json: {option} is not supported by influence gradients; train {PLAIN}")
+    if config.bias != "none":
+        raise UserError(f"adapter_config.json: bias {config.bias!r} is not supported by influence gradients; write bias: none")
+    head = model.get_base_model().get_output_embeddings()
+    for name, module in adapted_layers(model):
+        if module is head:
+            raise UserError(f"adapter: {name} is the output layer, which is not supported; leave it out of lora.target_modules")
+        if type(module) is not Linear or type(module.get_base_layer()) is not torch.nn.Linear:
+            kind = f"{type(module).__name__} on {type(module.get_base_layer()).__name__}"
+            raise UserError(f"adapter: {name} is {kind}, not a LoRA pair at a linear layer; leave it out of lora.target_modules")
+        if module.lora_variant:
+            variant = type(next(iter(module.lora_variant.values()))).__name__
+            raise UserError(f"adapter: {name} uses {variant}, which is not supported by influence gradients; train {PLAIN}")
+        if module.merged or module.disable_adapters or list(module.active_adapters) != [ADAPTER]:
+            raise UserError(f"adapter: {name} is merged, disabled or inactive; load it unmerged and active")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Dropout) and module.training and module.p > 0:
+            raise UserError(f"model: dropout {name} is on; influence gradients are of the model without dropout, call eval()")

@@ -1,0 +1,126 @@
+"""The collection loop: the rows of a store, chunk by chunk and batch by batch, skipping chunks that are already there."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from equipoise.errors import UserError
+from equipoise.gradients.examples import examples_digest
+from equipoise.gradients.plan import plan_batches
+from equipoise.modelling.chat import Encoded
+from equipoise.progress import log, track
+from equipoise.store.gradient_writer import ChunkWriter, GradientStore
+from equipoise.store.gradients import CHUNK_ROWS, NO_COMPLETION_TOKEN, NON_FINITE, VALID, GradientRows
+from equipoise.store.manifest import fingerprint
+
+if TYPE_CHECKING:
+    from equipoise.gradients.engine import BatchResult, Engine
+    from equipoise.gradients.rows import RowMaker
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Which rows of which store are collected: from row `start` (a chunk's first) of `rows`; see the modules of store for the rest."""
+
+    store: str
+    start: int
+    rows: int
+    attributes: dict[str, Any]
+    states: tuple[str, ...]
+    token_budget: int
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    number: int
+    fingerprint: str
+    examples: list[Encoded]
+    batches: list[list[int]]
+
+
+def collect(collection: Collection, examples: Sequence[Encoded], engine: "Engine", maker: "RowMaker") -> list[dict[str, Any]]:
+    """Collects the rows of `examples`; returns the record of each of their chunks, in order."""
+    widths = dict.fromkeys(collection.states, engine.hidden_size)
+    store = GradientStore(collection.store, collection.rows, maker.dimension, collection.attributes, widths)
+    records: dict[int, dict[str, Any]] = {}
+    missing = []
+    for chunk in _chunks(collection, examples):
+        record = store.finished(chunk.number, chunk.fingerprint)
+        if record is None:
+            missing.append(chunk)
+        else:
+            records[chunk.number] = record
+    if records:
+        log(f"{collection.store}: {len(records)} chunks are already there, {len(missing)} to go")
+    if missing:
+        with ChunkWriter(store) as writer:
+            for chunk, rows, halved in _computed(missing, collection, engine, maker):
+                writer.put(chunk.number, chunk.fingerprint, rows, halved_batches=halved)
+        records |= writer.records
+    return [records[number] for number in sorted(records)]
+
+
+def _chunks(collection: Collection, examples: Sequence[Encoded]) -> Iterator[_Chunk]:
+    if collection.start % CHUNK_ROWS:
+        raise UserError(
+            f"{collection.store}: rows from {collection.start} do not begin at a chunk of {CHUNK_ROWS} rows; make the pool again"
+        )
+    for first in range(0, len(examples), CHUNK_ROWS):
+        part = list(examples[first : first + CHUNK_ROWS])
+        batches = plan_batches([len(e.input_ids) if e.completion_tokens else 0 for e in part], collection.token_budget)
+        determined = [collection.attributes["settings"], examples_digest(part), batches]
+        yield _Chunk((collection.start + first) // CHUNK_ROWS, fingerprint(determined), part, batches)
+
+
+def _computed(
+    chunks: list[_Chunk], collection: Collection, engine: "Engine", maker: "RowMaker"
+) -> Iterator[tuple[_Chunk, GradientRows, int]]:
+    batches = [(chunk, batch) for chunk in chunks for batch in chunk.batches]
+    total = sum(len(batch) for _, batch in batches)
+    progress = track(
+        batches, f"{collection.attributes['side']} gradients, epoch {collection.attributes['epoch']}", total, size=lambda item: len(item[1])
+    )
+    for chunk in chunks:
+        rows = _flagged_rows(chunk.examples, maker.dimension, dict.fromkeys(collection.states, engine.hidden_size))
+        for _ in chunk.batches:
+            _, batch = next(progress)
+            _fill(rows, batch, engine.run([chunk.examples[i] for i in batch], maker, collection.states))
+        yield chunk, rows, 0
+    next(progress, None)
+
+
+def _flagged_rows(examples: list[Encoded], dimension: int, widths: dict[str, int]) -> GradientRows:
+    """Rows of a chunk before anything is computed: all flagged as without completion token."""
+    count = len(examples)
+    return GradientRows(
+        directions=np.full((count, dimension), np.nan, np.float16),
+        norm=np.full(count, np.nan, np.float32),
+        loss=np.full(count, np.nan, np.float32),
+        tokens=np.array([example.completion_tokens for example in examples], np.int32),
+        status=np.full(count, NO_COMPLETION_TOKEN, np.int8),
+        states={kind: np.full((count, width), np.nan, np.float16) for kind, width in widths.items()},
+    )
+
+
+def _fill(rows: GradientRows, batch: list[int], result: "BatchResult") -> None:
+    """Puts a batch into its rows; a row without finite, non-zero gradient is flagged and all NaN."""
+    norm, unit = unit_rows(result.gradients)
+    finite = np.isfinite(result.loss) & np.isfinite(unit).all(axis=1)
+    place = np.array(batch)
+    rows.status[place] = np.where(finite, VALID, NON_FINITE)
+    rows.directions[place] = np.where(finite[:, None], unit, np.nan)
+    rows.norm[place] = np.where(finite, norm, np.nan)
+    rows.loss[place] = np.where(finite, result.loss, np.nan)
+    for kind, state in result.states.items():
+        _, direction = unit_rows(state.astype(np.float64))
+        rows.states[kind][place] = np.where(finite[:, None], direction, np.nan)
+
+
+def unit_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Norms float64 [n] and rows divided by them, rounded once to float16 [n, k]; NaN where the norm is zero or not finite."""
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        norm = np.sqrt((rows * rows).sum(axis=1))
+        norm = np.where(np.isfinite(norm) & (norm > 0), norm, np.nan)
+        return norm, (rows / norm[:, None]).astype(np.float16)

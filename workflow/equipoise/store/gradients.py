@@ -1,0 +1,177 @@
+"""The gradient store: one folder a (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
+
+A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, each chunk with a crc32c of its own:
+
+| array | dtype, shape | content |
+|---|---|---|
+| directions | float16 [rows, dimension] | projected gradient divided by its norm; NaN in a flagged row |
+| norm | float32 [rows] | the norm it was divided by |
+| loss | float32 [rows] | mean cross-entropy over the example's completion tokens |
+| tokens | int32 [rows] | number of completion tokens |
+| status | int8 [rows] | 0 valid, 1 no completion token, 2 non-finite (or zero) gradient; -1 never written |
+| last_token, position_weighted | float16 [rows, hidden] | unit-length states, in stores of the last epoch only |
+
+`chunks/<number>.json` is written after a chunk's files are on disk and vouches for them (rows, fingerprint, digest, counts);
+a chunk without it does not exist. The group's attributes hold `settings` (fingerprint of all that determines a row besides the
+row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
+
+`scaled` tells how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
+product, so `norm` must be multiplied back in on both sides (tracin, logra). Nothing else depends on the estimator.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.errors import UserError
+from equipoise.store.manifest import read_manifest
+
+CHUNK_ROWS = 1024
+VALID, NO_COMPLETION_TOKEN, NON_FINITE, UNWRITTEN = 0, 1, 2, -1
+STATES = ("last_token", "position_weighted")
+COLUMNS = {"norm": "float32", "loss": "float32", "tokens": "int32", "status": "int8"}
+CHUNK_KIND = "gradient_chunk"
+
+
+@dataclass(frozen=True)
+class GradientRows:
+    """Consecutive rows of a store: directions float16 [n, k]; norm, loss float32 [n]; tokens int32 [n]; status int8 [n].
+
+    `states` maps `last_token` and `position_weighted` to float16 [n, hidden] where they are kept (only when writing).
+    """
+
+    directions: np.ndarray
+    norm: np.ndarray
+    loss: np.ndarray
+    tokens: np.ndarray
+    status: np.ndarray
+    states: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by their name in the store, in the order of digests."""
+        columns = {name: getattr(self, name) for name in COLUMNS}
+        return {"directions": self.directions, **columns, **dict(sorted(self.states.items()))}
+
+    def digest(self) -> str:
+        """SHA-256 of names, shapes and bytes of all arrays."""
+        total = hashlib.sha256()
+        for name, array in self.arrays().items():
+            total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+
+def chunk_record(path: str | Path, chunk: int) -> Path:
+    """The file that vouches for a chunk."""
+    return Path(path) / "chunks" / f"{chunk:06d}.json"
+
+
+def chunk_file(path: str | Path, array: str, chunk: int) -> Path:
+    """The file that holds a chunk of an array."""
+    folder = Path(path) / array / "c" / str(chunk)
+    return folder if array in COLUMNS else folder / "0"
+
+
+def chunk_bounds(chunk: int, rows: int) -> tuple[int, int]:
+    """First row of a chunk and the row after its last, in a store of `rows` rows."""
+    return chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
+
+
+class GradientReader:
+    """Reads a gradient store; never hands out a row that no chunk record vouches for.
+
+    Raises `UserError` naming the store or the chunk's file for whatever is missing or damaged.
+    """
+
+    def __init__(self, path: str | Path):
+        import zarr
+
+        self.path = Path(path)
+        try:
+            self._group = zarr.open_group(str(path), mode="r")
+            self._arrays = {name: self._group[name] for name in ("directions", *COLUMNS)}
+        except (FileNotFoundError, KeyError, ValueError):
+            raise UserError(f"{path}: no gradient store; run the stage that collects it") from None
+        self._arrays |= {name: self._group[name] for name in STATES if (self.path / name).is_dir()}
+        self.rows, self.dimension = self._arrays["directions"].shape
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """settings, estimator, side, epoch, scaled."""
+        return dict(self._group.attrs)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether `norm` must be multiplied back in (see the module's text)."""
+        return bool(self._group.attrs["scaled"])
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        """Names of the states kept here."""
+        return tuple(name for name in STATES if name in self._arrays)
+
+    @property
+    def chunks(self) -> int:
+        """Number of chunks."""
+        return -(-self.rows // CHUNK_ROWS)
+
+    def read(self, start: int, stop: int) -> GradientRows:
+        """Rows [start, stop), without states."""
+        return GradientRows(**{name: self._read(name, start, stop) for name in ("directions", *COLUMNS)})
+
+    def read_states(self, start: int, stop: int, kind: str) -> np.ndarray:
+        """float16 [stop - start, hidden], unit rows; `kind` is last_token or position_weighted."""
+        if kind not in self._arrays:
+            raise UserError(f"{self.path}: holds no {kind} states; only the last epoch's stores do")
+        return self._read(kind, start, stop)
+
+    def record(self, chunk: int) -> dict[str, Any]:
+        """The record of a chunk: rows, fingerprint, digest, counts."""
+        self._require_record(chunk)
+        return read_manifest(chunk_record(self.path, chunk), CHUNK_KIND)
+
+    def _require_record(self, chunk: int) -> None:
+        path = chunk_record(self.path, chunk)
+        if not path.is_file():
+            raise UserError(f"{self.path}: chunk {chunk} was never finished ({path.name} is missing); run the stage that collects it again")
+
+    def read_chunk(self, chunk: int) -> GradientRows:
+        """All arrays of a chunk, states included, checked against its record's digest."""
+        start, stop = chunk_bounds(chunk, self.rows)
+        record = self.record(chunk)
+        rows = self.read(start, stop)
+        rows.states.update({name: self._read(name, start, stop) for name in self.states})
+        if record["rows"] != [start, stop] or record["digest"] != rows.digest():
+            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) is not what its record says; run its stage again")
+        return rows
+
+    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+        if not 0 <= start <= stop <= self.rows:
+            raise UserError(f"{self.path}: has no rows {start} to {stop - 1}; it has {self.rows}")
+        for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
+            self._require_record(chunk)
+            file = chunk_file(self.path, name, chunk)
+            if not file.is_file():
+                raise UserError(f"{file}: missing chunk of a gradient store; run the stage that collects it again")
+        try:
+            return np.asarray(self._arrays[name][start:stop])
+        except ValueError as error:
+            damaged = self._damaged(name, start, stop)
+            raise UserError(f"{damaged}: damaged chunk of a gradient store ({error}); run the stage that collects it again") from None
+
+    def _damaged(self, name: str, start: int, stop: int) -> Path:
+        for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
+            low, high = chunk_bounds(chunk, self.rows)
+            try:
+                self._arrays[name][low:high]
+            except ValueError:
+                return chunk_file(self.path, name, chunk)
+        return self.path / name
+
+
+def open_rows(path: str | Path) -> GradientReader:
+    """Opens the gradient store in `path` for reading; raises `UserError` when there is none."""
+    return GradientReader(path)
