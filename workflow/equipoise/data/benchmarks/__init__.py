@@ -1,0 +1,12 @@
+"""Where validation examples come from: one module a benchmark, found by the name the config uses."""
+
+from importlib import import_module
+
+from equipoise.data.benchmarks.benchmark import Benchmark
+
+BENCHMARKS = ("human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval")
+
+
+def benchmark(name: str) -> Benchmark:
+    """The benchmark of a config name (one of `BENCHMARKS`)."""
+    return import_module(f"equipoise.data.benchmarks.{name}").BENCHMARK

@@ -1,0 +1,44 @@
+"""What a benchmark says about its validation examples; everything else is the same for all (data/targets.py)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Doc = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """How validation examples are drawn from a benchmark's lm-eval tasks."""
+
+    tasks: tuple[str, ...]
+    """lm-eval tasks to draw from when the task of the experiment names none (it takes part in the matrix only)."""
+
+    response: Callable[[Any, Doc], str] | None
+    """(lm-eval task, document) -> the response to learn: what the evaluation counts as right."""
+
+    chat: bool = True
+    """Whether prompts are in chat form when no suite says so."""
+
+    split: str | None = None
+    """Split to draw from in paper mode; none: the split that is evaluated."""
+
+    leak_free_split: str | None = None
+    """Split to draw from in leak_free mode; none: a file of substitutes is needed."""
+
+    leak_free_evaluates: Callable[[Doc], bool] | None = None
+    """Documents that are evaluated in leak_free mode; none: all."""
+
+    family: Callable[[Doc], str] | None = None
+    """Documents of one family leave the test set together."""
+
+    accept: Callable[[Any, Doc, str], bool] | None = None
+    """Set where the benchmark has no responses, so that they stand in the task's files ({prompt, response}):
+    (lm-eval task, document, response) -> whether the response may serve."""
+
+
+def target(task: Any, doc: Doc) -> str:
+    """The target as lm-eval has it."""
+    from equipoise.harness.documents import target_text
+
+    return target_text(task, doc)

@@ -1,0 +1,18 @@
+"""GSM-Plus: test items; every perturbation of a chosen item's seed question leaves the test set with it. The response is the worked solution."""
+
+import re
+from typing import Any
+
+from equipoise.data.benchmarks.benchmark import Benchmark, Doc
+
+FINAL_LINE = re.compile(r"#### *(.*?)\s*$")
+
+
+def worked_solution(task: Any, doc: Doc) -> str:
+    """The solution; where the evaluation asks for a boxed answer (our task definition), its `#### answer` line is put that way."""
+    if not (task.config.metadata or {}).get("boxed"):
+        return doc["solution"]
+    return FINAL_LINE.sub(lambda found: f"The final answer is \\boxed{{{found[1]}}}.", doc["solution"])
+
+
+BENCHMARK = Benchmark(tasks=("equipoise_gsm_plus",), response=worked_solution, family=lambda doc: doc["seed_question"])

@@ -1,0 +1,11 @@
+"""MBPP: 50 of the 399 verified problems over all splits serve for validation, 349 stay; leak-free: the validation split, tested on test."""
+
+from equipoise.data.benchmarks.benchmark import Benchmark
+from equipoise.evaluation.programs import fenced
+
+BENCHMARK = Benchmark(
+    tasks=("equipoise_mbpp",),
+    response=lambda task, doc: fenced(doc["code"]),
+    leak_free_split="validation",
+    leak_free_evaluates=lambda doc: doc["split"] == "test",
+)

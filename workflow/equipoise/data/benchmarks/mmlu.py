@@ -1,0 +1,11 @@
+"""MMLU: the validation split, spread over its 57 subjects, five shots, no template; the response is the letter."""
+
+from equipoise.data.benchmarks.benchmark import Benchmark, target
+
+BENCHMARK = Benchmark(
+    tasks=("mmlu",),
+    response=lambda task, doc: task.config.target_delimiter + target(task, doc),
+    chat=False,
+    split="validation",
+    leak_free_split="validation",
+)

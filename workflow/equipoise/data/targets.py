@@ -1,0 +1,209 @@
+"""Validation examples of the target tasks, and the test items that must not be evaluated because of them."""
+
+import json
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+from equipoise.config import Experiment, Suite, Task
+from equipoise.data.benchmarks import benchmark
+from equipoise.data.benchmarks.benchmark import Benchmark
+from equipoise.data.draw import Document, draw, hold_out
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.progress import log
+from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, write_manifest
+
+COLUMNS = ("id", "task", "prompt", "response", "chat", "content_hash", "origin")
+
+
+def prepare_targets(config: Experiment, tasks: list[str]) -> None:
+    """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
+
+    validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
+    as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes, `hashes` the
+    examples' content hashes in row order. Raises `UserError` for unknown tasks, missing data, and fewer examples than `targets.size`.
+    """
+    for name in tasks:
+        if name not in config.tasks:
+            raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
+        rows, manifest = task_targets(config, name)
+        _write(config, name, rows, manifest)
+
+
+def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The validation examples of one task, and its manifest but for the digest of the file."""
+    task = config.tasks[name]
+    suite = config.suites[task.suite] if task.suite else None
+    if task.benchmark == "jsonl":
+        return _from_files(config, name, task.files, suite.chat if suite else True)
+    source = benchmark(task.benchmark)
+    suite = suite or Suite(chat=source.chat)
+    if config.targets.validation == "leak_free" and source.leak_free_split is None:
+        if not task.substitutes:
+            raise UserError(
+                f"tasks.{name}.substitutes: {task.benchmark} has no split but its test set, so targets.validation: leak_free needs a file "
+                f"of other examples; write substitutes: [path/to/{name}.jsonl] with lines of prompt and response"
+            )
+        return _from_files(config, name, task.substitutes, suite.chat)
+    return _from_benchmark(config, name, source, suite)
+
+
+# user files
+def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    from equipoise.harness.documents import content_hash
+
+    lines = [(path, number, line) for path in files for number, line in read_lines(path)]
+    size = config.targets.size
+    if len(lines) < size:
+        raise UserError(
+            f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write targets.size: {len(lines)}"
+        )
+    kept = sorted(random.Random(_seed(config, name)).sample(range(len(lines)), size))
+    rows = []
+    for path, number, line in (lines[i] for i in kept):
+        rows.append(
+            {
+                "id": str(line.get("id", f"{Path(path).stem}:{number}")),
+                "task": name,
+                "prompt": line["prompt"],
+                "response": line["response"],
+                "chat": chat,
+                "content_hash": content_hash(line["prompt"]),
+                "origin": canonical_json({"file": Path(path).name, "line": number}),
+            }
+        )
+    sources = {Path(path).name: file_digest(path) for path in files}
+    return rows, _manifest(config, name, rows, {}, {}, sources)
+
+
+def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, object) of a JSONL file of prompts and responses. Lines end at line feeds only: texts may hold other separators.
+
+    Raises `UserError` naming file and line for broken JSON and for missing or empty texts.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such file; write the path of a JSONL file with lines of prompt and response")
+    found = []
+    for number, text in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
+        if not text.strip():
+            continue
+        try:
+            line = json.loads(text)
+        except ValueError as error:
+            raise UserError(f"{path}:{number}: not JSON ({error}); write one object a line") from None
+        for key in ("prompt", "response"):
+            if not isinstance(line, dict) or not isinstance(line.get(key), str) or not line[key].strip():
+                raise UserError(f"{path}:{number}: no text under {key!r}; write " + '{"prompt": "...", "response": "..."}')
+        found.append((number, line))
+    return found
+
+
+# benchmarks
+def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    from equipoise.harness.documents import evaluation_prompt
+    from equipoise.harness.tasks import load_tasks, set_up
+
+    task = config.tasks[name]
+    leak_free = config.targets.validation == "leak_free"
+    loaded = load_tasks(task.lm_eval_tasks or source.tasks, suite.include_path, where=f"tasks.{name}.lm_eval_tasks").tasks
+    for leaf in loaded.values():
+        set_up(leaf, suite)
+    evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
+    split = source.leak_free_split if leak_free else source.split
+    pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
+    responses = _file_responses(name, task) if source.accept else {}
+
+    def serves(document: Document) -> bool:
+        if source.accept is None:
+            return True
+        response = responses.get(document.content_hash)
+        return response is not None and source.accept(loaded[document.leaf], document.doc, response)
+
+    chosen = draw(pool, config.targets.size, _seed(config, name), serves)
+    if len(chosen) < config.targets.size:
+        what = "responses that pass the checker" if source.accept else "examples"
+        raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write a smaller one")
+    rows = []
+    for document in chosen:
+        lm_eval_task = loaded[document.leaf]
+        response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
+        rows.append(
+            {
+                "id": f"{document.leaf}/{document.split}/{document.doc_id}",
+                "task": name,
+                "prompt": evaluation_prompt(lm_eval_task, dict(document.doc), suite.chat),
+                "response": response,
+                "chat": suite.chat,
+                "content_hash": document.content_hash,
+                "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
+            }
+        )
+    held_out = hold_out(evaluated, chosen, source.family, source.leak_free_evaluates if leak_free else None)
+    hashes = {leaf: [evaluated[leaf][doc_id].content_hash for doc_id in ids] for leaf, ids in held_out.items()}
+    sources = {leaf: dataset_revisions(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
+    sources |= {Path(path).name: file_digest(path) for path in task.files}
+    return rows, _manifest(config, name, rows, held_out, hashes, sources)
+
+
+def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
+    """Documents of a split, processed as the task does; none: the evaluated one."""
+    from equipoise.harness.documents import document_hashes
+
+    if split is None:
+        split, docs = task.config.test_split or task.config.validation_split, list(task.eval_docs)
+    elif split in task.dataset:
+        docs = list(task.config.process_docs(task.dataset[split]) if task.config.process_docs else task.dataset[split])
+    else:
+        raise UserError(f"lm-eval task {leaf}: its data set has no split {split!r} to draw from; it has {', '.join(task.dataset)}")
+    hashes = document_hashes(task, docs)
+    return [Document(leaf, split, i, known_as, doc) for i, (doc, known_as) in enumerate(zip(docs, hashes, strict=True))]
+
+
+def _file_responses(name: str, task: Task) -> dict[str, str]:
+    from equipoise.harness.documents import content_hash
+
+    if not task.files:
+        raise UserError(f"tasks.{name}.files: {task.benchmark} has no responses of its own; write files: [path/to/responses.jsonl]")
+    return {content_hash(line["prompt"]): line["response"] for path in task.files for _, line in read_lines(path)}
+
+
+def dataset_revisions(task: Any) -> list[str]:
+    """`repository@commit` of the hub data a task was loaded from, or nothing for local files."""
+    files = {url for split in task.dataset.values() for url in (split.info.download_checksums or {})}
+    return sorted({found[1] for url in files if (found := re.match(r"hf://datasets/([^@]+@[^/]+)/", url))})
+
+
+# output
+def _seed(config: Experiment, name: str) -> str:
+    return f"targets/{config.seed}/{name}"
+
+
+def _manifest(config: Experiment, name: str, rows: list, held_out: dict, hashes: dict, sources: dict) -> dict[str, Any]:
+    content = {
+        "task": name,
+        "seed": config.seed,
+        "validation": config.targets.validation,
+        "rows": len(rows),
+        "holdout": held_out,
+        "holdout_hashes": hashes,
+        "hashes": [row["content_hash"] for row in rows],
+        "sources": sources,
+    }
+    return {**content, "fingerprint": fingerprint([content, rows])}
+
+
+def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: dict[str, Any]) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    layout = Layout(config.results, config.experiment, config.model.name)
+    path = layout.target(name)
+    types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in COLUMNS}
+    table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
+    with atomic_path(path) as part:
+        pyarrow.parquet.write_table(table, part)
+    write_manifest(layout.target_manifest(name), "targets", digest=file_digest(path), **manifest)
+    held_out = sum(map(len, manifest["holdout"].values()))
+    log(f"prepare_targets {name}: {len(rows)} validation examples, {held_out} test items held out")

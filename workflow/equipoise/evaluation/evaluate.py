@@ -1,0 +1,160 @@
+"""Evaluates one run on one suite through lm-eval, and writes every item's answer and the tasks' scores."""
+
+import json
+import math
+from importlib.metadata import version
+from typing import Any
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.evaluation.items import SuiteItems
+from equipoise.evaluation.session import Session
+from equipoise.harness.tasks import FEWSHOT_SEED
+from equipoise.layout import Layout, Run
+from equipoise.progress import log
+from equipoise.runs import ZERO_SHOT
+from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, write_manifest
+
+
+def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
+    """Evaluates `run` on `suite` and writes layout.samples (JSON lines) and layout.scores (manifest, last).
+
+    A line of samples: task, lm_eval_task, doc_id, content_hash, prompt, target, response, score (0..1). A task's score is the mean over
+    its items in per cent, its standard error that of a mean. `session` keeps model and tasks alive for further runs; none: a new one.
+    Raises `UserError` for unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
+    """
+    if suite not in config.suites:
+        raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
+    session = session or Session(config)
+    items = session.items(suite)
+    layout = Layout(config.results, config.experiment, config.model.name)
+    adapter = None if run.selector == ZERO_SHOT else layout.adapter(run)
+    answers = _ask(session, suite, suite_seed, adapter)
+    samples = item_rows(config, items, answers)
+    path = layout.samples(run, suite, suite_seed)
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples)
+    scores = task_scores(config, items, samples)
+    write_manifest(
+        layout.scores(run, suite, suite_seed),
+        "scores",
+        run={"selector": run.selector, "selection_seed": run.selection_seed, "budget": run.budget, "epochs": run.epochs, "seed": run.seed},
+        suite=suite,
+        suite_seed=suite_seed,
+        tasks=scores,
+        samples_digest=file_digest(path),
+        fingerprint=_fingerprint(session, items, suite, suite_seed, adapter),
+    )
+    log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
+
+
+def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
+    """lm-eval's logged samples by leaf task."""
+    import lm_eval.evaluator
+    import torch
+
+    from equipoise.harness.tasks import reseed_fewshot
+
+    items = session.items(suite)
+    for task in items.tasks.values():
+        if getattr(task, "sampler", None) is not None:
+            reseed_fewshot(task)
+    with session.language_model(suite, adapter) as language_model:
+        torch.manual_seed(suite_seed)
+        results = lm_eval.evaluator.evaluate(
+            language_model,
+            {"tasks": items.tasks, "groups": {}, "group_map": {}},
+            samples=items.samples,
+            bootstrap_iters=0,
+            log_samples=True,
+            apply_chat_template=session.config.suites[suite].chat,
+            fewshot_as_multiturn=False,
+            confirm_run_unsafe_code=True,
+        )
+    return results["samples"]
+
+
+def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """One row an item, tasks in config order, checked: every chosen document once, in order, known by its content hash.
+
+    Raises `UserError` when a task's metric and filter are not among what lm-eval reports.
+    """
+    rows = []
+    for name, leaves in items.leaves.items():
+        metric, _, wanted_filter = config.tasks[name].metric.partition(",")
+        for leaf in leaves:
+            logged = [sample for sample in answers[leaf] if sample["filter"] == (wanted_filter or "none") and metric in sample]
+            if not logged:
+                known = sorted({f"{m},{s['filter']}" for s in answers[leaf] for m in s["metrics"]})
+                raise UserError(
+                    f"tasks.{name}.metric: {leaf} does not report {config.tasks[name].metric!r}; write one of {', '.join(known)}"
+                )
+            if [sample["doc_id"] for sample in logged] != items.samples[leaf]:
+                raise RuntimeError(f"{leaf}: lm-eval logged other documents than it was asked for")
+            rows += [_row(name, leaf, items, sample, float(sample[metric])) for sample in logged]
+    return rows
+
+
+def _row(name: str, leaf: str, items: SuiteItems, sample: dict[str, Any], score: float) -> dict[str, Any]:
+    from equipoise.harness.documents import content_hash, question
+
+    task = items.tasks[leaf]
+    known_as = items.hashes[leaf][sample["doc_id"]]
+    if content_hash(question(task, sample["doc"])) != known_as:
+        raise RuntimeError(f"{leaf}: lm-eval logged document {sample['doc_id']} with another document's content")
+    return {
+        "task": name,
+        "lm_eval_task": leaf,
+        "doc_id": sample["doc_id"],
+        "content_hash": known_as,
+        "prompt": sample["arguments"][0][0],
+        "target": items.targets[leaf][sample["doc_id"]],
+        "response": _response(task, sample),
+        "score": score,
+    }
+
+
+def _response(task: Any, sample: dict[str, Any]) -> str:
+    """The generated text, or the most likely choice of a multiple-choice item."""
+    if task.OUTPUT_TYPE != "multiple_choice":
+        return str(sample["resps"][0][0])
+    likelihoods = [answers[0][0] for answers in sample["resps"]]
+    return str(task.doc_to_choice(sample["doc"])[likelihoods.index(max(likelihoods))])
+
+
+def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out."""
+    scores = {}
+    for name in items.leaves:
+        values = [row["score"] for row in rows if row["task"] == name]
+        mean = math.fsum(values) / len(values)
+        variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) if len(values) > 1 else 0.0
+        scores[name] = {
+            "metric": config.tasks[name].metric,
+            "score": 100 * mean,
+            "stderr": 100 * math.sqrt(variance / len(values)),
+            "items": len(values),
+            "held_out": items.held_out[name],
+        }
+    return scores
+
+
+def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: int, adapter: str | None) -> str:
+    config = session.config
+    return fingerprint(
+        {
+            "base": session.identity,
+            "adapter": file_digest(f"{adapter}/adapter_model.safetensors") if adapter else None,
+            "precision": config.model.precision,
+            "suite": config.suites[suite].model_dump(),
+            "suite_seed": suite_seed,
+            "fewshot_seed": FEWSHOT_SEED,
+            "tasks": {name: config.tasks[name].model_dump(include={"lm_eval_tasks", "metric"}) for name in items.leaves},
+            "targets": items.target_manifests,
+            "items": {leaf: [[i, items.hashes[leaf][i]] for i in ids] for leaf, ids in items.samples.items()},
+            "definitions": {
+                leaf: canonical_json(json.loads(json.dumps(task.dump_config(), default=str))) for leaf, task in items.tasks.items()
+            },
+            "lm_eval": version("lm-eval"),
+        }
+    )

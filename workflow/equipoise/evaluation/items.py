@@ -1,0 +1,103 @@
+"""Which items of a suite are evaluated: every document of its lm-eval tasks except the hold-outs.
+
+lm-eval's `samples` has traps: a task left out of it and an empty list mean *everything*, and an unsorted list logs wrong document
+ids. So every leaf task gets a sorted, explicit, non-empty list, and limits are applied inside it.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.harness.documents import content_hash, document_hashes, question, target_text
+from equipoise.harness.tasks import fewshot_shares_test_split, load_tasks, set_up
+from equipoise.layout import Layout
+from equipoise.progress import log
+from equipoise.store.manifest import file_digest, read_manifest
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+
+
+@dataclass
+class SuiteItems:
+    """A suite ready to be evaluated."""
+
+    tasks: dict[str, "Task"]  # leaf tasks by name
+    leaves: dict[str, list[str]]  # task of the experiment -> its leaf tasks
+    samples: dict[str, list[int]]  # leaf -> sorted ids of the documents to evaluate
+    hashes: dict[str, list[str]]  # leaf -> content hash of every document
+    targets: dict[str, dict[int, str]]  # leaf -> target of every document to evaluate
+    held_out: dict[str, int]  # task of the experiment -> documents that are not evaluated
+    target_manifests: dict[str, str]  # task of the experiment -> digest of its targets' manifest
+
+
+def suite_items(config: Experiment, suite: str) -> SuiteItems:
+    """Loads a suite's lm-eval tasks and chooses their items, by the hold-outs in the targets' manifests.
+
+    Raises `UserError` when the data are no longer what the hold-outs were made for, or when a leaf task has no item left.
+    """
+    from equipoise.evaluation.session import remember_requests
+
+    names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite}
+    if not names:
+        raise UserError(f"suites.{suite}: no task is evaluated by it; write `suite: {suite}` under one of tasks")
+    wanted = [lm_eval_task for listed in names.values() for lm_eval_task in listed]
+    settings = config.suites[suite]
+    loaded = load_tasks(wanted, settings.include_path, where=f"suites.{suite}")
+    layout = Layout(config.results, config.experiment, config.model.name)
+    items = SuiteItems({}, {}, {}, {}, {}, {}, {})
+    for name, listed in names.items():
+        path = layout.target_manifest(name)
+        manifest = read_manifest(path, "targets")
+        items.target_manifests[name] = file_digest(path)
+        items.leaves[name] = [leaf for lm_eval_task in listed for leaf in loaded.leaves[lm_eval_task]]
+        items.held_out[name] = 0
+        validation = set(manifest["hashes"])
+        for leaf in items.leaves[name]:
+            if leaf in items.tasks:
+                raise UserError(f"tasks.{name}.lm_eval_tasks: {leaf} is evaluated for another task already; name it once")
+            task = loaded.tasks[leaf]
+            set_up(task, settings)
+            held_out = manifest["holdout"].get(leaf, [])
+            hashes = document_hashes(task, task.eval_docs)
+            _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
+            kept = choose(leaf, hashes, held_out, validation, settings.limit)
+            without_validation_shots(task, validation)
+            items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
+            items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes
+            items.targets[leaf] = {doc_id: target_text(task, task.eval_docs[doc_id]) for doc_id in kept}
+            remember_requests(task)
+    return items
+
+
+def _same_documents(leaf: str, hashes: list[str], recorded: list[str], held_out: list[int], path: str) -> None:
+    for doc_id, expected in zip(held_out, recorded, strict=True):
+        if doc_id >= len(hashes) or hashes[doc_id] != expected:
+            raise UserError(
+                f"{path}: document {doc_id} of {leaf} is another one than when the hold-outs were made; run prepare_targets again"
+            )
+
+
+def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[str], limit: int | None) -> list[int]:
+    """Sorted ids of the documents to evaluate: neither held out nor equal in content to a validation example; at most `limit`, spread evenly.
+
+    Raises `UserError` when none is left.
+    """
+    barred = set(held_out)
+    kept = [doc_id for doc_id, known_as in enumerate(hashes) if doc_id not in barred and known_as not in validation]
+    if not kept:
+        raise UserError(f"lm-eval task {leaf}: all of its {len(hashes)} items are validation examples; write a smaller targets.size")
+    if limit is None or limit >= len(kept):
+        return kept
+    return [kept[i * len(kept) // limit] for i in range(limit)]
+
+
+def without_validation_shots(task: "Task", validation: set[str]) -> None:
+    """Takes validation examples out of a few-shot draw from the test split (stock `gsm_plus` draws there)."""
+    if not task.config.num_fewshot or not fewshot_shares_test_split(task):
+        return
+    drawn_from = list(task.sampler.fewshot_docs())
+    kept = [doc for doc in drawn_from if content_hash(question(task, doc)) not in validation]
+    log(f"{task.config.task} draws its shots from its test split; {len(drawn_from) - len(kept)} validation examples leave the draw")
+    task.sampler.replace_df(kept)

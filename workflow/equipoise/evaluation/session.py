@@ -1,0 +1,102 @@
+"""What stays alive between evaluations in one process: base model, tokenizer and lm-eval's task objects. Start-ups dominate small runs."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.evaluation.items import SuiteItems, suite_items
+from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from equipoise.evaluation.language_model import LanguageModel
+
+
+class Session:
+    """Evaluates many runs of one experiment. Nothing of one run is left when the next begins: its adapter is taken off the base."""
+
+    def __init__(self, config: Experiment):
+        self.config = config
+        self._suites: dict[str, SuiteItems] = {}
+        self._language_models: dict[str, LanguageModel] = {}
+
+    @cached_property
+    def tokenizer(self) -> "PreTrainedTokenizerBase":
+        tokenizer = load_tokenizer(self.config.model)
+        tokenizer.padding_side = "left"
+        return tokenizer
+
+    @cached_property
+    def base(self) -> "PreTrainedModel":
+        return load_base(self.config.model, self.config.model.precision, resolve_device(self.config.model.device))
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        return base_identity(self.config.model)
+
+    def items(self, suite: str) -> SuiteItems:
+        """The lm-eval tasks of a suite and the items of them that may be evaluated."""
+        if suite not in self._suites:
+            self._suites[suite] = suite_items(self.config, suite)
+        return self._suites[suite]
+
+    @contextmanager
+    def language_model(self, suite: str, adapter: str | None) -> Iterator["LanguageModel"]:
+        """lm-eval's model for one run: the base with the adapter saved in a folder, or the bare base for None."""
+        from equipoise.evaluation.language_model import LanguageModel
+
+        if suite not in self._language_models:
+            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, self.config.suites[suite].batch_size)
+        language_model = self._language_models[suite]
+        with self._adapted(adapter) as model:
+            language_model.model = model
+            try:
+                yield language_model
+            finally:
+                language_model.model = self.base
+
+    @contextmanager
+    def _adapted(self, adapter: str | None) -> Iterator["PreTrainedModel"]:
+        if adapter is None:
+            yield self.base
+            return
+        from equipoise.modelling.adapter import load_adapter
+
+        if not (Path(adapter) / "adapter_model.safetensors").is_file():
+            raise UserError(f"{adapter}: no adapter_model.safetensors; run fine_tune for this run first")
+        adapted = load_adapter(self.base, adapter)
+        try:
+            yield adapted
+        finally:
+            adapted.unload()
+            if hasattr(self.base, "peft_config"):
+                del self.base.peft_config
+
+
+def built_once(build: Callable[..., None], task: Any) -> Callable[..., None]:
+    """Wraps a task's `build_all_requests`: the same request for requests gets the same ones again, emptied of answers.
+
+    lm-eval's own request cache ignores `samples` and keeps pickles on disk, so it is not used.
+    """
+    built: dict[str, Any] = {}
+
+    def build_or_reuse(**wanted: Any) -> None:
+        key = {name: value for name, value in wanted.items() if not callable(value)}
+        if built.get("key") != key:
+            build(**wanted)
+            built.update(key=key, instances=task._instances)
+        for instance in built["instances"]:
+            instance.resps, instance.filtered_resps = [], {}
+        task._instances = built["instances"]
+
+    return build_or_reuse
+
+
+def remember_requests(task: Any) -> None:
+    """Lets a task keep the requests it has built."""
+    task.build_all_requests = built_once(partial(type(task).build_all_requests, task), task)

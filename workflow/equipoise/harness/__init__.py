@@ -1,0 +1,1 @@
+"""What validation sets and evaluation share of lm-eval: its task objects, and their documents as evaluated."""

@@ -1,0 +1,70 @@
+"""Documents of an lm-eval task as evaluated: their prompt, their target, and the content hash they are known by."""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from equipoise.errors import UserError
+
+if TYPE_CHECKING:
+    from lm_eval.api.task import Task
+
+History = Sequence[dict[str, str]]
+
+
+def content_hash(question: str) -> str:
+    """SHA-256 of a question without the white space around it; validation examples and test items are compared by it."""
+    return hashlib.sha256(question.strip().encode()).hexdigest()
+
+
+def question(task: "Task", doc: dict[str, Any]) -> str:
+    """The question of one document, without description, shots and template."""
+    text = task.doc_to_text(doc)
+    return text if isinstance(text, str) else "\n".join(map(str, task.doc_to_choice(doc)))
+
+
+def document_hashes(task: "Task", docs: Iterable[dict[str, Any]]) -> list[str]:
+    """Content hashes of documents, in their order."""
+    return [content_hash(question(task, doc)) for doc in docs]
+
+
+def fold(history: History) -> tuple[str, str]:
+    """A chat history as one user turn (description, shots and question) and the begun answer, which is mostly empty.
+
+    The chat format of training knows one user and one assistant turn, so a system message and shots go into the user's.
+    """
+    turns = [turn["content"] for turn in history]
+    answer = turns.pop() if history[-1]["role"] == "assistant" else ""
+    return "".join(turns), answer
+
+
+def evaluation_prompt(task: "Task", doc: dict[str, Any], chat: bool) -> str:
+    """The prompt of a document exactly as lm-eval puts it, before the chat format is applied around it.
+
+    Raises `UserError` for a task with several contexts per document or a begun answer, which have no single prompt.
+    """
+    begun = task.doc_to_prefix(doc)
+    if begun or task.multiple_input:
+        raise UserError(
+            f"lm-eval task {task.config.task}: no validation prompts can be made from a task with gen_prefix or several contexts"
+        )
+    shots = task.config.num_fewshot or 0
+    if not chat:
+        return task.fewshot_context(doc, num_fewshot=shots)
+    return task.fewshot_context(
+        doc,
+        num_fewshot=shots,
+        apply_chat_template=True,
+        fewshot_as_multiturn=False,
+        chat_template=lambda history, add_generation_prompt: fold(history)[0],
+    )
+
+
+def target_text(task: "Task", doc: dict[str, Any]) -> str:
+    """The target of a document as text: the choice of a multiple-choice task, the first of several targets."""
+    target = task.doc_to_target(doc)
+    if isinstance(target, list):
+        target = target[0]
+    if task.config.doc_to_choice is not None and isinstance(target, int):
+        target = task.doc_to_choice(doc)[target]
+    return str(target)
