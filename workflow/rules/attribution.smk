@@ -18,6 +18,8 @@ rule assemble_attribution:
         manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
     log:
         log_of("assemble_attribution", "{matrix}", "shard-{shard}"),
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("assemble_attribution")
     params:
         tasks=TASKS,
@@ -34,6 +36,8 @@ rule seal_attribution:
         manifest=LAYOUT.matrix_manifest("{matrix}"),
     log:
         log_of("seal_attribution", "{matrix}"),
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("seal_attribution")
     params:
         tasks=TASKS,

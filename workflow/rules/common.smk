@@ -20,7 +20,8 @@ except UserError as error:
     sys.exit(2)
 
 LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
-EQUIPOISE = f"{sys.executable if CONFIG.python == 'python' else CONFIG.python} -m equipoise"
+IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+EQUIPOISE = f"{sys.executable if CONFIG.python == 'python' and not IN_CONDA else CONFIG.python} -m equipoise"
 EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
 SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
 TASKS = list(CONFIG.tasks)

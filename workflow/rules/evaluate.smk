@@ -11,6 +11,8 @@ rule evaluate:
         log_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}"),
     benchmark:
         benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("evaluate")
     resources:
         gpu=gpus(1),

@@ -13,6 +13,8 @@ rule fine_tune:
         log_of("fine_tune", *RUN_IN_LOG),
     benchmark:
         benchmark_of("fine_tune", *RUN_IN_LOG)
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("fine_tune")
     resources:
         gpu=gpus(CONFIG.training.processes),
@@ -39,6 +41,8 @@ rule fine_tune_and_evaluate:
         log_of("fine_tune_and_evaluate", "{selector}"),
     benchmark:
         benchmark_of("fine_tune_and_evaluate", "{selector}")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("fine_tune_and_evaluate")
     resources:
         gpu=gpus(CONFIG.training.processes),

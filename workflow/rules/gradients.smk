@@ -13,6 +13,8 @@ rule collect_pool_gradients:
         log_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}"),
     benchmark:
         benchmark_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("collect_pool_gradients")
     resources:
         gpu=gpus(1),
@@ -37,6 +39,8 @@ rule collect_target_gradients:
         log_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG)),
     benchmark:
         benchmark_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG))
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("collect_target_gradients")
     resources:
         gpu=gpus(1),

@@ -6,6 +6,8 @@ if CONFIG.miniature:
             files=miniature_files(),
         log:
             log_of("generate_miniature"),
+        conda:
+            "../../envs/equipoise.yaml"
         threads: threads_of("generate_miniature")
         params:
             miniature=config_slice("miniature"),
@@ -24,6 +26,8 @@ rule prepare_pool:
         manifest=LAYOUT.pool_manifest,
     log:
         log_of("prepare_pool"),
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("prepare_pool")
     params:
         pool=config_slice("pool"),
@@ -43,6 +47,8 @@ rule prepare_targets:
         manifests=per_task(LAYOUT.target_manifest("{task}")),
     log:
         log_of("prepare_targets", *(["{task}"] if CONFIG.jobs.tasks == "separate" else [])),
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("prepare_targets")
     params:
         tasks=task_slices,

@@ -12,6 +12,8 @@ rule report:
         log_of("report"),
     benchmark:
         benchmark_of("report")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("report")
     params:
         runs=[run.path for run in experiment_runs(CONFIG)],

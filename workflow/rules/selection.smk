@@ -9,6 +9,8 @@ rule rank:
         log_of("rank", "{selector}", "selection-{selection_seed}"),
     benchmark:
         benchmark_of("rank", "{selector}", "selection-{selection_seed}")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("rank")
     params:
         sections=config_slice("seed"),
@@ -28,6 +30,8 @@ rule select_budget:
         selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
     log:
         log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("select_budget")
     params:
         config=LAYOUT.config,

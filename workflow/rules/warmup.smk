@@ -10,6 +10,8 @@ rule warm_up:
         log_of("warm_up"),
     benchmark:
         benchmark_of("warm_up")
+    conda:
+        "../../envs/equipoise.yaml"
     threads: threads_of("warm_up")
     resources:
         gpu=gpus(CONFIG.training.processes),
