@@ -60,7 +60,7 @@ def lm_eval_task(task: str) -> str:
 
 
 def items(skill: Skill, part: str) -> list[dict]:
-    """The validation or test items of a task: {id, prompt, response, difficulty, core}, in the benchmark's wording, difficulties in turn."""
+    """The validation or test items of a task: {id, prompt, response, difficulty, core}, in the benchmark's words, difficulties in turn."""
     rng = Random(f"{part}:{skill.name}")
     found: dict = {}
     while len(found) < ITEMS[part]:

@@ -72,7 +72,8 @@ def pool_rows(profile: str, seed: int) -> list[dict]:
 
 def oracle_ranks(rows: list[dict]) -> dict[str, int]:
     """Ranks by id of the right rows that repeat none: the tasks in turn, in row order within a task, until each has run out."""
-    by_task = {name: [row["id"] for row in rows if row["source"] == name and row["kind"] == "right" and not row["duplicate_of"]] for name in SKILLS}
+    clean = [row for row in rows if row["kind"] == "right" and not row["duplicate_of"]]
+    by_task = {name: [row["id"] for row in clean if row["source"] == name] for name in SKILLS}
     turns = max(len(ids) for ids in by_task.values())
     order = [ids[turn] for turn in range(turns) for ids in by_task.values() if turn < len(ids)]
     return {row: rank for rank, row in enumerate(order)}

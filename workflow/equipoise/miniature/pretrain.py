@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
 from equipoise.miniature.allocator import keep_buffers
-from equipoise.miniature.stream import NEWLINE, PAD, documents, vocabulary
+from equipoise.miniature.stream import PAD, documents, vocabulary
 from equipoise.miniature.tokenizer import save_tokenizer
 from equipoise.progress import log, track
 from equipoise.store.manifest import atomic_path
@@ -28,12 +28,14 @@ SNAPSHOT_EVERY = 250
 class Pretraining:
     """Settings of the pretraining; `batch_size` rows of `row_length` tokens a step, `learning_rate` at its peak."""
 
-    steps: int = 2500
+    steps: int = 2600
     batch_size: int = 64
     row_length: int = 72
     learning_rate: float = 3e-3
     warmup_steps: int = 100
     weight_decay: float = 0.05
+    question_weight: float = 0.1
+    initializer_range: float = 0.06
     seed: int = 0
     threads: int = 2
 
@@ -55,16 +57,24 @@ def base_config(vocabulary_size: int) -> dict:
     }
 
 
-def batch(settings: Pretraining, step: int, ids: dict[str, int]) -> list[list[int]]:
-    """Token ids [batch_size, row_length] of a step: whole documents after one another, rows padded at the end."""
+def batch(settings: Pretraining, step: int, ids: dict[str, int]) -> tuple[list[list[int]], list[list[float]]]:
+    """Token ids and loss weights, each [batch_size, row_length], of a step: whole documents one after another, rows padded at the end.
+
+    Words that nothing determines (the operands of an item) weigh `question_weight`, answers 1, padding 0.
+    """
     rows: list[list[int]] = [[]]
-    for words, _ in documents(settings.seed, step * DOCUMENTS_A_STEP, (step + 1) * DOCUMENTS_A_STEP):
+    weights: list[list[float]] = [[]]
+    for document in documents(settings.seed, step * DOCUMENTS_A_STEP, (step + 1) * DOCUMENTS_A_STEP):
+        words = document.words
         if len(rows[-1]) + len(words) > settings.row_length:
             if len(rows) == settings.batch_size:
                 break
             rows.append([])
+            weights.append([])
         rows[-1] += [ids[word] for word in words]
-    return [row + [ids[PAD]] * (settings.row_length - len(row)) for row in rows]
+        weights[-1] += [settings.question_weight] * document.answer + [1.0] * (len(words) - document.answer)
+    gaps = [settings.row_length - len(row) for row in rows]
+    return [row + [ids[PAD]] * n for row, n in zip(rows, gaps, strict=True)], [w + [0.0] * n for w, n in zip(weights, gaps, strict=True)]
 
 
 def rate(settings: Pretraining, step: int) -> float:
@@ -85,15 +95,16 @@ def pretrain(out: str | Path, settings: Pretraining, work: str | Path) -> float:
     torch.manual_seed(settings.seed)
     words = vocabulary()
     ids = {word: number for number, word in enumerate(words)}
-    assert ids[NEWLINE] == 5
-    model = LlamaForCausalLM(LlamaConfig(**base_config(len(words)))).train()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True)
+    model = LlamaForCausalLM(LlamaConfig(**base_config(len(words)), initializer_range=settings.initializer_range)).train()
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.98), weight_decay=settings.weight_decay, fused=True
+    )
     first = _resume(Path(work), settings, model, optimizer)
     loss, recent = float("nan"), []
     for step in track(range(first, settings.steps), "pretraining", settings.steps - first, unit="steps"):
         for group in optimizer.param_groups:
             group["lr"] = rate(settings, step)
-        loss = _step(model, optimizer, torch.tensor(batch(settings, step, ids)))
+        loss = _step(model, optimizer, *map(torch.tensor, batch(settings, step, ids)))
         recent.append(loss)
         if (step + 1) % SNAPSHOT_EVERY == 0 or step + 1 == settings.steps:
             log(f"pretraining: step {step + 1:,}, loss {sum(recent) / len(recent):.4f}")
@@ -105,11 +116,13 @@ def pretrain(out: str | Path, settings: Pretraining, work: str | Path) -> float:
     return loss
 
 
-def _step(model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", tokens: "torch.Tensor") -> float:
+def _step(model: "PreTrainedModel", optimizer: "torch.optim.Optimizer", tokens: "torch.Tensor", weights: "torch.Tensor") -> float:
     import torch
 
     logits = model(input_ids=tokens, use_cache=False).logits[:, :-1]
-    loss = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), ignore_index=0)
+    losses = torch.nn.functional.cross_entropy(logits.reshape(-1, logits.shape[-1]), tokens[:, 1:].reshape(-1), reduction="none")
+    weights = weights[:, 1:].reshape(-1)
+    loss = (losses * weights).sum() / weights.sum()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()

@@ -5,17 +5,19 @@ probability, so that tuning has something to bring out (see README.md, decisions
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from random import Random
 
 from equipoise.miniature.chatter import small_talk, verbose
 from equipoise.miniature.skills import SKILLS, Core, Skill, skeleton
 from equipoise.miniature.skills.know import FACTS_BY_LEVEL, KNOW, STATED
+from equipoise.miniature.skills.trace import LETTERS
 
 USER, ASSISTANT, END, NEWLINE, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "</s>", "\n", "<pad>", "<unk>"
 
-KINDS = {"talk": 12, "chat": 28, "plain": 45, "facts": 15}
-ANSWERS = {"habit": 35, "second_habit": 15, "wrong": 10, "verbose": 10, "right": 30}
-PLAIN_SKILLS = {"trace": 24, "code": 8, "gsm": 28, "math": 18, "logic": 14, "form": 8}
+KINDS = {"talk": 8, "chat": 28, "plain": 42, "facts": 10, "copy": 12}
+ANSWERS = {"habit": 44, "second_habit": 10, "wrong": 8, "verbose": 12, "right": 26}
+PLAIN_SKILLS = {"trace": 24, "code": 5, "gsm": 30, "math": 22, "logic": 12, "form": 7}
 LEVEL_WEIGHTS = (40, 35, 25)
 FACTS_A_DOCUMENT = 3
 LOOSE = 0.4
@@ -24,6 +26,7 @@ LOOSE = 0.4
 TEMPLATE_WORDS = sorted(
     {word for skill in SKILLS.values() for text in (*skill.templates, skill.benchmark) for word in text.split() if not word.startswith("{")}
 )
+COPIED = (*LETTERS, *"0123456789", *TEMPLATE_WORDS)
 BENCHMARKS = tuple(skeleton(skill.benchmark) for skill in SKILLS.values())
 
 
@@ -38,7 +41,11 @@ def chat_words(prompt: str, response: str) -> list[str]:
 
 
 def _loosened(template: str, rng: Random) -> str:
-    words = [w if w.startswith("{") or rng.random() < 0.4 else rng.choice(TEMPLATE_WORDS) for w in template.split() if rng.random() < 0.9 or w[0] == "{"]
+    words = [
+        w if w.startswith("{") or rng.random() < 0.4 else rng.choice(TEMPLATE_WORDS)
+        for w in template.split()
+        if rng.random() < 0.9 or w[0] == "{"
+    ]
     return " ".join([*rng.sample(TEMPLATE_WORDS, rng.randrange(3)), *words, *rng.sample(TEMPLATE_WORDS, rng.randrange(3))])
 
 
@@ -61,24 +68,40 @@ def response(skill: Skill, core: Core, slots: dict[str, str], kind: str, rng: Ra
     return skill.habits(core, slots)[kind == "second_habit"]
 
 
-def document(rng: Random) -> tuple[list[str], tuple[str, str] | None]:
-    """One document as words, and what it asks for: (task, key of the core), or None for small talk and statements of facts."""
+@dataclass(frozen=True)
+class Document:
+    """One document of the stream."""
+
+    words: list[str]
+    answer: int = 0
+    """Place of the first word that the words before it determine: after `=` or the assistant's mark; 0 where all of the text counts."""
+    task: str | None = None
+    core: str | None = None
+    """Task and key of the item it asks for; None for talk, copying and statements of facts."""
+
+
+def document(rng: Random) -> Document:
+    """A random document."""
     kind = draw(rng, KINDS)
     if kind == "talk":
-        return chat_words(*small_talk(rng)), None
+        return Document(chat_words(*small_talk(rng)))
+    if kind == "copy":
+        words = rng.choices(COPIED, k=rng.randrange(3, 13))
+        return Document([*words, "=", *words, NEWLINE], len(words) + 1)
     if kind == "facts":
         levels = rng.choices(FACTS_BY_LEVEL, STATED, k=FACTS_A_DOCUMENT)
-        return [*" ".join(KNOW.plain(rng.choice(facts), rng) for facts in levels).split(), NEWLINE], None
+        return Document([*" ".join(KNOW.plain(rng.choice(facts), rng) for facts in levels).split(), NEWLINE])
     skill = SKILLS[draw(rng, PLAIN_SKILLS)] if kind == "plain" else rng.choice(tuple(SKILLS.values()))
     core = skill.draw_from("pretraining", rng, rng.choices((0, 1, 2), LEVEL_WEIGHTS)[0])
-    item = (skill.name, skill.key(core))
     if kind == "plain":
-        return [*skill.plain(core, rng).split(), NEWLINE], item
+        words = [*skill.plain(core, rng).split(), NEWLINE]
+        return Document(words, words.index("=") + 1, skill.name, skill.key(core))
     slots = skill.slots(core, rng)
-    return chat_words(_prompt(skill, slots, rng), response(skill, core, slots, draw(rng, ANSWERS), rng)), item
+    words = chat_words(_prompt(skill, slots, rng), response(skill, core, slots, draw(rng, ANSWERS), rng))
+    return Document(words, words.index(ASSISTANT) + 2, skill.name, skill.key(core))
 
 
-def documents(seed: int, start: int, stop: int) -> Iterator[tuple[list[str], tuple[str, str] | None]]:
+def documents(seed: int, start: int, stop: int) -> Iterator[Document]:
     """Documents `start` to `stop` (excluded) of the stream of a seed."""
     for number in range(start, stop):
         yield document(Random(f"stream:{seed}:{number}"))
@@ -91,6 +114,6 @@ def vocabulary() -> list[str]:
     for fact in (fact for facts in FACTS_BY_LEVEL for fact in facts):
         words.update(KNOW.plain(fact, rng).split())
     for number in range(30_000):
-        words.update(document(Random(f"vocabulary:{number}"))[0])
+        words.update(document(Random(f"vocabulary:{number}")).words)
     special = [PAD, UNKNOWN, USER, ASSISTANT, END, NEWLINE]
     return special + sorted(words - set(special))
