@@ -1,0 +1,71 @@
+"""Selected examples for browsing: what each selector chose, in order, and why."""
+
+import json
+from pathlib import Path
+
+from equipoise.budgets import budget_label
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.reporting.labels import budget_text, short_label
+from equipoise.runs import selection_seeds
+
+PICKS = 1_000  # shown of one selector: the page stays small for a large pool
+CHARACTERS = 600  # shown of one prompt or response
+
+
+def selected_examples(config: Experiment) -> dict[str, object]:
+    """First picks of every selector's largest selection, for the page.
+
+    Returns {selectors, tasks, sources: names; budgets: [[text, picks]] ascending; rows: {pool row: [source, prompt, response]};
+    picks: [[selector, rank, pool row, task or -1, validation id, score, margin]]} with places in the lists of names.
+    """
+    layout = Layout(config.results, config.experiment, config.model.name)
+    selectors = [name for name in config.selectors if name != "full"]
+    tasks, sources = list(config.tasks), []
+    rows: dict[int, list[object]] = {}
+    picks, sizes = [], {}
+    for name in selectors:
+        seed = selection_seeds(config, name)[0]
+        paths = {budget_label(b): Path(layout.selection(name, seed, budget_label(b))) for b in config.budgets}
+        counts = {label: _lines(path) for label, path in paths.items()}
+        sizes |= counts
+        for pick in _first(paths[max(counts, key=counts.__getitem__)]):
+            if pick["row"] not in rows:
+                if pick["source"] not in sources:
+                    sources.append(pick["source"])
+                texts = [_cut(message["content"]) for message in pick["messages"]]
+                rows[pick["row"]] = [sources.index(pick["source"]), " ⏎ ".join(texts[:-1]), texts[-1]]
+            task = tasks.index(pick["task"]) if pick.get("task") in tasks else -1
+            why = [pick.get("validation_id") or "", _rounded(pick.get("score")), _rounded(pick.get("margin"))]
+            picks.append([selectors.index(name), pick["rank"], pick["row"], task, *why])
+    return {
+        "selectors": [short_label(name) for name in selectors],
+        "tasks": tasks,
+        "sources": sources,
+        "budgets": sorted(([budget_text(label), size] for label, size in sizes.items()), key=lambda pair: pair[1]),
+        "rows": rows,
+        "picks": picks,
+        "shown": PICKS,
+    }
+
+
+def _first(path: Path) -> list[dict[str, object]]:
+    with path.open(encoding="utf-8") as file:
+        return [json.loads(line) for line, _ in zip(file, range(PICKS), strict=False)]
+
+
+def _lines(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            return sum(1 for _ in file)
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; run the stage select_budget") from None
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else float(f"{value:.4g}")

@@ -1,0 +1,115 @@
+"""Facts of an experiment: seeds, versions, measured time, disk, and the cost table (the paper's A.6)."""
+
+import csv
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from equipoise.config import Experiment
+from equipoise.layout import Layout
+from equipoise.reporting.labels import long_label
+from equipoise.reporting.tables import Column, Table
+from equipoise.runs import selection_seeds
+from equipoise.store.manifest import read_manifest
+
+PACKAGES = (
+    "equipoise",
+    "torch",
+    "transformers",
+    "peft",
+    "lm-eval",
+    "datasets",
+    "numpy",
+    "zarr",
+    "pyarrow",
+    "snakemake",
+    "matplotlib",
+    "itables",
+)
+BENCHMARKS = "benchmarks"  # where the workflow's rules write seconds and peak memory: <rule>/<experiment>/<model>/...
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computed or draws this report, as installed where the report runs."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def disk(config: Experiment) -> dict[str, int]:
+    """Bytes below each folder of the experiment's results (pool, targets, warmup, ...), report excluded."""
+    root = Path(Layout(config.results, config.experiment, config.model.name).root)
+    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
+
+
+def times(config: Experiment, folder: str | Path = BENCHMARKS) -> pd.DataFrame:
+    """Per rule: jobs, seconds in total, longest job, largest resident memory in MiB, from the workflow's benchmark files."""
+    rows = []
+    for rule in sorted(Path(folder).glob("*")):
+        jobs = [_measured(path) for path in sorted((rule / config.experiment / config.model.name).rglob("*.tsv"))]
+        if jobs:
+            seconds, memory = [job[0] for job in jobs], [job[1] for job in jobs]
+            rows.append({"rule": rule.name, "jobs": len(jobs), "seconds": sum(seconds), "longest": max(seconds), "memory_mib": max(memory)})
+    return pd.DataFrame(rows, columns=["rule", "jobs", "seconds", "longest", "memory_mib"])
+
+
+def _measured(path: Path) -> tuple[float, float]:
+    """Seconds and peak resident MiB of a Snakemake benchmark file; memory is nan for jobs too short to be sampled."""
+    with path.open(encoding="utf-8") as file:
+        row = next(csv.DictReader(file, delimiter="\t"))
+    memory = row.get("max_rss", "")
+    return float(row["s"]), float(memory) if memory not in ("", "-", "NA") else float("nan")
+
+
+def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table:
+    """A.6: bytes of the matrix each selector ranks on and the measured seconds of its ranking job."""
+    from equipoise.selection.registry import selector
+
+    layout = Layout(config.results, config.experiment, config.model.name)
+    rows = []
+    for name in config.selectors:
+        if name == "full":
+            continue
+        matrix = selector(name).matrix
+        row = {
+            "label": long_label(name),
+            "selector": name,
+            "matrix": matrix or "none",
+            "rows": None,
+            "columns": None,
+            "mib": None,
+            "mib_fp64": None,
+        }
+        if matrix:
+            manifest = read_manifest(layout.matrix_manifest(matrix), "matrix")
+            cells = manifest["rows"] * len(manifest["columns"])
+            row |= {"rows": manifest["rows"], "columns": len(manifest["columns"]), "mib": cells * 4 / 2**20, "mib_fp64": cells * 8 / 2**20}
+        jobs = Path(folder) / "rank" / config.experiment / config.model.name / name
+        measured = [_measured(path) for seed in selection_seeds(config, name) if (path := jobs / f"selection-{seed}.tsv").exists()]
+        row["seconds"] = sum(job[0] for job in measured) / len(measured) if measured else None
+        row["memory_mib"] = max((job[1] for job in measured), default=None)
+        rows.append(row)
+    frame = pd.DataFrame(rows).astype({key: float for key in ("rows", "columns", "mib", "mib_fp64", "seconds", "memory_mib")})
+    missing = "" if frame["seconds"].notna().any() else " No ranking job was measured in this experiment (the workflow measures them)."
+    caption = (
+        "Cost of selecting (the paper's A.6: below 800 MB in FP64, below a minute on a GPU): size of the matrix as stored (FP32) and as FP64, "
+        f"measured seconds and peak memory of the ranking job on this machine's CPU, process start and reading included.{missing}"
+    )
+    columns = (
+        Column("label", "Selector"),
+        Column("matrix", "Matrix"),
+        Column("rows", "Rows", 0),
+        Column("columns", "Columns", 0),
+        Column("mib", "MiB, FP32", 1),
+        Column("mib_fp64", "MiB, FP64", 1),
+        Column("seconds", "Seconds", 2),
+        Column("memory_mib", "Peak MiB", 0),
+    )
+    return Table("table_cost", "Cost of selecting.", caption, frame, columns)

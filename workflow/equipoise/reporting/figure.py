@@ -1,0 +1,33 @@
+"""A figure of the report: its words, the numbers it shows, and how it is drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from equipoise.reporting.style import FORMATS, rendered, styled
+from equipoise.store.manifest import atomic_path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """name: of its files. title, caption: words around it. frame: the plotted numbers. draw: pyplot -> matplotlib figure."""
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    draw: Callable[[Any], Any]
+
+
+def write_figure(figure: Figure, folder: str | Path) -> str:
+    """Writes <folder>/<name>.{svg,pdf,png,csv} atomically; returns the SVG text for the page."""
+    with styled() as pyplot:
+        files = rendered(figure.draw(pyplot))
+    files["csv"] = figure.frame.to_csv(index=False, lineterminator="\n").encode()
+    for ending in (*FORMATS, "csv"):
+        with atomic_path(Path(folder) / f"{figure.name}.{ending}") as part:
+            part.write_bytes(files[ending])
+    return files["svg"].decode("utf-8")

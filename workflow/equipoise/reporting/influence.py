@@ -1,0 +1,192 @@
+"""What the attribution matrix says about the pool and about every selection: frames behind the figures."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from equipoise.attribution.analyses import aid, thi_instance, thi_task_mean
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.reporting.matrix import Matrix, read_matrix
+from equipoise.runs import selection_seeds
+
+ABLATION = ("instance_max", "instance_max_normalized", "bids")
+NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
+NORMAL_BINS = np.linspace(-5, 5, 41)
+CURVE_POINTS = 120
+STEP_BINS = 40
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A selector's ranking at one selection seed: rows in order and the column each served (-1 none), int64 [depth]."""
+
+    rows: np.ndarray
+    columns: np.ndarray
+
+
+class Influence:
+    """The sealed influence matrix of an experiment with its rankings, read once."""
+
+    def __init__(self, config: Experiment):
+        self.config = config
+        self.layout = Layout(config.results, config.experiment, config.model.name)
+        self.matrix: Matrix = read_matrix(self.layout, "influence")
+        self.tasks = list(config.tasks)
+        self.task_of = np.array([self.tasks.index(column["task"]) for column in self.matrix.columns])
+
+    @cached_property
+    def selectors(self) -> list[str]:
+        """Selectors that choose (all but `full`), in config order."""
+        return [name for name in self.config.selectors if name != "full"]
+
+    def ranking(self, selector: str, selection_seed: int | None = None) -> Ranking:
+        """Ranking of a selector; the first selection seed unless told."""
+        import pyarrow.parquet as pq
+
+        seed = selection_seeds(self.config, selector)[0] if selection_seed is None else selection_seed
+        path = self.layout.ranking(selector, seed)
+        if not Path(path).exists():
+            raise UserError(f"{path}: missing; run the stage rank for {selector}")
+        table = pq.read_table(path, columns=["row", "column"])
+        return Ranking(table["row"].to_numpy(), table["column"].to_numpy())
+
+    def selected(self, selector: str, rows: int) -> np.ndarray:
+        """Rows of the selection with `rows` examples: a prefix of the ranking."""
+        return self.ranking(selector).rows[:rows]
+
+    def normalised(self, rows: np.ndarray) -> np.ndarray:
+        """z-scored rows of the matrix, float64 [rows, columns]; columns without spread are nan."""
+        spread = np.where(self.matrix.std > 0, self.matrix.std, np.nan)
+        return (self.matrix.values[rows].astype(np.float64) - self.matrix.mean) / spread
+
+    def _columns(self) -> pd.DataFrame:
+        return pd.DataFrame({"task": [c["task"] for c in self.matrix.columns], "validation_id": [c["id"] for c in self.matrix.columns]})
+
+    def aid_pool(self) -> pd.DataFrame:
+        """Figures 1 and 6: raw AID of all valid pool rows, one line a validation example."""
+        return self._columns().assign(aid=aid(self.matrix.values[self.matrix.valid]))
+
+    def aid_normalised(self, rows: int) -> pd.DataFrame:
+        """Figures 4 and 9: AID of the ablation's selections after z-scoring, one column a selector."""
+        frame = self._columns()
+        for selector in self._ablation():
+            frame[selector] = aid(self.normalised(self.selected(selector, rows)))
+        return frame
+
+    def thi_less(self, rows: int) -> pd.DataFrame:
+        """Figures 2 and 7: THI of LESS's choice in the task-mean form."""
+        counts = thi_task_mean(self.matrix.values[self.selected("task_max", rows)], self.task_of, len(self.tasks))
+        return pd.DataFrame({"task": self.tasks, "task_max": counts})
+
+    def thi_ablation(self, rows: int) -> pd.DataFrame:
+        """Figures 3 and 8: THI of the ablation's selections in the instance form.
+
+        The unnormalised selector is counted on raw influence, the two others on z-scored influence: each on what it ranks.
+        """
+        frame = pd.DataFrame({"task": self.tasks})
+        for selector in self._ablation():
+            chosen = self.selected(selector, rows)
+            values = self.matrix.values[chosen] if selector == "instance_max" else self.normalised(chosen)
+            frame[selector] = thi_instance(values, self.task_of, len(self.tasks))
+        return frame
+
+    def _ablation(self) -> list[str]:
+        return [name for name in ABLATION if name in self.config.selectors]
+
+    def normality(self, seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Figure 5: sampled columns after z-scoring, and the shape of all columns.
+
+        Returns curves (kind, task, validation_id, x, y: density of a bin, or observed against normal quantile) of the sampled columns,
+        and moments (task, validation_id, skew, excess_kurtosis, sampled) of all columns with spread.
+        """
+        from scipy.stats import kurtosis, norm, skew
+
+        valid = np.flatnonzero(self.matrix.valid)
+        generator = np.random.default_rng(seed)
+        # quantiles need no more rows than this; a z-scored copy of the whole matrix would take 800 MB at the paper's size
+        rows = valid if len(valid) <= 50_000 else np.sort(generator.choice(valid, 50_000, replace=False))
+        normal = self.normalised(rows)
+        usable = np.flatnonzero(self.matrix.std > 0)
+        moments = self._columns().iloc[usable]
+        moments = moments.assign(skew=skew(normal[:, usable], axis=0), excess_kurtosis=kurtosis(normal[:, usable], axis=0), sampled=False)
+        levels = np.unique(np.r_[0.5 / len(rows), 0.001, (np.arange(100) + 0.5) / 100, 0.999, 1 - 0.5 / len(rows)])
+        curves = []
+        for number in range(len(self.tasks)):
+            columns = usable[self.task_of[usable] == number]
+            for column in np.sort(generator.choice(columns, min(NORMAL_COLUMNS, len(columns)), replace=False)):
+                moments.loc[column, "sampled"] = True
+                density, edges = np.histogram(normal[:, column], bins=NORMAL_BINS)
+                density = density / (len(rows) * np.diff(edges))
+                observed = np.quantile(normal[:, column], levels)
+                for kind, x, y in (("density", (edges[1:] + edges[:-1]) / 2, density), ("quantile", norm.ppf(levels), observed)):
+                    name = self.matrix.columns[column]
+                    curves.append(pd.DataFrame({"kind": kind, "task": name["task"], "validation_id": name["id"], "x": x, "y": y}))
+        return pd.concat(curves, ignore_index=True), moments.reset_index(drop=True)
+
+    def along_ranking(self, rows: int) -> pd.DataFrame:
+        """Mean z-scored influence on each task over the first picks: selector, task, picks, mean."""
+        frames = []
+        for selector in self.selectors:
+            ranking = self.selected(selector, rows)
+            normal = self.normalised(ranking)
+            picks = np.unique(np.geomspace(max(1, min(10, len(ranking))), len(ranking), CURVE_POINTS).astype(int))
+            for number, task in enumerate(self.tasks):
+                running = np.cumsum(np.nanmean(normal[:, self.task_of == number], axis=1)) / np.arange(1, len(ranking) + 1)
+                frames.append(pd.DataFrame({"selector": selector, "task": task, "picks": picks, "mean": running[picks - 1]}))
+        return pd.concat(frames, ignore_index=True)
+
+    def steps_served(self, rows: int, selector: str = "bids") -> pd.DataFrame:
+        """Which task each step of a selector served: from, to (picks, 1-based), task, share of the steps between."""
+        ranking = self.ranking(selector)
+        served = self.task_of[ranking.columns[:rows]]
+        edges = np.unique(np.linspace(0, len(served), min(STEP_BINS, len(served)) + 1).astype(int))
+        lines = []
+        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+            shares = np.bincount(served[start:stop], minlength=len(self.tasks)) / (stop - start)
+            lines += [{"from": start + 1, "to": stop, "task": t, "share": s} for t, s in zip(self.tasks, shares, strict=True)]
+        return pd.DataFrame(lines)
+
+    def overlap(self, rows: int) -> pd.DataFrame:
+        """Jaccard overlap of every two selections of `rows` examples: selector, other, jaccard."""
+        chosen = {name: set(self.selected(name, rows).tolist()) for name in self.selectors}
+        lines = [
+            {"selector": one, "other": other, "jaccard": len(chosen[one] & chosen[other]) / len(chosen[one] | chosen[other])}
+            for one in chosen
+            for other in chosen
+        ]
+        return pd.DataFrame(lines)
+
+    def pool_map(self, sources: np.ndarray, rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
+        """First two principal components of the z-scored rows: row, source, x, y, and one boolean column a selector.
+
+        Pools above `points` rows are thinned at random; all selections keep the rows that remain.
+        """
+        valid = np.flatnonzero(self.matrix.valid)
+        usable = self.matrix.std > 0
+        covariance = np.corrcoef(self.matrix.values[valid][:, usable], rowvar=False)
+        _, vectors = np.linalg.eigh(covariance)
+        axes = vectors[:, [-1, -2]]
+        axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # an eigenvector's sign is arbitrary
+        if len(valid) > points:
+            valid = np.sort(np.random.default_rng(seed).choice(valid, points, replace=False))
+        place = self.normalised(valid)[:, usable] @ axes
+        frame = pd.DataFrame({"row": valid, "source": sources[valid], "x": place[:, 0], "y": place[:, 1]})
+        for selector in self.selectors:
+            frame[selector] = np.isin(valid, self.selected(selector, rows))
+        return frame
+
+    def sources(self, sources: np.ndarray, rows: int) -> pd.DataFrame:
+        """Source composition: source, share of the valid pool, then the share of each selection, largest sources first."""
+        names, counts = np.unique(sources[self.matrix.valid], return_counts=True)
+        names = names[np.argsort(-counts, kind="stable")]
+        frame = pd.DataFrame({"source": names})
+        frame["pool"] = [np.mean(sources[self.matrix.valid] == name) for name in names]
+        for selector in self.selectors:
+            chosen = sources[self.selected(selector, rows)]
+            frame[selector] = [np.mean(chosen == name) for name in names]
+        return frame

@@ -1,0 +1,168 @@
+"""Figures of influence: AID, THI, normality (the paper's Figures 1 to 9)."""
+
+import numpy as np
+import pandas as pd
+
+from equipoise.reporting.figure import Figure
+from equipoise.reporting.style import AXIS, INK, MUTED, WIDTH, color, label
+
+BAND = "#eef1f4"
+
+
+def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
+    """Figures 1 and 6."""
+
+    def draw(pyplot):
+        figure, axis = pyplot.subplots(figsize=(WIDTH, 3.0))
+        _by_task(axis, frame, "aid", color("bids"))
+        axis.set_ylabel("Average influence")
+        return figure
+
+    caption = (
+        f"Raw average influence distribution (AID) of the whole pool ({rows:,} valid rows): a dot a validation example, a bar a task's mean. "
+        "The paper's Figure 1 (Figure 6 for its second model)."
+    )
+    return Figure("figure_1_aid_pool", "Raw AID of the pool", caption, frame, draw)
+
+
+def aid_ablation(frame: pd.DataFrame, budget: str) -> Figure:
+    """Figures 4 and 9."""
+    selectors = list(frame.columns[2:])
+
+    def draw(pyplot):
+        size = (WIDTH, 0.4 + 1.75 * len(selectors))
+        figure, axes = pyplot.subplots(len(selectors), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
+        for number, (axis, name) in enumerate(zip(axes[:, 0], selectors, strict=True)):
+            _by_task(axis, frame, name, color(name), names=number == len(selectors) - 1)
+            low, high = frame[name].min(), frame[name].max()
+            axis.set_title(label(name), color=color(name))
+            axis.set_title(f"{low:.2f} to {high:.2f}", loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
+            axis.set_ylabel("Normalised AID")
+        return figure
+
+    caption = (
+        f"AID of three selections at {budget} after column-wise z-scoring: a dot a validation example, a bar a task's mean; the smallest and "
+        "the largest value stand at the right. The paper's Figure 4 (Figure 9 for its second model)."
+    )
+    return Figure("figure_4_aid_ablation", "Normalised AID of three selections", caption, frame, draw)
+
+
+def _by_task(axis, frame: pd.DataFrame, key: str, shade: str, names: bool = True) -> None:
+    """Dots of a value per validation example, grouped by task in alternating bands, with a bar at the task's mean."""
+    tasks = list(dict.fromkeys(frame["task"]))
+    middles = []
+    axis.axhline(0, color=AXIS, linewidth=0.8, zorder=1)
+    for number, task in enumerate(tasks):
+        places = np.flatnonzero(frame["task"] == task)
+        start, stop = places[0] - 0.5, places[-1] + 0.5
+        middles.append((start + stop) / 2)
+        if number % 2 == 0:
+            axis.axvspan(start, stop, color=BAND, linewidth=0, zorder=0)
+        values = frame[key].to_numpy()[places]
+        axis.plot(places, values, "o", color=shade, markersize=3.2, alpha=0.65, markeredgewidth=0, zorder=2)
+        edge = 0.08 * (stop - start)
+        axis.plot([start + edge, stop - edge], [np.nanmean(values)] * 2, color=INK, linewidth=1.6, zorder=3)
+    axis.set_xlim(-0.5, len(frame) - 0.5)
+    axis.grid(axis="x", visible=False)
+    axis.tick_params(axis="x", length=0)
+    axis.set_xticks(middles, tasks if names else [""] * len(tasks))
+
+
+def thi_less(frame: pd.DataFrame, budget: str, published: pd.DataFrame | None = None) -> Figure:
+    """Figures 2 and 7; `published` has columns task, share."""
+    total = int(frame["task_max"].sum())
+
+    def draw(pyplot):
+        figure, axis = pyplot.subplots(figsize=(WIDTH, 0.6 + 0.32 * len(frame)))
+        bars = axis.barh(frame["task"], frame["task_max"], color=color("task_max"), height=0.66)
+        texts = [f"{count:,}  ({count / total:.0%})" for count in frame["task_max"]]
+        axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK)
+        axis.axvline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        if published is not None:
+            axis.plot(published["share"] * total, published["task"], "D", color=INK, markersize=5, label="published share")
+            axis.legend(loc="lower right")
+        axis.invert_yaxis()
+        axis.margins(x=0.14)
+        axis.grid(axis="y", visible=False)
+        axis.set_xlabel("Selected rows whose mean influence is highest on the task")
+        return figure
+
+    caption = (
+        f"Task frequency with highest influence (THI, task-mean form) of the {total:,} rows that LESS selects at {budget}; the dashed line is "
+        "an even spread. The paper's Figure 2 (Figure 7 for its second model)."
+    )
+    frame = frame if published is None else frame.merge(published.rename(columns={"share": "published_share"}), on="task", how="left")
+    return Figure("figure_2_thi_less", "THI of LESS's selection", caption, frame, draw)
+
+
+def thi_ablation(frame: pd.DataFrame, budget: str) -> Figure:
+    """Figures 3 and 8."""
+    selectors = list(frame.columns[1:])
+    total = int(frame[selectors[0]].sum())
+
+    def draw(pyplot):
+        figure, axis = pyplot.subplots(figsize=(WIDTH, 3.0))
+        width = 0.8 / len(selectors)
+        for number, name in enumerate(selectors):
+            places = np.arange(len(frame)) + (number - (len(selectors) - 1) / 2) * width
+            bars = axis.bar(places, frame[name], width * 0.9, color=color(name), label=label(name))
+            axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK)
+        axis.axhline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+        axis.set_xticks(range(len(frame)), frame["task"])
+        axis.tick_params(axis="x", length=0)
+        axis.grid(axis="x", visible=False)
+        axis.margins(y=0.1)
+        axis.set_ylabel("Selected rows")
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=len(selectors))
+        return figure
+
+    caption = (
+        f"THI, instance form, of three selections of {total:,} rows at {budget}: the task of the validation example on which a row's influence "
+        "is highest (raw for Unnormalized, z-scored for the others, each on what it ranks); the dashed line is an even spread. The paper's "
+        "Figure 3 (Figure 8 for its second model)."
+    )
+    return Figure("figure_3_thi_ablation", "THI of three selections", caption, frame, draw)
+
+
+def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
+    """Figure 5: density and Q-Q plot of five sampled columns a task."""
+    tasks = list(dict.fromkeys(curves["task"]))
+    columns = min(7, len(tasks))
+    blocks = -(-len(tasks) // columns)
+
+    def draw(pyplot):
+        figure, axes = pyplot.subplots(2 * blocks, columns, figsize=(WIDTH + 1.4, 3.4 * blocks), squeeze=False)
+        for axis in axes.flat[len(tasks) :] if blocks > 1 else []:
+            axis.set_axis_off()
+        grid = np.linspace(-4.5, 4.5, 181)
+        limit = float(np.ceil(curves.loc[curves["kind"] == "quantile", "y"].abs().max()))
+        for number, task in enumerate(tasks):
+            upper, lower = axes[2 * (number // columns)][number % columns], axes[2 * (number // columns) + 1][number % columns]
+            lower.set_axis_on()
+            upper.set_axis_on()
+            upper.plot(grid, np.exp(-(grid**2) / 2) / np.sqrt(2 * np.pi), color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=3)
+            lower.plot([-4, 4], [-4, 4], color=INK, linewidth=1, linestyle=(0, (3, 2)), zorder=3)
+            for kind, axis in (("density", upper), ("quantile", lower)):
+                chosen = curves[(curves["task"] == task) & (curves["kind"] == kind)]
+                for _, line in chosen.groupby("validation_id", sort=False):
+                    axis.plot(line["x"], line["y"], color=color("bids"), linewidth=1, alpha=0.6)
+            upper.set_title(task)
+            upper.set(xlim=(-5, 5), ylim=(0, 0.85), xticks=[-4, 0, 4])
+            lower.set(xlim=(-4, 4), ylim=(-limit, limit), xticks=[-3, 0, 3])
+            if number % columns:
+                upper.tick_params(labelleft=False)
+                lower.tick_params(labelleft=False)
+            else:
+                upper.set_ylabel("Density")
+                lower.set_ylabel("Observed quantile")
+        figure.supxlabel("z-scored influence (top), standard normal quantile (bottom)", fontsize=9)
+        return figure
+
+    middle = moments[["skew", "excess_kurtosis"]].median()
+    caption = (
+        f"Normality of the matrix's columns after z-scoring: five sampled validation examples a task against N(0, 1) (dashed), as density and "
+        f"as Q-Q plot. Over all {len(moments):,} columns the median skew is {middle['skew']:.2f} and the median excess kurtosis "
+        f"{middle['excess_kurtosis']:.1f} (both 0 for a normal column). The paper's Figure 5."
+    )
+    shape = moments.assign(kind="moments")
+    return Figure("figure_5_normality", "Normality of the columns", caption, pd.concat([curves, shape], ignore_index=True), draw)

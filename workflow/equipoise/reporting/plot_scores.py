@@ -1,0 +1,123 @@
+"""Figures of scores: score against budget, differences with intervals, ranks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from equipoise.reporting.comparisons import LEVEL
+from equipoise.reporting.figure import Figure
+from equipoise.reporting.labels import budget_text
+from equipoise.reporting.style import AXIS, INK, WIDTH, color, label, marker
+
+
+def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
+    """Macro average against budget, a panel a selector, with random and the full pool in every panel."""
+    swept = macro[~macro["selector"].isin(("full", "zero_shot")) & (macro["epochs"] == usual_epochs)]
+    full = macro[macro["selector"] == "full"].nlargest(1, "epochs")
+    selectors = [name for name in dict.fromkeys(swept["selector"]) if name != "random"] or ["random"]
+    budgets = _sorted_budgets(swept["budget"])
+    place = {budget: number for number, budget in enumerate(budgets)}
+
+    def draw(pyplot):
+        columns = min(4, len(selectors))
+        lines = -(-len(selectors) // columns)
+        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.55 + 1.75 * lines), sharex=True, sharey=True, squeeze=False)
+        for axis, name in zip(axes.flat, selectors, strict=False):
+            if len(full):
+                axis.axhline(full["macro"].iloc[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            for shown in dict.fromkeys(("random", name)):
+                rows = swept[swept["selector"] == shown]
+                x = [place[budget] for budget in rows["budget"]]
+                axis.fill_between(x, rows["low"], rows["high"], color=color(shown), alpha=0.18, linewidth=0)
+                axis.plot(x, rows["macro"], color=color(shown), marker=marker(shown))
+            axis.set_title(label(name), color=color(name))
+            axis.set_xticks(range(len(budgets)), [budget_text(budget).replace(" examples", "") for budget in budgets])
+            axis.set_xlim(-0.25, len(budgets) - 0.75)
+        for axis in list(axes.flat)[len(selectors) :]:
+            axis.set_axis_off()
+        for axis in axes[:, 0]:
+            axis.set_ylabel("Macro average")
+        figure.supxlabel("Budget", fontsize=9)
+        return figure
+
+    anchor = ""
+    if len(full):
+        anchor = f" The dashed line is training on the full pool for {int(full['epochs'].iloc[0])} epochs ({full['macro'].iloc[0]:.1f})."
+    caption = f"Macro average against budget, mean over runs with the 95 % bootstrap interval ({_kinds(swept)}); grey is random selection.{anchor}"
+    return Figure("score_by_budget", "Score against budget", caption, macro, draw)
+
+
+def differences(comparisons: pd.DataFrame) -> Figure:
+    """Difference of macro averages from each baseline with 95 % intervals: a row of panels a baseline, a panel a budget."""
+    baselines = list(dict.fromkeys(comparisons["baseline"]))
+    budgets = _sorted_budgets(comparisons["budget"])
+    usual = comparisons["epochs"].mode().iloc[0]
+    rows = comparisons[comparisons["epochs"] == usual]
+    selectors = list(dict.fromkeys(rows["selector"]))
+
+    def draw(pyplot):
+        height = 0.75 + len(baselines) * (0.45 + 0.24 * len(selectors))
+        shape = (len(baselines), len(budgets))
+        figure, axes = pyplot.subplots(*shape, figsize=(WIDTH, height), sharex=True, sharey="row", squeeze=False)
+        for line, baseline in zip(axes, baselines, strict=True):
+            names = [name for name in selectors if name != baseline and ((rows["selector"] == name) & (rows["baseline"] == baseline)).any()]
+            for axis, budget in zip(line, budgets, strict=True):
+                axis.axvline(0, color=AXIS, linewidth=1)
+                for number, name in enumerate(names):
+                    found = rows[(rows["selector"] == name) & (rows["baseline"] == baseline) & (rows["budget"] == budget)]
+                    for row in found.to_dict("records"):
+                        sure = row["p_holm"] < LEVEL
+                        axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=1.8, solid_capstyle="round")
+                        face = color(name) if sure else "#ffffff"
+                        axis.plot(row["difference"], number, marker(name), color=color(name), markerfacecolor=face, markersize=6)
+                axis.set_yticks(range(len(names)), [label(name) for name in names])
+                axis.set_ylim(len(names) - 0.4, -0.6)
+                axis.grid(axis="y", visible=False)
+                axis.set_title(f"{budget_text(budget)}, against {label(baseline)}")
+        figure.supxlabel("Difference of macro averages, points", fontsize=9)
+        return figure
+
+    caption = (
+        f"Macro average minus the baseline's, with 95 % paired bootstrap intervals ({_kinds(rows)}). Filled markers: p below {LEVEL:g} after "
+        "Holm's adjustment over all comparisons; hollow markers are not distinguishable from the baseline or carry no claim."
+    )
+    return Figure("differences", "Differences from random and from LESS", caption, comparisons, draw)
+
+
+def rank_plot(ranks: pd.DataFrame) -> Figure:
+    """Mean rank and its 95 % interval, a panel a budget."""
+    budgets = list(dict.fromkeys(ranks["budget"]))
+    overall = ranks.groupby("selector", sort=False)["mean_rank"].mean().sort_values(kind="stable")
+    selectors = list(overall.index)
+
+    def draw(pyplot):
+        size = (WIDTH, 0.8 + 0.26 * len(selectors))
+        figure, axes = pyplot.subplots(1, len(budgets), figsize=size, sharex=True, sharey=True, squeeze=False)
+        for axis, budget in zip(axes[0], budgets, strict=True):
+            for row in ranks[ranks["budget"] == budget].to_dict("records"):
+                number, name = selectors.index(row["selector"]), row["selector"]
+                axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=5, alpha=0.3, solid_capstyle="round")
+                axis.plot(row["mean_rank"], number, marker(name), color=color(name), markersize=6)
+            axis.set_yticks(range(len(selectors)), [label(name) for name in selectors])
+            axis.set_ylim(len(selectors) - 0.4, -0.6)
+            axis.set_xticks(np.arange(1, len(selectors) + 1, 1 if len(selectors) < 9 else 2))
+            axis.set_title(budget_text(budget))
+            axis.grid(axis="y", visible=False)
+        figure.supxlabel("Rank by macro average (1 is best)", fontsize=9)
+        return figure
+
+    caption = (
+        f"Mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}). Selectors whose intervals overlap widely are not told apart "
+        "by this experiment."
+    )
+    return Figure("ranks", "Ranks of the selectors", caption, ranks, draw)
+
+
+def _sorted_budgets(budgets: Sequence[str]) -> list[str]:
+    return sorted(dict.fromkeys(budgets), key=lambda text: (float(text) > 1, float(text)))
+
+
+def _kinds(frame: pd.DataFrame) -> str:
+    kinds = list(dict.fromkeys(frame["interval"]))
+    return f"over {kinds[0]}" if len(kinds) == 1 else "over runs and items, over items only where there are fewer than three runs"

@@ -1,0 +1,133 @@
+"""Writes a table as CSV (full precision), Markdown, LaTeX (booktabs) and HTML, all from its one frame."""
+
+import html
+import re
+import unicodedata
+from pathlib import Path
+
+from equipoise.reporting.tables import Cell, Table, cells
+from equipoise.store.manifest import atomic_path
+
+FORMATS = ("csv", "md", "tex", "html")
+LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
+LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+LATEX |= {"−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "“": "``", "”": "''", "’": "'", "≥": r"$\geq$", "≤": r"$\leq$", '"': "''"}
+LONG_TEXT = 12  # share of the line, in percent, below which a paragraph column of LaTeX is never cut
+
+
+def write_table(table: Table, folder: str | Path) -> list[Path]:
+    """Writes <folder>/<name>.{csv,md,tex,html} atomically; returns the paths."""
+    texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table), "html": to_html(table) + "\n"}
+    paths = []
+    for ending in FORMATS:
+        path = Path(folder) / f"{table.name}.{ending}"
+        with atomic_path(path) as part:
+            part.write_text(texts[ending], encoding="utf-8")
+        paths.append(path)
+    return paths
+
+
+def to_csv(table: Table) -> str:
+    """The frame itself: every column, full precision, empty for missing."""
+    return table.frame.to_csv(index=False, lineterminator="\n")
+
+
+def to_markdown(table: Table) -> str:
+    """A GitHub-flavoured table under its title: best bold, second underlined."""
+    lines = [f"**{table.title}**", "", table.caption, ""]
+    lines.append("| " + " | ".join(_markdown(column.header) for column in table.columns) + " |")
+    lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in table.columns) + "|")
+    for group in cells(table):
+        if group.heading:
+            lines.append(f"| **{_markdown(group.heading)}** |" + " |" * (len(table.columns) - 1))
+        lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in group.rows]
+    return "\n".join([*lines, "", table.note]).rstrip() + "\n"
+
+
+def to_latex(table: Table) -> str:
+    """A booktabs table; the preamble needs \\usepackage{booktabs}. Long texts stand in paragraph columns."""
+    texts = sum(column.text for column in table.columns)
+    width = max(LONG_TEXT, (86 - 9 * (len(table.columns) - texts)) // max(texts, 1)) / 100
+    kinds = "".join(f"p{{{width:.2f}\\linewidth}}" if c.text else "l" if c.digits is None else "r" for c in table.columns)
+    body = []
+    for number, group in enumerate(cells(table)):
+        if group.heading:
+            rule = [r"\midrule"] if number else []
+            body += [
+                *rule,
+                rf"\multicolumn{{{len(table.columns)}}}{{l}}{{\textbf{{{latex_text(group.heading)}}}}} \\",
+                r"\addlinespace[2pt]",
+            ]
+        body += [" & ".join(map(_latex_cell, row)) + r" \\" for row in group.rows]
+    caption = f"\\textbf{{{latex_text(table.title)}}} {latex_text(table.caption)} {latex_text(table.note)}".strip()
+    head = " & ".join(latex_text(column.header) for column in table.columns) + r" \\"
+    start = [r"\begin{table}[t]", r"\centering\footnotesize", r"\setlength{\tabcolsep}{3.5pt}", rf"\caption{{{caption}}}"]
+    start += [rf"\label{{tab:{table.name.replace('_', '-')}}}", rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule"]
+    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """A plain <table class="grouped"> with caption; groups are row groups with a heading, numbers carry data-order for sorting."""
+    head = "".join(f'<th scope="col"{_kind(column.digits is not None)}>{html.escape(column.header)}</th>' for column in table.columns)
+    parts = [
+        f'<table class="report" id="{table.name}">',
+        f"<caption>{html.escape(table.title)}</caption>",
+        f"<thead><tr>{head}</tr></thead>",
+    ]
+    for group in cells(table):
+        parts.append("<tbody>")
+        if group.heading:
+            parts.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(table.columns)}">{html.escape(group.heading)}</th></tr>')
+        parts += ["<tr>" + "".join(map(html_cell, row)) + "</tr>" for row in group.rows]
+        parts.append("</tbody>")
+    return "\n".join([*parts, "</table>"])
+
+
+def html_cell(cell: Cell) -> str:
+    """One <td>: best in <strong>, second in <u>, the spread small."""
+    text = html.escape(cell.text)
+    text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}.get(cell.mark, text)
+    spread = f'<span class="sd"> ±{cell.spread}</span>' if cell.spread else ""
+    order = f' data-order="{_number(cell.text)}"' if cell.number else ""
+    return f"<td{_kind(cell.number)}{order}>{text}{spread}</td>"
+
+
+def _number(text: str) -> str:
+    return text.replace("−", "-").replace(",", "").replace("+", "") if text != "–" else ""
+
+
+def _kind(number: bool) -> str:
+    return ' class="number"' if number else ""
+
+
+def _markdown(text: str) -> str:
+    """Text that stays in one cell and is shown as it is."""
+    return re.sub(r"([\\`*_|<>])", r"\\\1", text).replace("\r", "").replace("\n", "<br>")
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _markdown(cell.text)
+    text = {"best": f"**{text}**", "second": f"<u>{text}</u>"}.get(cell.mark, text)
+    return f"{text} ± {cell.spread}" if cell.spread else text
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = latex_text(cell.text)
+    text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
+    return rf"{text}{{\tiny\,$\pm${cell.spread}}}" if cell.spread else text
+
+
+def latex_text(text: str) -> str:
+    """Text escaped for pdfLaTeX with its default fonts: lines become \\newline, letters they lack lose accents or show their code point."""
+    return "".join(map(_latex_character, text.replace("\r", "").strip("\n")))
+
+
+def _latex_character(character: str) -> str:
+    if character == "\n":
+        return r"\newline "
+    if character in LATEX:
+        return LATEX[character]
+    if " " <= character <= "~":
+        return character
+    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
+    return "".join(LATEX.get(letter, letter) for letter in plain) or f"[U+{ord(character):04X}]"

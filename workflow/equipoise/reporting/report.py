@@ -1,0 +1,81 @@
+"""Writes the report of an experiment: scores.csv, tables, figures with their numbers, and one self-contained page."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from equipoise.budgets import budget_label
+from equipoise.config import Experiment
+from equipoise.layout import Layout
+from equipoise.progress import log, track
+from equipoise.reporting.answers import answer_table
+from equipoise.reporting.comparisons import Bootstrap
+from equipoise.reporting.examples import selected_examples
+from equipoise.reporting.facts import cost_table
+from equipoise.reporting.figure import Figure, write_figure
+from equipoise.reporting.figures import influence_figures, score_figures
+from equipoise.reporting.influence import Influence
+from equipoise.reporting.page import write_page
+from equipoise.reporting.published import side_by_side
+from equipoise.reporting.render import write_table
+from equipoise.reporting.score_tables import score_tables, statistics_tables
+from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.summary import summary
+from equipoise.reporting.tables import Table
+from equipoise.seeds import derive_seed
+from equipoise.store.manifest import atomic_path
+
+
+def report(config: Experiment) -> None:
+    """Writes everything below <results>/<experiment>/report/; the page comes last.
+
+    Raises `UserError` naming the file when a score, sample, ranking, selection or the matrix is missing or does not fit.
+    """
+    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    bootstrap, rows = _bootstrap(config)
+    with atomic_path(folder / "scores.csv") as part:
+        pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")
+    tables = _tables(config, bootstrap)
+    for table in tables:
+        write_table(table, folder / "tables")
+    figures = _figures(config, {table.name: table.frame for table in tables})
+    svgs = _write_figures(figures, folder / "figures")
+    sentences = summary(config, {table.name: table.frame for table in tables})
+    page = write_page(config, folder / "index.html", sentences, tables, list(zip(figures, svgs, strict=True)), selected_examples(config))
+    log(f"report: {page}")
+
+
+def figures(config: Experiment) -> None:
+    """Draws the figures alone, anew."""
+    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    bootstrap, _ = _bootstrap(config)
+    statistics = {table.name: table.frame for table in _statistics(config, bootstrap)}
+    _write_figures(_figures(config, statistics), folder / "figures")
+
+
+def _bootstrap(config: Experiment) -> tuple[Bootstrap, list[dict[str, object]]]:
+    evaluation = read_evaluation(config)
+    return Bootstrap(evaluation, derive_seed(config.seed, "report", "bootstrap")), evaluation.rows
+
+
+def _statistics(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
+    return statistics_tables(bootstrap, [budget_label(budget) for budget in config.budgets])
+
+
+def _tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
+    scores = score_tables(config, bootstrap)
+    every = next(table for table in scores if table.name == "table_2_selectors")
+    more = [answer_table(config, bootstrap), cost_table(config), side_by_side(config, every.frame)]
+    return [*scores, *_statistics(config, bootstrap), *(table for table in more if table is not None)]
+
+
+def _figures(config: Experiment, statistics: dict[str, pd.DataFrame]) -> list[Figure]:
+    import pyarrow.parquet as pq
+
+    influence = Influence(config)
+    sources = pq.read_table(influence.layout.pool, columns=["source"])["source"].to_numpy(zero_copy_only=False)
+    return score_figures(config, statistics) + influence_figures(config, influence, sources)
+
+
+def _write_figures(found: list[Figure], folder: Path) -> list[str]:
+    return [write_figure(figure, folder) for figure in track(found, "draw figures", len(found), unit="figures")]

@@ -1,0 +1,139 @@
+"""Reads the evaluations of all runs of an experiment: item scores for the statistics, task scores for the tables."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout, Run
+from equipoise.reporting.statistics import task_scores
+from equipoise.runs import experiment_runs
+from equipoise.store.manifest import read_manifest
+
+SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
+
+ItemKey = tuple[str, str, str]
+"""lm-eval task, document id, content hash."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All item scores of an experiment.
+
+    tasks: evaluated target tasks in config order. runs: in table order. items: task -> keys of its items.
+    scores: task -> float32 [runs, suite seeds, items], each in 0..1, items in the order of `items[task]` for every run.
+    rows: one mapping a (run, suite seed, task), as in scores.csv.
+    """
+
+    tasks: tuple[str, ...]
+    runs: tuple[Run, ...]
+    items: dict[str, tuple[ItemKey, ...]]
+    scores: dict[str, np.ndarray]
+    rows: list[dict[str, object]]
+
+    def task_scores(self) -> np.ndarray:
+        """Scores in points, float64 [runs, tasks]: mean over items, median over the suite's seeds."""
+        return task_scores([self.scores[task] for task in self.tasks])
+
+
+def evaluated_tasks(config: Experiment) -> list[str]:
+    """Target tasks that a suite evaluates, in config order."""
+    return [name for name, task in config.tasks.items() if task.suite]
+
+
+def read_evaluation(config: Experiment) -> Evaluation:
+    """Reads scores and samples of every run in `experiment_runs(config)`.
+
+    Raises `UserError` when a file is missing, when a run was evaluated on other items than the first one, or when the logged items
+    do not give the recorded score.
+    """
+    layout = Layout(config.results, config.experiment, config.model.name)
+    runs, tasks = experiment_runs(config), evaluated_tasks(config)
+    if not tasks:
+        raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
+    items: dict[str, tuple[ItemKey, ...]] = {}
+    scores: dict[str, np.ndarray] = {}
+    rows: list[dict[str, object]] = []
+    for number, run in enumerate(runs):
+        for suite in dict.fromkeys(config.tasks[task].suite for task in tasks):
+            suite_tasks = [task for task in tasks if config.tasks[task].suite == suite]
+            for place, suite_seed in enumerate(config.suites[suite].seeds):
+                recorded = read_manifest(layout.scores(run, suite, suite_seed), "scores")["tasks"]
+                path = layout.samples(run, suite, suite_seed)
+                logged = _read_samples(path, suite_tasks)
+                for task in suite_tasks:
+                    keys, values = logged[task]
+                    if task not in items:
+                        items[task] = keys
+                        scores[task] = np.full((len(runs), len(config.suites[suite].seeds), len(keys)), np.nan, np.float32)
+                    elif keys != items[task]:
+                        raise UserError(f"{path}: task {task} was evaluated on other items than {runs[0].path}; evaluate both again")
+                    scores[task][number, place] = values
+                    rows.append(_row(config, run, suite, suite_seed, task, recorded[task]))
+                    _check(path, task, float(values.mean()) * 100, float(recorded[task]["score"]))
+    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows)
+
+
+def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey, ...], np.ndarray]]:
+    """task -> (keys sorted, item scores float32 in that order) of one samples file."""
+    found: dict[str, list[tuple[ItemKey, float]]] = {task: [] for task in tasks}
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                sample = json.loads(line)
+                if sample["task"] in found:
+                    key = (sample["lm_eval_task"], str(sample["doc_id"]), sample["content_hash"])
+                    found[sample["task"]].append((key, float(sample["score"])))
+    except FileNotFoundError:
+        raise UserError(f"{path}: missing; run the stage evaluate for this run") from None
+    except (ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a file of samples ({error!r}); delete it and evaluate again") from None
+    for task, pairs in found.items():
+        if not pairs:
+            raise UserError(f"{path}: no item of task {task}; delete it and evaluate again")
+        pairs.sort()
+    return {task: (tuple(key for key, _ in pairs), np.array([score for _, score in pairs], np.float32)) for task, pairs in found.items()}
+
+
+def _check(path: str, task: str, from_items: float, recorded: float) -> None:
+    if abs(from_items - recorded) > SCORE_TOLERANCE:
+        raise UserError(
+            f"{path}: items of {task} give {from_items:.2f}, the scores file says {recorded:.2f}; delete both and evaluate again"
+        )
+
+
+def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, recorded: dict[str, object]) -> dict[str, object]:
+    return {
+        "experiment": config.experiment,
+        "model": config.model.name,
+        "selector": run.selector,
+        "selection_seed": run.selection_seed,
+        "budget": run.budget,
+        "epochs": run.epochs,
+        "seed": run.seed,
+        "suite": suite,
+        "suite_seed": suite_seed,
+        "task": task,
+        "capability": config.tasks[task].capability,
+        "metric": recorded["metric"],
+        "score": recorded["score"],
+        "stderr": recorded.get("stderr"),
+        "items": recorded["items"],
+    }
+
+
+def read_answers(config: Experiment, run: Run, task: str) -> dict[ItemKey, dict[str, object]]:
+    """Logged samples of one run and task at the suite's first seed, by item key."""
+    layout = Layout(config.results, config.experiment, config.model.name)
+    suite = config.tasks[task].suite
+    path = Path(layout.samples(run, suite, config.suites[suite].seeds[0]))
+    answers = {}
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            sample = json.loads(line)
+            if sample["task"] == task:
+                answers[(sample["lm_eval_task"], str(sample["doc_id"]), sample["content_hash"])] = sample
+    return answers

@@ -1,0 +1,94 @@
+"""Statistics of scores: pure functions on arrays.
+
+Scores of a task are an array [runs, suite seeds, items] with values in 0..1. A run's task score is the mean over items, the median
+over suite seeds (IFEval is generated three times), in points (0..100); its macro average is the plain mean over tasks.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+ITEMS_AT_ONCE = 2_000_000  # resampled item indices held in memory at a time
+
+
+def task_scores(scores: Sequence[np.ndarray]) -> np.ndarray:
+    """Task scores in points, float64 [runs, tasks], from one array [runs, suite seeds, items] a task."""
+    return np.stack([np.median(task.astype(np.float64).mean(axis=2), axis=1) for task in scores], axis=1) * 100.0
+
+
+def resampled_task_scores(scores: Sequence[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Task scores after resampling the items of each task with replacement: points, float32 [draws, runs, tasks].
+
+    Within a draw every run sees the same items, so differences between runs are paired by item; the median over suite seeds is taken
+    again in every draw.
+    """
+    runs = scores[0].shape[0]
+    result = np.empty((draws, runs, len(scores)), np.float32)
+    for number, task in enumerate(scores):
+        _, seeds, items = task.shape
+        columns = np.ascontiguousarray(task.reshape(runs * seeds, items).T, np.float32)
+        step = max(1, ITEMS_AT_ONCE // items)
+        for start in range(0, draws, step):
+            size = min(step, draws - start)
+            counts = resample_counts(items, items, size, rng)
+            means = (counts @ columns).reshape(size, runs, seeds) * np.float32(100.0 / items)
+            result[start : start + size, :, number] = means[:, :, 0] if seeds == 1 else np.median(means, axis=2)
+    return result
+
+
+def resample_counts(population: int, size: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """How often each of `population` units is drawn when `size` are drawn with replacement: float32 [draws, population]."""
+    picks = rng.integers(0, population, (draws, size))
+    picks += np.arange(draws)[:, None] * population
+    return np.bincount(picks.ravel(), minlength=draws * population).reshape(draws, population).astype(np.float32)
+
+
+def seed_weights(seeds: int, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap weights of `seeds` seeds, float32 [draws, seeds], each row summing to 1.
+
+    Draws n - 1 of n with replacement: the variance of a mean is then unbiased, where n of n would understate it by (n - 1)/n, a third
+    at three seeds (Rao and Wu 1988, JASA 83:231). A single seed has weight 1: nothing can be said about its variance.
+    """
+    if seeds == 1:
+        return np.ones((draws, 1), np.float32)
+    return resample_counts(seeds, seeds - 1, draws, rng) / np.float32(seeds - 1)
+
+
+def interval(samples: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """Percentile interval of bootstrap draws along the first axis."""
+    low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
+
+
+def two_sided_p(differences: np.ndarray) -> float:
+    """Two-sided bootstrap p-value of a difference being zero: twice the smaller tail of the draws, the observed one counted in."""
+    draws = len(differences)
+    smaller = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
+    return min(1.0, 2 * (1 + smaller) / (1 + draws))
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's step-down adjustment over all given p-values (Holm 1979): float64, same order."""
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(steps, 1.0)
+    return adjusted
+
+
+def macro_standard_error(scores: Sequence[np.ndarray]) -> float:
+    """Standard error in points of an arm's macro average over the items alone: sqrt(sum of squared task errors) / tasks.
+
+    Item scores are averaged over runs and suite seeds first; sd has ddof = 1. For suites with several seeds the mean stands in for
+    the median, which has no such closed form.
+    """
+    errors = [task.mean(axis=(0, 1)).std(ddof=1) / np.sqrt(task.shape[2]) if task.shape[2] > 1 else np.nan for task in scores]
+    return float(np.sqrt(np.sum(np.square(errors))) / len(errors) * 100.0)
+
+
+def balance(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation (ddof = 1) and minimum over tasks (last axis) of gains in points; the sd of a single task is nan."""
+    if gains.shape[-1] < 2:
+        return np.full(gains.shape[:-1], np.nan), gains.min(axis=-1)
+    return gains.std(axis=-1, ddof=1), gains.min(axis=-1)
