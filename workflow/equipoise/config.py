@@ -144,15 +144,28 @@ class Projection(Section):
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
 
 
+class Logra(Section):
+    """The `logra` estimator: low-rank projections of the base weights' gradients, preconditioned by a damped Fisher matrix."""
+
+    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 a layer in the store.")
+    damping: float = Field(0.1, gt=0, description="Damping of a layer's Fisher matrix, relative to its mean eigenvalue.")
+    fisher_examples: int = Field(1024, ge=2, description="Pool examples, drawn by seed, that estimate the Fisher matrix.")
+
+
 class Gradients(Section):
     """How influence gradients are computed."""
 
+    estimator: Literal["less", "tracin", "logra"] = Field(
+        "less", description="less: cosine with Adam's steps; tracin: dot product of gradients; logra: damped Fisher."
+    )
     adam_form: Literal["less", "torch"] = Field(
         "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
     token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
+    activation_checkpointing: bool = Field(False, description="Recompute activations to save memory; changes no result.")
     projection: Projection = Field(default_factory=Projection, description="The random projection.")
+    logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
 
 
 class Selection(Section):
@@ -192,6 +205,22 @@ class Suite(Section):
     seeds: list[int] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
+    backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (its own environment, envs/vllm-requirements.txt).")
+
+
+class Sandbox(Section):
+    """Execution of programs that models write (HumanEval, MBPP). Off unless you opt in."""
+
+    mode: Literal["off", "namespaces", "process"] = Field(
+        "off",
+        description=(
+            "WARNING: anything but `off` runs programs written by a language model on this machine. namespaces: each in its own Linux "
+            "namespaces, where it sees no network, no process and no file but Python's (refused where the kernel does not allow them); "
+            "process: a plain child process with a filter of system calls, which can still read this user's files."
+        ),
+    )
+    seconds: int = Field(10, ge=1, description="Time of one program with its tests.")
+    memory_mb: int = Field(1024, ge=64, description="Address space of one program.")
 
 
 class Jobs(Section):
@@ -240,6 +269,7 @@ class Experiment(Section):
     gradients: Gradients = Field(default_factory=Gradients, description="Influence gradients.")
     selection: Selection = Field(default_factory=Selection, description="Rankings.")
     finetune: Finetune = Field(default_factory=Finetune, description="Fine-tunings.")
+    sandbox: Sandbox = Field(default_factory=Sandbox, description="Execution of model-written programs.")
     jobs: Jobs = Field(default_factory=Jobs, description="How work is cut into jobs.")
     miniature: Miniature | None = Field(None, description="Set by the embedded experiment only: generate its data.")
 

@@ -3,8 +3,8 @@
 For the length of a `Capture`, each adapted linear layer runs one autograd function: W x + s B A x. Its backward pass gives the
 gradient of its input and, on the way, hands the per-example factors to a sink: dA_i = (s B^T g_i)^T x_i and dB_i = g_i^T (s A x_i),
 g the gradient of the layer's output. A sink turns one layer's factors into what it keeps and lets go of them, so that memory never
-holds p numbers an example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the graph starts at
-an anchor, an empty leaf given to every adapted layer, so that nothing below the first adapted layer is differentiated.
+holds p numbers an example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the
+graph starts at an anchor, an empty leaf given to every adapted layer, so that nothing below the first of them is differentiated.
 """
 
 from collections.abc import Callable, Iterator
@@ -147,7 +147,7 @@ def refuse_unsupported(model: "PeftModel") -> None:
     from peft import PeftType
     from peft.tuners.lora import Linear
 
-    config = model.peft_config[ADAPTER] if ADAPTER in model.peft_config else None
+    config = model.peft_config.get(ADAPTER)
     if len(model.peft_config) != 1 or config is None:
         raise UserError(f"adapter: found {sorted(model.peft_config)}; influence gradients need exactly one, named {ADAPTER!r}")
     if config.peft_type != PeftType.LORA:

@@ -4,11 +4,13 @@ Pool rows go through Adam's map, target rows do not (method: gradients). A job t
 there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as a job an epoch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
-from equipoise.gradients.checkpoint import adapter_identity, load_checkpoint, load_moments, moments_identity, swap_adapter
+from equipoise.gradients.checkpoint import adapter_identity, load_checkpoint, swap_adapter
 from equipoise.gradients.examples import encode_file
 from equipoise.gradients.loop import Collection, collect
 from equipoise.layout import Layout, shard_label
@@ -17,6 +19,10 @@ from equipoise.modelling.chat import Encoded
 from equipoise.progress import log
 from equipoise.store.gradients import STATES
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+
+if TYPE_CHECKING:
+    from equipoise.gradients.engine import Engine
+    from equipoise.gradients.estimators import Estimator
 
 STORE_FORMAT = 1
 
@@ -77,16 +83,16 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     _collect(config, layout, "target", parts)
 
 
-def settings(config: Experiment, layout: Layout, side: str, epoch: int, base: dict[str, str]) -> dict[str, object]:
-    """All that determines a row besides its own tokens; base: `base_identity`."""
-    folder = layout.checkpoint(epoch)
+def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], estimator: "Estimator") -> dict[str, object]:
+    """All that determines a row besides its own tokens. folder: the epoch checkpoint; base: `base_identity`."""
     return {
         "format": STORE_FORMAT,
         "side": side,
         "base": base,
         "adapter": adapter_identity(folder),
-        "moments": moments_identity(folder) if side == "pool" else None,
-        "gradients": config.gradients.model_dump(exclude={"activation_checkpointing"}),
+        "estimator": {"name": estimator.name, **estimator.identity(side, folder)},
+        "precision": config.gradients.precision,
+        "token_budget": config.gradients.token_budget,
         "seed": config.seed,
         "states": list(_states(config, epoch)),
     }
@@ -97,60 +103,61 @@ def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
 
 
 def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, list[_Part]]) -> None:
-    from equipoise.gradients.engine import Engine
+    from equipoise.gradients.estimators import build_estimator
 
-    base_id = base_identity(config.model)
-    base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
-    model = engine = None
-    for epoch, of_epoch in parts.items():
-        if model is None:
-            model = load_checkpoint(base, layout.checkpoint(epoch))
-            engine = Engine(model)
-        else:
-            swap_adapter(model, layout.checkpoint(epoch))
-            engine.capture.refresh()
-        determined = settings(config, layout, side, epoch, base_id)
-        attributes = {"settings": fingerprint(determined), "estimator": "less", "side": side, "epoch": epoch, "scaled": False}
-        maker = _maker(config, layout, side, epoch, engine)
-        for part in of_epoch:
+    estimator = build_estimator(config, layout)
+    base = base_identity(config.model)
+    for epoch, engine in _engines(config, layout, list(parts)):
+        folder = layout.checkpoint(epoch)
+        attributes = {
+            "settings": fingerprint(settings(config, folder, side, epoch, base, estimator)),
+            "estimator": estimator.name,
+            "side": side,
+            "epoch": epoch,
+            "scaled": estimator.scaled,
+        }
+        maker = estimator.maker(engine, side, folder)
+        for part in parts[epoch]:
+            Path(part.manifest).unlink(missing_ok=True)
             collection = Collection(part.store, part.start, part.rows, attributes, _states(config, epoch), config.gradients.token_budget)
             records = collect(collection, part.examples, engine, maker)
-            _write_manifest(part, side, attributes, maker.dimension, list(_states(config, epoch)), records)
+            _write_manifest(part, collection, maker.dimension, records)
 
 
-def _maker(config, layout, side, epoch, engine):
-    from equipoise.gradients.adam import adam_constants
-    from equipoise.gradients.projection import build_projector
-    from equipoise.gradients.rows import LoraRows
+def _engines(config: Experiment, layout: Layout, epochs: list[int]) -> Iterator[tuple[int, "Engine"]]:
+    """The engine at each epoch's checkpoint; the base is loaded once."""
+    from equipoise.gradients.engine import Engine
 
-    shapes = engine.capture.shapes
-    projector = build_projector(config.gradients.projection, {name: a * b for name, (a, b) in shapes.items()}, config.seed)
-    if side == "target":
-        return LoraRows(projector)
-    moments = load_moments(layout.checkpoint(epoch), shapes)
-    return LoraRows(projector, adam_constants(moments, config.gradients.adam_form, engine.device))
+    base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
+    engine = None
+    for epoch in epochs:
+        if engine is None:
+            engine = Engine(load_checkpoint(base, layout.checkpoint(epoch)), config.gradients.activation_checkpointing)
+        else:
+            swap_adapter(engine.model, layout.checkpoint(epoch))
+            engine.capture.refresh()
+        yield epoch, engine
 
 
-def _write_manifest(part: _Part, side: str, attributes: dict, dimension: int, states: list[str], records: Iterable[dict]) -> None:
-    records = list(records)
+def _write_manifest(part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:
     flagged = {kind: sum(record[kind] for record in records) for kind in ("no_completion_token", "non_finite")}
     rows = len(part.examples)
     if any(flagged.values()):
-        log(
-            f"{part.manifest}: {flagged['no_completion_token']} rows without completion token, {flagged['non_finite']} with no finite gradient"
-        )
+        counts = f"{flagged['no_completion_token']} rows without completion token, {flagged['non_finite']} without finite gradient"
+        log(f"{part.manifest}: {counts}; they cannot be selected")
     write_manifest(
         part.manifest,
-        f"{side}_gradients",
+        f"{collection.attributes['side']}_gradients",
         **part.described,
-        **attributes,
+        **collection.attributes,
         rows=[part.start, part.start + rows],
         dimension=dimension,
-        states=states,
+        states=list(collection.states),
         flagged=flagged,
         valid=rows - sum(flagged.values()),
         fingerprint=fingerprint([record["fingerprint"] for record in records]),
         digest=fingerprint([record["digest"] for record in records]),
         chunks=[record["digest"] for record in records],
-        halved_batches=sum(record["halved_batches"] for record in records),
+        # rows of a batch that was halved for want of memory are promised within 1e-5, not bytewise
+        halved_batches={str(record["rows"][0]): record["halved_batches"] for record in records if record["halved_batches"]},
     )

@@ -32,10 +32,11 @@ def encode_file(
         if low < high:
             rows += file.read_row_group(group, columns=columns).slice(low - first, high - low).to_pylist()
         first = last
-    return _encode_rows(rows, tokenizer, max_length)
+    return encode_rows(rows, tokenizer, max_length)
 
 
-def _encode_rows(rows: list[dict], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Encoded]:
+def encode_rows(rows: list[dict], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Encoded]:
+    """Rows with `prompt`, `response` and perhaps `chat` (default true) as tokens."""
     encoded: list[Encoded | None] = [None] * len(rows)
     for chat in (True, False):
         places = [place for place, row in enumerate(rows) if row.get("chat", True) == chat]

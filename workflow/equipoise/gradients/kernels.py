@@ -6,6 +6,7 @@ Compiled by numba without fast-math, so every operation rounds as it does in `Sk
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numba
@@ -124,10 +125,7 @@ def sketch_add(rows: np.ndarray, gradient: np.ndarray, sign: np.ndarray, shift: 
         _sketch_rows(rows, gradient, sign, shift, *constants, 0, len(rows))
         return
     bounds = [len(rows) * t // threads for t in range(threads + 1)]
-    parts = [
-        _pool(threads).submit(_sketch_rows, rows, gradient, sign, shift, *constants, low, high)
-        for low, high in zip(bounds[1:-1], bounds[2:], strict=True)
-    ]
-    _sketch_rows(rows, gradient, sign, shift, *constants, bounds[0], bounds[1])
+    parts = [_pool(threads).submit(_sketch_rows, rows, gradient, sign, shift, *constants, low, high) for low, high in pairwise(bounds[1:])]
+    _sketch_rows(rows, gradient, sign, shift, *constants, 0, bounds[1])
     for part in parts:
         part.result()

@@ -8,6 +8,7 @@ import numpy as np
 
 from equipoise.errors import UserError
 from equipoise.gradients.examples import examples_digest
+from equipoise.gradients.memory import run_or_halve
 from equipoise.gradients.plan import plan_batches
 from equipoise.modelling.chat import Encoded
 from equipoise.progress import log, track
@@ -84,10 +85,13 @@ def _computed(
     )
     for chunk in chunks:
         rows = _flagged_rows(chunk.examples, maker.dimension, dict.fromkeys(collection.states, engine.hidden_size))
+        halved = 0
         for _ in chunk.batches:
             _, batch = next(progress)
-            _fill(rows, batch, engine.run([chunk.examples[i] for i in batch], maker, collection.states))
-        yield chunk, rows, 0
+            result, halvings = run_or_halve(engine, [chunk.examples[i] for i in batch], maker, collection.states)
+            _fill(rows, batch, result)
+            halved += halvings > 0
+        yield chunk, rows, halved
     next(progress, None)
 
 

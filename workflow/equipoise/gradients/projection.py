@@ -61,9 +61,9 @@ class Sketch:
             blocks = len(source)
             padded = torch.nn.functional.pad(gradient, (0, blocks * k - gradient.shape[1]))
             shifted = (padded * sign).view(-1, blocks, k).gather(2, source.expand(len(rows), -1, -1))
-            shifted = torch.nn.functional.pad(shifted, (0, 0, 0, -blocks % GROUP)).view(len(rows), -1, GROUP, k).double()
+            shifted = torch.nn.functional.pad(shifted, (0, 0, 0, -blocks % GROUP)).view(len(rows), -1, GROUP, k)
             while shifted.shape[2] > 1:
-                shifted = shifted[:, :, 0::2] + shifted[:, :, 1::2]
+                shifted = shifted[:, :, 0::2].double() + shifted[:, :, 1::2]
             for group in range(shifted.shape[1]):
                 rows += shifted[:, group, 0]
 

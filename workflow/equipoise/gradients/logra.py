@@ -1,0 +1,108 @@
+"""LoGra: per-example gradients of base weights through low-rank two-sided projections (arXiv 2405.13954, section 3).
+
+The gradient of a linear layer's weight is sum_t g_t x_t^T. Projected from both sides it is sum_t (P g_t)(Q x_t)^T, rank^2 numbers, and
+is never formed in full. P [rank, out] and Q [rank, in] have entries +-1/sqrt(rank) from a hash of (seed, layer name, coordinate).
+
+Influence of pool example i on target example j: sum over layers of u_j^T (F + lambda I)^-1 u_i, u the projected gradients, F the mean of
+u u^T over a sample of the pool (the empirical Fisher matrix of the layer), lambda = damping times F's mean eigenvalue.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.gradients.capture import Factors, Layer
+from equipoise.gradients.examples import encode_rows
+from equipoise.gradients.hashing import signs, stream_key
+from equipoise.gradients.plan import plan_batches
+from equipoise.gradients.rows import outer_products
+from equipoise.modelling.chat import Encoded
+
+if TYPE_CHECKING:
+    from equipoise.gradients.engine import Engine
+
+
+def projection_matrix(seed: int, layer: str, side: str, rank: int, width: int) -> np.ndarray:
+    """P (side `output`) or Q (side `input`) of a layer, float32 [rank, width]."""
+    padded = -(-width // 64) * 64
+    found = signs(stream_key(seed, f"logra {side}", layer), 0, rank * padded).reshape(rank, padded)[:, :width]
+    return found.astype(np.float32) / np.float32(np.sqrt(rank))
+
+
+class LograRows:
+    """Rows of rank^2 numbers a layer, layers sorted by name; with `inverse` ([layers, rank^2, rank^2]) each is multiplied by its matrix."""
+
+    def __init__(self, layers: Sequence[Layer], rank: int, seed: int, inverse: np.ndarray | None = None):
+        self._size, self._inverse = rank * rank, inverse
+        self._starts = {layer: place * self._size for place, layer in enumerate(sorted(layer.name for layer in layers))}
+        self.dimension = len(self._starts) * self._size
+        self._matrices = {}
+        for layer in layers:
+            for side, width in (("output", layer.weight.shape[0]), ("input", layer.weight.shape[1])):
+                matrix = torch.from_numpy(projection_matrix(seed, layer.name, side, rank, width))
+                self._matrices[layer.name, side] = matrix.to(layer.weight.device, layer.weight.dtype)
+        self._rows = torch.zeros(0, 0)
+
+    def start(self, count: int, device: torch.device) -> None:
+        """As `RowMaker.start`."""
+        self._rows = torch.zeros(count, self.dimension, dtype=torch.float64, device=device)
+
+    def take(self, layer: Layer, factors: Factors) -> None:
+        """As `RowMaker.take`."""
+        left = factors.g @ self._matrices[layer.name, "output"].T
+        right = factors.x @ self._matrices[layer.name, "input"].T
+        start = self._starts[layer.name]
+        self._rows[:, start : start + self._size] = outer_products(left, right).flatten(1)
+
+    def finish(self) -> np.ndarray:
+        """As `RowMaker.finish`."""
+        rows = self._rows.cpu().numpy()
+        if self._inverse is None:
+            return rows
+        blocks = rows.reshape(len(rows), len(self._starts), self._size)
+        return np.einsum("nla,lab->nlb", blocks, self._inverse).reshape(rows.shape)
+
+
+def fisher_sample(config: Experiment, pool: str) -> list[Encoded]:
+    """The pool examples that estimate the Fisher matrix: drawn by seed from those with a completion token, in row order."""
+    import pyarrow.parquet as pq
+
+    from equipoise.modelling.base import load_tokenizer
+
+    try:
+        table = pq.read_table(pool, columns=["prompt", "response", "completion_tokens"])
+    except FileNotFoundError:
+        raise UserError(f"{pool}: missing; run prepare_pool") from None
+    usable = np.flatnonzero(table["completion_tokens"].to_numpy() > 0)
+    count = min(config.gradients.logra.fisher_examples, len(usable))
+    drawn = np.sort(np.random.Generator(np.random.PCG64(config.seed)).choice(usable, count, replace=False))
+    return encode_rows(table.take(drawn).to_pylist(), load_tokenizer(config.model), config.model.max_length)
+
+
+def damped_inverse(engine: "Engine", rows: LograRows, sample: Sequence[Encoded], token_budget: int, damping: float) -> np.ndarray:
+    """(F + lambda I)^-1 of every layer, float64 [layers, rank^2, rank^2], layers sorted by name.
+
+    Raises `UserError` when fewer than two examples of the sample have a finite gradient, or a layer has none but zeros.
+    """
+    size = rows.dimension // len(engine.capture.layers)
+    total, count = np.zeros((len(engine.capture.layers), size, size)), 0
+    for batch in plan_batches([len(example.input_ids) for example in sample], token_budget):
+        found = engine.run([sample[i] for i in batch], rows).gradients
+        found = found[np.isfinite(found).all(axis=1)].reshape(-1, len(total), size)
+        total += np.einsum("nla,nlb->lab", found, found)
+        count += len(found)
+    if count < 2:
+        raise UserError(f"gradients.logra: {count} pool examples with a finite gradient; the Fisher matrix needs at least 2")
+    return invert_damped(total / count, damping)
+
+
+def invert_damped(fisher: np.ndarray, damping: float) -> np.ndarray:
+    """(F + damping * mean eigenvalue * I)^-1 of matrices F, float64 [layers, n, n]."""
+    mean = np.trace(fisher, axis1=1, axis2=2) / fisher.shape[1]
+    if not (mean > 0).all():
+        raise UserError("gradients.logra: a layer's gradients are all zero; leave it out of lora.target_modules")
+    return np.linalg.inv(fisher + (damping * mean)[:, None, None] * np.eye(fisher.shape[1]))
