@@ -1,0 +1,140 @@
+"""A small experiment on disk, from pool to gradient stores, with random gradients: what attribution and selection start from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from equipoise.config import Experiment
+from equipoise.data.shards import plan_shards
+from equipoise.layout import Layout, shard_label
+from equipoise.store.gradient_writer import GradientStore
+from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds
+from equipoise.store.manifest import file_digest, fingerprint, write_manifest
+
+DIMENSION, HIDDEN = 16, 6
+RATES = (3e-5, 1e-5)
+
+
+@dataclass
+class Prepared:
+    """The experiment, its paths and the stored rows: pool[epoch] and target[epoch][task], and which pool rows are valid."""
+
+    config: Experiment
+    layout: Layout
+    pool: dict[int, GradientRows]
+    targets: dict[int, dict[str, GradientRows]]
+    valid: np.ndarray
+
+
+def make_rows(rng, count, flagged=(), states=False):
+    directions = rng.standard_normal((count, DIMENSION))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    directions = directions.astype(np.float16)
+    status = np.full(count, VALID, np.int8)
+    for row in flagged:
+        directions[row], status[row] = np.nan, NO_COMPLETION_TOKEN
+    kept = {}
+    if states:
+        for kind in ("last_token", "position_weighted"):
+            state = rng.standard_normal((count, HIDDEN))
+            kept[kind] = (state / np.linalg.norm(state, axis=1, keepdims=True)).astype(np.float16)
+    norm = rng.uniform(0.5, 2, count).astype(np.float32)
+    return GradientRows(directions, norm, norm.copy(), np.full(count, 5, np.int32), status, kept)
+
+
+def part_of(rows, start, stop):
+    return GradientRows(
+        rows.directions[start:stop], rows.norm[start:stop], rows.loss[start:stop], rows.tokens[start:stop], rows.status[start:stop],
+        {name: state[start:stop] for name, state in rows.states.items()},
+    )  # fmt: skip
+
+
+def write_store(path, rows, scaled, start=0, stop=None, total=None):
+    """Writes rows [start, stop) of `rows` and returns their digest."""
+    total = len(rows.norm) if total is None else total
+    stop = total if stop is None else stop
+    attributes = {"settings": "s", "estimator": "tracin" if scaled else "less", "side": "pool", "epoch": 1, "scaled": scaled}
+    store = GradientStore(path, total, DIMENSION, attributes, {name: HIDDEN for name in rows.states})
+    digests = []
+    for chunk in range(start // 1024, -(-stop // 1024)):
+        low, high = chunk_bounds(chunk, total)
+        digests.append(store.write(chunk, "f", part_of(rows, low, high))["digest"])
+    return fingerprint(digests)
+
+
+def experiment(folder: Path, tasks, shards=1) -> Experiment:
+    return Experiment.model_validate(
+        {
+            "experiment": "tiny",
+            "results": str(folder / "results"),
+            "model": {"name": "model", "base": str(folder)},
+            "pool": {"files": ["pool.jsonl"], "shards": shards},
+            "targets": {"size": 3},
+            "tasks": {task: {"capability": task, "files": ["x.jsonl"]} for task in tasks},
+            "warmup": {"epochs": len(RATES)},
+            "selection": {"rank_to": 1.0},
+        }
+    )
+
+
+def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7, 1030), seed=0, scaled=False, examples=3) -> Prepared:
+    """Everything before `assemble_attribution`, rows flagged in the first epoch only."""
+    config = experiment(folder, tasks, shards)
+    layout = Layout(config.results, config.experiment, config.model.name)
+    rng = np.random.default_rng(seed)
+    plan = write_pool(layout, rows, shards)
+    epochs = range(1, len(RATES) + 1)
+    pool = {e: make_rows(np.random.default_rng([seed, e]), rows, flagged if e == 1 else (), states=e == len(RATES)) for e in epochs}
+    targets = {
+        e: {task: make_rows(np.random.default_rng([seed, e, k]), examples, states=e == len(RATES)) for k, task in enumerate(tasks)}
+        for e in epochs
+    }
+    for task in tasks:
+        write_targets(layout, task, examples)
+    for e in epochs:
+        write_manifest(
+            layout.checkpoint_manifest(e), "checkpoint", epoch=e, step=e, mean_learning_rate=RATES[e - 1], files={}, fingerprint="c"
+        )
+        for shard, (start, stop) in enumerate(plan):
+            digest = write_store(layout.pool_gradients(e), pool[e], scaled, start, stop, rows)
+            path = layout.pool_gradients_manifest(e, shard_label(shard))
+            write_manifest(path, "pool_gradients", rows=[start, stop], fingerprint="p", digest=digest)
+        for task in tasks:
+            digest = write_store(layout.target_gradients(e, task), targets[e][task], scaled)
+            write_manifest(
+                layout.target_gradients_manifest(e, task), "target_gradients", rows=[0, examples], fingerprint="t", digest=digest
+            )
+    valid = np.ones(rows, bool)
+    valid[list(flagged)] = False
+    return Prepared(config, layout, pool, targets, valid)
+
+
+def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
+    Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
+    tokens = np.full(rows, 5, np.int32)
+    tokens[7 % rows] = 0
+    table = {
+        "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows, "prompt": [f"prompt {i}" for i in range(rows)],
+        "response": [f"response {i}" for i in range(rows)], "tokens": tokens, "completion_tokens": tokens,
+        "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
+    }  # fmt: skip
+    pq.write_table(pa.table(table), layout.pool)
+    plan = plan_shards(rows, shards)
+    write_manifest(
+        layout.pool_manifest, "pool", rows=rows, digest=file_digest(layout.pool), fingerprint="pool", shards=plan, sources={"s": rows}
+    )
+    return plan
+
+
+def write_targets(layout: Layout, task: str, examples: int) -> None:
+    Path(layout.target(task)).parent.mkdir(parents=True, exist_ok=True)
+    ids = [f"{task}/{k}" for k in range(examples)]
+    table = {"id": ids, "task": [task] * examples, "prompt": [f"question {i}" for i in ids], "response": [f"answer {i}" for i in ids]}
+    pq.write_table(pa.table(table), layout.target(task))
+    write_manifest(
+        layout.target_manifest(task), "targets", task=task, rows=examples, digest=file_digest(layout.target(task)), fingerprint="t"
+    )

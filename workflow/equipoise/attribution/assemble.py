@@ -1,0 +1,219 @@
+"""Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * cos(pool gradient i, validation gradient j), w_e = lr_e / sum lr.
+
+The matrices `last_token` and `position_weighted` hold cosines of hidden states at the last epoch instead. Pool rows stream in
+1,024-row chunks, the next one is read while this one is multiplied; accumulation is float32.
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.attribution.matrix import MatrixStore, chunk_digest, open_array, read_rows, valid_path
+from equipoise.attribution.moments import CHUNK_ROWS, chunk_partials
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout, shard_label
+from equipoise.progress import log, track
+from equipoise.store.gradients import STATES, VALID, GradientReader, open_rows
+from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
+
+MATRICES = ("influence", *STATES)
+SHARD_KIND = "matrix_shard"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One epoch's share of the matrix.
+
+    reader: the pool's store. targets: float32 [V, k], the columns' rows, times the epoch's weight. scaled: pool norms multiply back in.
+    state: kind of hidden state, or None for gradients.
+    """
+
+    reader: GradientReader
+    targets: np.ndarray
+    scaled: bool
+    state: str | None
+
+    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [n, k] rows of the pool, and bool [n], which of them are valid."""
+        rows = self.reader.read(start, stop)
+        values = rows.directions if self.state is None else self.reader.read_states(start, stop, self.state)
+        values = values.astype(np.float32)
+        if self.scaled:
+            values *= rows.norm[:, None]
+        return values, rows.status == VALID
+
+
+def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
+    """Writes the shard's rows of layout.matrix(matrix), their moments and, last, the shard's manifest.
+
+    The manifest (kind `matrix_shard`) holds rows [start, stop), identity (fingerprint of the columns), fingerprint of all inputs,
+    and per 1,024-row chunk the digest and the number of valid rows; `<manifest>.moments.npy`, float64 [chunks, 2, V], holds the
+    chunks' means and sums of squared deviations. A shard whose inputs have not changed and whose rows are intact is left alone.
+    Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
+    """
+    if matrix not in MATRICES:
+        raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
+    layout = Layout(config.results, config.experiment, config.model.name)
+    rows, (start, stop) = shard_rows(layout, shard)
+    epochs = matrix_epochs(config, matrix)
+    columns = column_list(config, layout)
+    inputs = _input_manifests(layout, epochs, shard, list(config.tasks), [start, stop])
+    weights = epoch_weights(config, layout, epochs)
+    identity = fingerprint({"matrix": matrix, "columns": columns})
+    described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
+    described["fingerprint"] = fingerprint({"inputs": inputs, "weights": weights, "identity": identity})
+    manifest = layout.matrix_shard_manifest(matrix, shard_label(shard))
+    if _is_current(manifest, layout.matrix(matrix), described):
+        log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
+        return
+    state = None if matrix == "influence" else matrix
+    terms = [_term(layout, epoch, weight, list(config.tasks), state, rows) for epoch, weight in zip(epochs, weights, strict=True)]
+    store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
+    digests, counts, partials = [], [], []
+    for at, values, valid in assemble_chunks(terms, start, stop):
+        store.write(at, values, valid)
+        moments = np.zeros((2, len(columns)))
+        counts.append(int(chunk_partials(values, valid.view(np.uint8), 0, len(columns), *moments)))
+        partials.append(moments)
+        digests.append(chunk_digest(values, valid))
+    store.sync(start, stop)
+    with atomic_path(moments_path(manifest)) as part, open(part, "wb") as file:
+        np.save(file, np.array(partials), allow_pickle=False)
+    write_manifest(manifest, SHARD_KIND, **described, digests=digests, counts=counts, moments=file_digest(moments_path(manifest)))
+
+
+def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN."""
+    bounds = [(at, min(at + CHUNK_ROWS, stop)) for at in range(start, stop, CHUNK_ROWS)]
+    parts = [(term, bound) for bound in bounds for term in terms]
+    with ThreadPoolExecutor(1, "gradient-reader") as reader:
+        ahead = reader.submit(parts[0][0].read, *parts[0][1])
+        following = iter([*parts[1:], None])
+        for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
+            total = np.zeros((end - at, len(terms[0].targets)), np.float32)
+            valid = np.ones(end - at, bool)
+            for term in terms:
+                values, usable = ahead.result()
+                if (next_part := next(following)) is not None:
+                    ahead = reader.submit(next_part[0].read, *next_part[1])
+                total += values @ term.targets.T
+                valid &= usable
+            total[~valid] = np.nan
+            _refuse_non_finite(total, valid, at)
+            yield at, total, valid
+
+
+def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> None:
+    bad = ~np.isfinite(values[valid])
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise UserError(
+            f"pool row {start + np.flatnonzero(valid)[row]}: influence on column {column} is not finite; collect its gradients again"
+        )
+
+
+def shard_rows(layout: Layout, shard: int) -> tuple[int, tuple[int, int]]:
+    """Rows of the pool, and the range [start, stop) of a shard; raises `UserError` for a shard there is not."""
+    pool = read_manifest(layout.pool_manifest, "pool")
+    if not 0 <= shard < len(pool["shards"]):
+        raise UserError(f"shard {shard}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
+    start, stop = pool["shards"][shard]
+    return pool["rows"], (start, stop)
+
+
+def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
+    """Epochs a matrix is made from: all of them for influence, the last one for states."""
+    return list(range(1, config.warmup.epochs + 1)) if matrix == "influence" else [config.warmup.epochs]
+
+
+def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list[float]:
+    """Mean learning rate of each epoch, divided by their sum."""
+    rates = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"] for epoch in epochs]
+    if not sum(rates) > 0:
+        raise UserError(
+            f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} do not add up to more than 0; run warm_up again"
+        )
+    return [rate / sum(rates) for rate in rates]
+
+
+def column_list(config: Experiment, layout: Layout) -> list[dict[str, str]]:
+    """{task, id} of every column, tasks in config order, ids in the order of their validation.parquet."""
+    import pyarrow.parquet as pq
+
+    columns = []
+    for task in config.tasks:
+        path = layout.target(task)
+        if not Path(path).is_file():
+            raise UserError(f"{path}: missing; run prepare_targets for task {task}")
+        columns += [{"task": task, "id": str(i)} for i in pq.read_table(path, columns=["id"])["id"].to_pylist()]
+    return columns
+
+
+def _input_manifests(layout: Layout, epochs: list[int], shard: int, tasks: list[str], rows: list[int]) -> list[Any]:
+    """What determines the shard's rows: fingerprint and digest of every store part it is made from."""
+    parts = []
+    for epoch in epochs:
+        path = layout.pool_gradients_manifest(epoch, shard_label(shard))
+        manifest = read_manifest(path, "pool_gradients")
+        if manifest["rows"] != rows:
+            raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
+        parts.append([manifest["fingerprint"], manifest["digest"]])
+        for task in tasks:
+            target = read_manifest(layout.target_gradients_manifest(epoch, task), "target_gradients")
+            parts.append([target["fingerprint"], target["digest"]])
+    return parts
+
+
+def _term(layout: Layout, epoch: int, weight: float, tasks: list[str], state: str | None, rows: int) -> Term:
+    reader = open_rows(layout.pool_gradients(epoch))
+    if reader.rows != rows:
+        raise UserError(f"{reader.path}: has {reader.rows} rows, the pool {rows}; run collect_pool_gradients again")
+    scaled = state is None and reader.scaled
+    targets = [_target_rows(layout, epoch, task, state, reader) for task in tasks]
+    return Term(reader, (np.concatenate(targets) * weight).astype(np.float32), scaled, state)
+
+
+def _target_rows(layout: Layout, epoch: int, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
+    import pyarrow.parquet as pq
+
+    reader = open_rows(layout.target_gradients(epoch, task))
+    if state is None and (reader.scaled, reader.dimension) != (pool.scaled, pool.dimension):
+        raise UserError(f"{reader.path}: was collected with another estimator or projection than {pool.path}; collect both again")
+    rows = reader.read(0, reader.rows)
+    if (rows.status != VALID).any():
+        name = pq.read_table(layout.target(task), columns=["id"])["id"].to_pylist()[int(np.argmax(rows.status != VALID))]
+        raise UserError(f"{reader.path}: validation example {name} of task {task} has no usable gradient; take it out of the task's data")
+    if state is not None:
+        return reader.read_states(0, reader.rows, state).astype(np.float64)
+    return rows.directions.astype(np.float64) * (rows.norm[:, None].astype(np.float64) if reader.scaled else 1.0)
+
+
+def moments_path(manifest: str) -> str:
+    """Where a shard's partial moments lie."""
+    return manifest.removesuffix(".json") + ".moments.npy"
+
+
+def _is_current(manifest: str, matrix: str, described: dict[str, Any]) -> bool:
+    """Whether the shard was made from the same inputs and its rows are still what its manifest says."""
+    if not Path(manifest).is_file():
+        return False
+    try:
+        found = read_manifest(manifest, SHARD_KIND)
+        if any(found.get(key) != value for key, value in described.items()):
+            return False
+        start, stop = described["rows"]
+        values, flags = open_array(matrix), open_array(valid_path(matrix))
+        if values.attrs.get("identity") != described["identity"] or file_digest(moments_path(manifest)) != found["moments"]:
+            return False
+        for at, digest in zip(range(start, stop, CHUNK_ROWS), found["digests"], strict=True):
+            end = min(at + CHUNK_ROWS, stop)
+            if chunk_digest(read_rows(matrix, values, at, end), np.asarray(flags[at:end]) == 1) != digest:
+                return False
+    except (UserError, OSError, ValueError, KeyError):
+        return False
+    return True

@@ -1,0 +1,168 @@
+"""The matrix store: `matrix.zarr` float32 [N, V] and, beside it, `valid.zarr` int8 [N] (1 valid, 0 flagged, -1 never written).
+
+Both are plain Zarr v3 arrays in chunks of 1,024 rows, uncompressed, with crc32c. A flagged row is all NaN. Column j belongs to the j-th
+validation example, tasks in config order, examples in the order of their validation.parquet. Fill values are NaN and -1, so that what
+was never written cannot pass for data.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.attribution.moments import CHUNK_ROWS
+from equipoise.errors import UserError
+from equipoise.progress import log
+from equipoise.store.manifest import sync_folder
+
+VALID, FLAGGED, UNWRITTEN = 1, 0, -1
+
+
+def valid_path(matrix: str | Path) -> Path:
+    """Where the flags of a matrix lie."""
+    return Path(matrix).parent / "valid.zarr"
+
+
+def open_array(path: str | Path) -> Any:
+    """A Zarr array for reading; raises `UserError` when there is none."""
+    import zarr
+
+    try:
+        return zarr.open_array(str(path), mode="r")
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: no Zarr array there ({reason}); run assemble_attribution, or name an existing matrix") from None
+
+
+def read_valid(matrix: str | Path) -> np.ndarray:
+    """bool [N], the valid rows; raises `UserError` when the flags are missing or some row was never written."""
+    path = valid_path(matrix)
+    array = open_array(path)
+    refuse_missing_chunks(path, array)
+    try:
+        flags = np.asarray(array[:])
+    except ValueError as error:
+        raise UserError(f"{path}: damaged ({error}); run assemble_attribution again") from None
+    if (flags == UNWRITTEN).any():
+        raise UserError(f"{path}: row {int(np.argmax(flags == UNWRITTEN))} was never written; run assemble_attribution for its shard")
+    return flags == VALID
+
+
+def refuse_missing_chunks(path: str | Path, array: Any) -> None:
+    """Raises `UserError` naming the first chunk file that is not there: zarr would read it as fill values without a word."""
+    keys = (f"c/{chunk}" + "/0" * (array.ndim - 1) for chunk in range(-(-array.shape[0] // array.chunks[0])))
+    missing = next((key for key in keys if not (Path(path) / key).is_file()), None)
+    if missing is not None:
+        raise UserError(f"{path}/{missing}: missing chunk of the matrix; run assemble_attribution for its shard again")
+
+
+def read_rows(path: str | Path, array: Any, start: int, stop: int) -> np.ndarray:
+    """Rows [start, stop) of a matrix array; raises `UserError` that names the damaged chunk."""
+    try:
+        return np.asarray(array[start:stop])
+    except ValueError as error:
+        for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
+            try:
+                array[chunk * CHUNK_ROWS : (chunk + 1) * CHUNK_ROWS]
+            except ValueError:
+                raise UserError(f"{path}/c/{chunk}/0: damaged chunk of the matrix ({error}); run assemble_attribution again") from None
+        raise
+
+
+def chunk_digest(values: np.ndarray, valid: np.ndarray) -> str:
+    """SHA-256 of a chunk's values (float32 [n, V]) and flags (bool [n])."""
+    total = hashlib.sha256(np.ascontiguousarray(values).data)
+    total.update(np.ascontiguousarray(valid, dtype=np.int8).data)
+    return total.hexdigest()
+
+
+class MatrixStore:
+    """A matrix opened for writing.
+
+    A matrix of other columns is started anew; one with the same columns is kept, and its number of rows may grow or shrink. Jobs that own
+    different chunks may write at the same time.
+    """
+
+    def __init__(self, path: str | Path, rows: int, columns: int, identity: str):
+        """identity: fingerprint of what the columns are."""
+        self.path, self.rows = Path(path), rows
+        with _lock(self.path):
+            self._start_anew_if_foreign(identity)
+            self._values = self._open(self.path, (rows, columns), "float32", np.nan)
+            self._valid = self._open(valid_path(self.path), (rows,), "int8", UNWRITTEN)
+            if self._values.attrs.get("identity") != identity:
+                self._values.attrs["identity"] = identity
+        sync_folder(self.path.parent)
+
+    def _start_anew_if_foreign(self, identity: str) -> None:
+        import zarr
+
+        if not self.path.exists():
+            return
+        try:
+            found = zarr.open_array(str(self.path), mode="r").attrs.get("identity")
+        except (FileNotFoundError, ValueError, KeyError):
+            found = None
+        if found == identity:
+            return
+        log(f"{self.path}: has other columns; starting anew")
+        for path in (self.path, valid_path(self.path)):
+            if path.exists():
+                stale = path.with_name(f".{path.name}.{os.getpid()}.stale")
+                os.replace(path, stale)
+                shutil.rmtree(stale)
+
+    @staticmethod
+    def _open(path: Path, shape: tuple[int, ...], dtype: str, fill: float) -> Any:
+        import zarr
+        from zarr.codecs import BytesCodec, Crc32cCodec
+
+        if not path.exists():
+            zarr.create_array(
+                str(path),
+                shape=shape,
+                chunks=(CHUNK_ROWS, *shape[1:]),
+                dtype=dtype,
+                fill_value=fill,
+                serializer=BytesCodec(endian="little" if dtype == "float32" else None),
+                compressors=[Crc32cCodec()],
+                filters=None,
+            )
+        # zarr does not remember write_empty_chunks: without it a chunk equal to the fill value would be left out
+        array = zarr.open_array(str(path), mode="r+").with_config({"write_empty_chunks": True})
+        if array.shape != shape:
+            array.resize(shape)
+        return array
+
+    def write(self, start: int, values: np.ndarray, valid: np.ndarray) -> None:
+        """Writes a whole chunk: values float32 [n, V] (NaN in flagged rows) and valid bool [n]."""
+        self._values[start : start + len(values)] = values
+        self._valid[start : start + len(values)] = valid.astype(np.int8)
+
+    def sync(self, start: int, stop: int) -> None:
+        """Makes the chunks of rows [start, stop) durable, before a manifest vouches for them."""
+        folders = set()
+        for path in (self.path, valid_path(self.path)):
+            for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
+                file = path / "c" / str(chunk) / "0" if path == self.path else path / "c" / str(chunk)
+                with open(file, "rb") as opened:
+                    os.fsync(opened.fileno())
+                folders.add(file.parent)
+            folders.add(path / "c")
+        for folder in sorted(folders):
+            sync_folder(folder)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Only one job at a time creates, resizes or removes a matrix."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path.with_name(f".{path.name}.lock"), "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,74 @@
+"""Seals a matrix: checks that every row is there and intact, and folds the column moments of all chunks in row order."""
+
+import numpy as np
+
+from equipoise.attribution.assemble import SHARD_KIND, column_list, moments_path
+from equipoise.attribution.matrix import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
+from equipoise.attribution.moments import CHUNK_ROWS, Moments, finish_moments, fold_partials
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout, shard_label
+from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
+
+MATRIX_KIND = "matrix"
+
+
+def seal_attribution(config: Experiment, matrix: str) -> None:
+    """Writes layout.matrix_manifest(matrix), kind `matrix`.
+
+    It holds rows, columns ([{task, id}]), valid_rows, mean and std of every column over the valid rows (float64, ddof = 1; null where
+    there are too few rows), digest (of all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the
+    number of shards. Raises `UserError` for missing, foreign, stale or damaged parts, by name.
+    """
+    layout = Layout(config.results, config.experiment, config.model.name)
+    columns = column_list(config, layout)
+    pool = read_manifest(layout.pool_manifest, "pool")
+    identity = fingerprint({"matrix": matrix, "columns": columns})
+    shards = [_shard(layout, matrix, shard, rows, identity) for shard, rows in enumerate(pool["shards"])]
+    digests = [digest for shard in shards for digest in shard["digests"]]
+    _refuse_changed_rows(layout.matrix(matrix), pool["rows"], digests)
+    moments = _fold(layout, matrix, shards, len(columns))
+    known = moments.count >= 2
+    write_manifest(
+        layout.matrix_manifest(matrix),
+        MATRIX_KIND,
+        matrix=matrix,
+        rows=pool["rows"],
+        columns=columns,
+        valid_rows=moments.count,
+        mean=moments.mean.tolist() if moments.count else None,
+        std=moments.std.tolist() if known else None,
+        digest=fingerprint(digests),
+        fingerprint=fingerprint({"identity": identity, "digests": digests}),
+    )
+
+
+def _shard(layout: Layout, matrix: str, shard: int, rows: list[int], identity: str) -> dict:
+    path = layout.matrix_shard_manifest(matrix, shard_label(shard))
+    manifest = read_manifest(path, SHARD_KIND)
+    if manifest["rows"] != rows or manifest["identity"] != identity:
+        raise UserError(f"{path}: was made for another pool or other validation examples; run assemble_attribution --shard {shard} again")
+    if file_digest(moments_path(path)) != manifest["moments"]:
+        raise UserError(f"{moments_path(path)}: is not what {path} says; run assemble_attribution --shard {shard} again")
+    return manifest
+
+
+def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
+    array = open_array(matrix)
+    refuse_missing_chunks(matrix, array)
+    valid = read_valid(matrix)
+    for chunk, digest in enumerate(digests):
+        start, stop = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
+        if chunk_digest(read_rows(matrix, array, start, stop), valid[start:stop]) != digest:
+            raise UserError(
+                f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1} are not what their shard's manifest says; run assemble_attribution again"
+            )
+
+
+def _fold(layout: Layout, matrix: str, shards: list[dict], columns: int) -> Moments:
+    count, mean, squares = 0, np.zeros(columns), np.zeros(columns)
+    for shard, manifest in enumerate(shards):
+        partials = np.load(moments_path(layout.matrix_shard_manifest(matrix, shard_label(shard))), allow_pickle=False)
+        for rows, partial in zip(manifest["counts"], partials, strict=True):
+            count = fold_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)
+    return finish_moments(count, mean, squares)

@@ -1,0 +1,107 @@
+"""`bids`: repeat argmax_i max_j (A_norm_ij - M_j), M_j the mean of column j over the rows chosen so far (method: selectors).
+
+M does not depend on the row, so the best row of a column is its largest remaining entry: a step needs the head of every column's top
+list and nothing else. One pass collects the lists together with the column moments; when a list runs out, another pass over the
+remaining rows makes deeper ones. Steps, ties and scores are those of the naive greedy, bit by bit.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from equipoise.attribution.moments import Moments
+from equipoise.selection.kernels import DEEPER, bids_steps
+from equipoise.selection.normalise import informative, normalised_source
+from equipoise.selection.problem import Problem, Ranking
+from equipoise.selection.row_store import RowStore
+from equipoise.selection.source import Source
+from equipoise.selection.top_lists import MomentScan, TopLists, column_ranges, each_block, order_lists, refuse_non_finite
+
+LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
+STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
+STORE_BYTES = 448 * 2**20  # rows kept of a matrix that streams
+
+
+def rank(problem: Problem, rows: int) -> Ranking:
+    """The first `rows` rows of the greedy order.
+
+    scores: the winning A_norm_ij - M_j. Raises `UserError` when no column varies over the valid rows or an entry is not finite.
+    """
+    with normalised_source(problem) as (source, known):
+        return _Greedy(problem, source, rows).run(known)
+
+
+class _Greedy:
+    """State of one ranking: outcome so far, taken rows, column sums and M."""
+
+    def __init__(self, problem: Problem, source: Source, rows: int):
+        self.problem, self.source, self.stop = problem, source, rows
+        columns = source.columns
+        self.taken = np.zeros(source.rows, np.uint8)
+        self.sums, self.level, self.pending = np.zeros(columns), np.zeros(columns), np.zeros(columns)
+        self.progress = np.zeros(2, np.int64)
+        self.result = Ranking(np.empty(rows, np.int64), np.empty(rows), np.empty(rows, np.int64), np.empty(rows))
+
+    def run(self, known: Moments | None) -> Ranking:
+        """known: moments, where the normalisation has fixed them."""
+        source, usable = self.source, self.problem.usable
+        depth = first_depth(source, self.stop)
+        lists, store, scanned = collect(source, usable, depth, moments=known is None, keep_rows=True)
+        moments = known or scanned
+        active = informative(self.problem, moments)
+        while self._steps(lists, store, moments, active) == DEEPER:
+            depth *= 2
+            remaining = usable & (self.taken ^ 1)
+            lists, store, _ = collect(source, remaining, depth, moments=False, keep_rows=True)
+        return self.result
+
+    def _steps(self, lists: TopLists, store: RowStore | None, moments: Moments, active: np.ndarray) -> int:
+        ordered = order_lists(lists, moments.mean, moments.std, active)
+        if store is None:
+            values, slot = self.source.direct, np.empty(0, np.int32)
+        else:
+            values, slot = store.values, store.slot
+        out = self.result
+        return bids_steps(
+            values, slot, moments.mean, moments.std, active,
+            ordered.score, ordered.rows, ordered.next_group, ordered.length, ordered.bound, ordered.bound_row, ordered.below,
+            self.taken, np.zeros(len(active), np.int64), self.sums, self.level, self.pending, self.progress, self.stop,
+            out.rows, out.scores, out.columns, out.margins,
+        )  # fmt: skip
+
+
+def first_depth(source: Source, rows: int) -> int:
+    """Entries a list starts with: never more than a selection can need, and no more than memory allows."""
+    entry = source.dtype.itemsize + 4
+    budget = STREAM_BYTES if source.direct is None else source.nbytes // LIST_SHARE
+    affordable = int(budget / (2 * entry * source.columns))
+    return max(16, min(rows + 1, affordable))
+
+
+def collect(
+    source: Source, usable: np.ndarray, depth: int, moments: bool, keep_rows: bool, show: bool = False
+) -> tuple[TopLists, RowStore | None, Moments | None]:
+    """One pass: top lists of the usable rows (uint8 [N]), the store of their rows where the matrix streams, and the moments."""
+    lists = TopLists(source.columns, depth, source.rows, source.dtype)
+    store = None
+    if keep_rows and source.direct is None:
+        capacity = STORE_BYTES // (source.columns * source.dtype.itemsize)
+        store = RowStore(source.rows, source.columns, source.dtype, capacity)
+    scan = MomentScan(source.columns) if moments else None
+    ranges = column_ranges(source.columns)
+    with ThreadPoolExecutor(len(ranges)) as pool:
+        for block in each_block(source, "reading the matrix", show):
+            use = usable[block.start : block.start + len(block.values)]
+            hits = [np.zeros(len(use) if store is not None else 0, np.uint8) for _ in ranges]
+
+            def work(part: int, block=block, use=use, hits=hits) -> bool:
+                finite = scan is None or scan.add(block.values, use, ranges[part])
+                if finite:
+                    lists.add(block.values, use, block.start, ranges[part], hits[part])
+                return finite
+
+            if not all(pool.map(work, range(len(ranges)))):
+                refuse_non_finite(block, use, source)
+            if store is not None:
+                store.add(block, np.bitwise_or.reduce(hits), lists)
+    return lists, store, scan.moments() if scan else None

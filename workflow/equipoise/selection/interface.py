@@ -1,0 +1,96 @@
+"""`equipoise.selection.select`: any selector on any matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from equipoise.budgets import Budget, budget_rows, parse_budget
+from equipoise.errors import UserError
+from equipoise.selection.problem import Problem
+from equipoise.selection.registry import selector as find_selector
+from equipoise.selection.source import Source
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The rows a selector chose, in rank order.
+
+    rows int64 [B]; scores float64 [B], NaN where the selector scores nothing; columns int64 [B], the validation column that won
+    the step, -1 where none did; margins float64 [B], how far the best other remaining row was behind (NaN: none or no score);
+    tasks: the task of that column, None where there is none.
+    """
+
+    rows: np.ndarray
+    scores: np.ndarray
+    columns: np.ndarray
+    margins: np.ndarray
+    tasks: tuple[str | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def select(
+    matrix: Any,
+    tasks: Sequence[str],
+    selector: str = "bids",
+    budget: Budget | str = 0.1,
+    seed: int = 0,
+    valid: Any = None,
+    *,
+    normalisation: str = "zscore",
+    name: str = "matrix",
+) -> Selection:
+    """Selects pool rows by an N x V matrix of influence (or similarity) scores.
+
+    matrix: float16, float32 or float64; numpy, zarr or anything else with a shape that can be sliced by rows. It is read block by
+    block and never copied whole. Row i is a pool example, column j a validation example.
+    tasks: V task names, the task of every column.
+    selector: a name of `equipoise.selection.registry.selector_names()`.
+    budget: a share in (0, 1] of the valid rows, or a count; `full` ignores it.
+    seed: of `random`. valid: boolean [N], the rows that may be chosen; all by default. Other rows are never looked at.
+    normalisation: `zscore` (the paper's) or `rank`, for `bids` and `instance_max_normalized`.
+    name: what errors call the matrix.
+
+    The smaller budget's selection is a prefix of the larger one's. Equal scores go to the smaller row, then to the smaller column.
+    Raises `UserError` (one line) for another shape or dtype, non-finite entries in valid rows, a wrong number of tasks, an empty
+    or impossible budget, and, with z-scores, a single valid row or columns that are all constant.
+    Source: BIDS (arXiv 2501.12147), sections 4 and A.3; LESS (arXiv 2402.04333) for `task_max`.
+    """
+    problem = make_problem(matrix, tasks, valid, seed, normalisation, name)
+    chosen = find_selector(selector)
+    rows = budget_rows(parse_budget(budget), int(np.count_nonzero(problem.valid)))
+    ranking = chosen.load()(problem, rows)
+    named = tuple(problem.tasks[column] if column >= 0 else None for column in ranking.columns.tolist())
+    return Selection(ranking.rows, ranking.scores, ranking.columns, ranking.margins, named)
+
+
+def make_problem(matrix: Any, tasks: Sequence[str], valid: Any, seed: int, normalisation: str, name: str) -> Problem:
+    """Checks what `select` was given; raises `UserError` as it does."""
+    from equipoise.selection.normalise import NORMALISATIONS
+
+    source = Source(matrix, name)
+    if isinstance(tasks, str) or len(tasks) != source.columns:
+        count = "one text" if isinstance(tasks, str) else f"{len(tasks)} names"
+        raise UserError(f"tasks: {count} for {source.columns} columns of {name}; write one task name a column")
+    for column, task in enumerate(tasks):
+        if not isinstance(task, str) or not task:
+            raise UserError(f'tasks: the name of column {column} is {task!r}; write a text such as "gsm"')
+    if normalisation not in NORMALISATIONS:
+        raise UserError(f"normalisation {normalisation!r}: write one of {', '.join(NORMALISATIONS)}")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise UserError(f"seed {seed!r}: write a whole number of at least 0")
+    return Problem(source.rows, _valid_rows(valid, source.rows, name), source, tuple(tasks), (), normalisation, int(seed))
+
+
+def _valid_rows(valid: Any, rows: int, name: str) -> np.ndarray:
+    if valid is None:
+        return np.ones(rows, bool)
+    valid = np.asarray(valid)
+    if valid.dtype != bool or valid.shape != (rows,):
+        raise UserError(f"valid: {valid.dtype} of shape {valid.shape}; write {rows} booleans, one a row of {name}")
+    if not valid.any():
+        raise UserError(f"valid: no row of {name} may be chosen; mark at least one as true")
+    return np.ascontiguousarray(valid)

@@ -1,0 +1,65 @@
+"""Row-wise scores of a matrix that may stream: the largest entry of a row, and task means."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
+import numpy as np
+
+from equipoise.selection.kernels import row_maxima, task_sums
+from equipoise.selection.problem import Problem
+from equipoise.selection.source import Block, Source, threads
+from equipoise.selection.top_lists import MomentScan, column_ranges, refuse_non_finite
+
+
+def largest_entries(
+    source: Source, usable: np.ndarray, mean: np.ndarray, std: np.ndarray, active: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """max_j (A_ij - mean_j) / std_j over active columns, float64 [N], and the first column that has it, int64 [N]; usable rows only."""
+    scores = np.full(source.rows, np.nan)
+    columns = np.full(source.rows, -1, np.int64)
+    for block, rows in _row_blocks(source, usable):
+        _in_threads(lambda part, b=block.values, r=rows: row_maxima(
+            b[part], usable[r][part], mean, std, active, scores[r][part], columns[r][part]), len(block.values))  # fmt: skip
+    return scores, columns
+
+
+def sums_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: int) -> np.ndarray:
+    """Sum of A_ij over each task's columns, float64 [N, tasks] (NaN in rows that are not usable). group: int64 [V], task of a column."""
+    sums = np.full((source.rows, tasks), np.nan)
+    for block, rows in _row_blocks(source, usable):
+        _in_threads(lambda part, b=block.values, r=rows: task_sums(b[part], usable[r][part], group, sums[r][part]), len(block.values))
+    return sums
+
+
+def means_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: int) -> np.ndarray:
+    """`sums_by_task` divided by each task's number of columns."""
+    return sums_by_task(source, usable, group, tasks) / np.bincount(group, minlength=tasks)
+
+
+def scan_moments_of(problem: Problem) -> MomentScan:
+    """One pass for the column moments alone."""
+    source, usable = problem.source, problem.usable
+    scan = MomentScan(source.columns)
+    ranges = column_ranges(source.columns)
+    with ThreadPoolExecutor(len(ranges)) as pool:
+        for block in source.blocks():
+            use = usable[block.start : block.start + len(block.values)]
+            if not all(pool.map(lambda part, b=block.values, u=use: scan.add(b, u, part), ranges)):
+                refuse_non_finite(block, use, source)
+    return scan
+
+
+def _row_blocks(source: Source, usable: np.ndarray) -> Iterator[tuple[Block, slice]]:
+    for block in source.blocks():
+        rows = slice(block.start, block.start + len(block.values))
+        if not np.isfinite(block.values.sum(axis=0, where=usable[rows].astype(bool)[:, None], dtype=np.float64)).all():
+            refuse_non_finite(block, usable[rows], source)
+        yield block, rows
+
+
+def _in_threads(work, rows: int) -> None:
+    parts = threads()
+    borders = np.linspace(0, rows, parts + 1).astype(int)
+    with ThreadPoolExecutor(parts) as pool:
+        list(pool.map(work, [slice(a, b) for a, b in pairwise(borders)]))

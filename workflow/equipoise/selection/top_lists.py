@@ -1,0 +1,233 @@
+"""The largest entries of every column of a matrix, collected in one pass that may stream, and merged over row ranges.
+
+A list holds, of its column, all usable entries above its threshold, in row order. What it does not hold is smaller than every value
+it holds, or equal to its smallest and further down the column; so a greedy selector can work on lists alone and asks for deeper ones when
+they run out (method: selectors).
+"""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+
+from equipoise.attribution.moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
+from equipoise.errors import UserError
+from equipoise.selection.source import Block, Source, threads
+
+
+@njit(nogil=True, cache=True)
+def gather(block, usable, offset, step, first_row, first, last, threshold, values, rows, length, hit):
+    """Appends the entries of columns [first, last) that reach their threshold, chunk by chunk from row `offset` on.
+
+    Stops before a chunk for which some column might lack room; returns the row it stopped at, or the block's length.
+    step: rows in a chunk. hit: uint8 [n], marks rows that were appended to some list; an empty array marks nothing.
+    """
+    size = block.shape[0]
+    mark = hit.shape[0] > 0
+    while offset < size:
+        end = min(offset + step, size)
+        for column in range(first, last):
+            if length[column] + (end - offset) > values.shape[1]:
+                return offset
+        for row in range(offset, end):
+            if usable[row]:
+                for column in range(first, last):
+                    value = block[row, column]
+                    if value >= threshold[column]:
+                        at = length[column]
+                        # + 0 turns -0.0 into 0.0: equal values must be equal however they are compared
+                        values[column, at] = value + 0
+                        rows[column, at] = first_row + row
+                        length[column] = at + 1
+                        if mark:
+                            hit[row] = 1
+        offset = end
+    return size
+
+
+@njit(nogil=True, cache=True)
+def scan_moments(block, usable, step, first, last, mean, squares, counts, total_mean, total_squares):
+    """Folds the block's chunks into the running moments of columns [first, last); returns False at a non-finite result."""
+    for offset in range(0, block.shape[0], step):
+        end = min(offset + step, block.shape[0])
+        count = chunk_partials(block[offset:end], usable[offset:end], first, last, mean, squares)
+        total = fold_partials(count, mean, squares, first, last, counts[first], total_mean, total_squares)
+        for column in range(first, last):
+            counts[column] = total
+            if not np.isfinite(total_squares[column]):
+                return False
+    return True
+
+
+class TopLists:
+    """Growing lists of the largest entries of V columns.
+
+    values float32/float64 and rows int32 [V, capacity], length int64 [V]; threshold [V]: entries below it are not in the list
+    (-inf: the list is the whole column). After a cut to `depth` entries the threshold lies just above the smallest kept value.
+    """
+
+    def __init__(self, columns: int, depth: int, limit: int, dtype: np.dtype):
+        """depth: entries a list is cut to when it overflows. limit: number of rows there are at most."""
+        self.depth = max(1, min(depth, limit))
+        capacity = min(limit, 2 * self.depth + CHUNK_ROWS)
+        self.values = np.empty((columns, capacity), dtype)
+        self.rows = np.empty((columns, capacity), np.int32)
+        self.length = np.zeros(columns, np.int64)
+        self.threshold = np.full(columns, -np.inf, dtype)
+
+    def add(self, block: np.ndarray, usable: np.ndarray, first_row: int, columns: tuple[int, int], hit: np.ndarray) -> None:
+        """Collects the entries of columns [first, last) from a block of rows that begins at `first_row`."""
+        offset = 0
+        while offset < len(block):
+            offset = gather(
+                block, usable, offset, CHUNK_ROWS, first_row, *columns, self.threshold, self.values, self.rows, self.length, hit
+            )
+            if offset < len(block):
+                self.cut(columns, self.values.shape[1] - CHUNK_ROWS)
+
+    def cut(self, columns: tuple[int, int], longest: int) -> None:
+        """Cuts lists of columns [first, last) longer than `longest` to their `depth` largest, earlier rows first among equals."""
+        for column in range(*columns):
+            length = self.length[column]
+            if length <= max(longest, self.depth):
+                continue
+            values = self.values[column, :length]
+            border = np.partition(values, length - self.depth)[length - self.depth]
+            kept = values > border
+            equal = np.flatnonzero(values == border)
+            kept[equal[: self.depth - np.count_nonzero(kept)]] = True
+            self.length[column] = self.depth
+            self.values[column, : self.depth] = values[kept]
+            self.rows[column, : self.depth] = self.rows[column, :length][kept]
+            self.threshold[column] = np.nextafter(border, border.dtype.type(np.inf))
+
+    def members(self) -> np.ndarray:
+        """Sorted int64 rows that stand in at least one list."""
+        return np.unique(np.concatenate([row[:n] for row, n in zip(self.rows, self.length, strict=True)])).astype(np.int64)
+
+    def merge(self, later: "TopLists") -> "TopLists":
+        """The lists of both row ranges together; `later` must come from rows behind these. Neither is changed."""
+        longest = int((self.length + later.length).max())
+        merged = TopLists(len(self.length), max(self.depth, later.depth), max(longest, 1), self.values.dtype)
+        merged.depth = max(self.depth, later.depth)
+        merged.values = np.empty((len(self.length), longest), self.values.dtype)
+        merged.rows = np.empty((len(self.length), longest), np.int32)
+        merged.threshold = np.maximum(self.threshold, later.threshold)
+        for column, threshold in enumerate(merged.threshold):
+            for part in (self, later):
+                # below the higher threshold the other range's entries are unknown, so these are no longer complete
+                kept = part.values[column, : part.length[column]] >= threshold
+                at, n = merged.length[column], np.count_nonzero(kept)
+                merged.values[column, at : at + n] = part.values[column, : part.length[column]][kept]
+                merged.rows[column, at : at + n] = part.rows[column, : part.length[column]][kept]
+                merged.length[column] += n
+        return merged
+
+
+@dataclass(frozen=True)
+class OrderedLists:
+    """Top lists in the order a selector walks them: score descending, then row ascending.
+
+    score float64, rows int32, next_group int32 [V, L]: `next_group[j, p]` is where column j's next smaller score begins.
+    length int64 [V]. What a list does not hold has at most one value, scored `bound` [V] (-inf: the list is the whole column), whose
+    missing rows are all larger than `bound_row` [V]; every other missing entry scores at most `below` [V].
+    """
+
+    score: np.ndarray
+    rows: np.ndarray
+    next_group: np.ndarray
+    length: np.ndarray
+    bound: np.ndarray
+    bound_row: np.ndarray
+    below: np.ndarray
+
+
+def order_lists(lists: TopLists, mean: np.ndarray, std: np.ndarray, active: np.ndarray) -> OrderedLists:
+    """Scores (value - mean) / std of the active columns' lists, float64, in walking order; inactive columns get empty lists."""
+    columns = len(lists.length)
+    longest = int(lists.length[active].max(initial=1))
+    ordered = OrderedLists(
+        score=np.empty((columns, longest)),
+        rows=np.empty((columns, longest), np.int32),
+        next_group=np.empty((columns, longest), np.int32),
+        length=np.where(active, lists.length, 0),
+        bound=np.full(columns, -np.inf),
+        bound_row=np.full(columns, -1, np.int64),
+        below=np.full(columns, -np.inf),
+    )
+    work = np.flatnonzero(active)
+    with ThreadPoolExecutor(threads()) as pool:
+        list(pool.map(lambda column: _order_column(lists, ordered, column, mean[column], std[column]), work))
+    return ordered
+
+
+def _order_column(lists: TopLists, ordered: OrderedLists, column: int, mean: float, std: float) -> None:
+    length = lists.length[column]
+    values, rows = lists.values[column, :length], lists.rows[column, :length]
+    score = (values.astype(np.float64) - mean) / std
+    # rows ascend within a list, so that a stable sort leaves the smaller row first among equal scores
+    order = np.argsort(-score, kind="stable")
+    score = score[order]
+    ordered.score[column, :length] = score
+    ordered.rows[column, :length] = rows[order]
+    starts = np.flatnonzero(np.concatenate([[True], score[1:] != score[:-1]])) if length else np.empty(0, np.int64)
+    ordered.next_group[column, :length] = np.repeat(np.append(starts[1:], length), np.diff(np.append(starts, length)))
+    threshold = lists.threshold[column]
+    if np.isneginf(threshold):
+        return
+    down = threshold.dtype.type(-np.inf)
+    cut = np.nextafter(threshold, down)
+    ordered.bound[column] = (np.float64(cut) - mean) / std
+    ordered.below[column] = (np.float64(np.nextafter(cut, down)) - mean) / std
+    at_cut = rows[values == cut]
+    ordered.bound_row[column] = at_cut[-1] if len(at_cut) else -1
+
+
+def column_ranges(columns: int) -> list[tuple[int, int]]:
+    """Columns split evenly among the threads."""
+    parts = min(threads(), columns)
+    borders = np.linspace(0, columns, parts + 1).astype(int)
+    return list(zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True))
+
+
+class MomentScan:
+    """Running moments of all columns of a source, computed column range by column range."""
+
+    def __init__(self, columns: int):
+        self._mean, self._squares = np.empty(columns), np.empty(columns)
+        self._total_mean, self._total_squares = np.zeros(columns), np.zeros(columns)
+        self._counts = np.zeros(columns, np.int64)
+
+    def add(self, block: np.ndarray, usable: np.ndarray, columns: tuple[int, int]) -> bool:
+        """Adds a block for columns [first, last); False when a value or a sum is not finite."""
+        return scan_moments(
+            block, usable, CHUNK_ROWS, *columns, self._mean, self._squares, self._counts, self._total_mean, self._total_squares
+        )
+
+    def moments(self) -> Moments:
+        """The moments of all rows added."""
+        return finish_moments(self._counts[0], self._total_mean, self._total_squares)
+
+
+def refuse_non_finite(block: Block, usable: np.ndarray, source: Source) -> None:
+    """Raises `UserError` that names the first non-finite entry of a valid row, or the column whose values are too large to square."""
+    bad = ~np.isfinite(block.values) & usable.astype(bool)[:, None]
+    if bad.any():
+        row, column = (int(n) for n in np.argwhere(bad)[0])
+        raise UserError(
+            f"{source.name}: row {block.start + row}, column {column} is {block.values[row, column]}; "
+            "write finite values, or mark the row as not valid"
+        )
+    column = int(np.abs(block.values).max(axis=0).argmax())
+    raise UserError(f"{source.name}: values of column {column} are too large for their variance in float64; scale the matrix down")
+
+
+def each_block(source: Source, description: str, show: bool) -> Iterator[Block]:
+    """The blocks of a source, with progress where it is wanted."""
+    if not show:
+        return source.blocks()
+    from equipoise.progress import track
+
+    return track(source.blocks(), description, source.rows, "rows", lambda block: len(block.values))
