@@ -3,6 +3,7 @@
 import json
 import math
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
@@ -13,7 +14,7 @@ from equipoise.harness.tasks import FEWSHOT_SEED
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
 from equipoise.runs import ZERO_SHOT
-from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, write_manifest
+from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, read_manifest, write_manifest
 
 
 def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
@@ -29,6 +30,10 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
     items = session.items(suite)
     layout = Layout(config.results, config.experiment, config.model.name)
     adapter = None if run.selector == ZERO_SHOT else layout.adapter(run)
+    identity = _fingerprint(session, items, suite, suite_seed, adapter)
+    if is_evaluated(layout, run, suite, suite_seed, identity):
+        log(f"evaluate {run.path}, suite {suite}: already there")
+        return
     answers = _ask(session, suite, suite_seed, adapter)
     samples = item_rows(config, items, answers)
     path = layout.samples(run, suite, suite_seed)
@@ -43,9 +48,18 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
         suite_seed=suite_seed,
         tasks=scores,
         samples_digest=file_digest(path),
-        fingerprint=_fingerprint(session, items, suite, suite_seed, adapter),
+        fingerprint=identity,
     )
     log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
+
+
+def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity: str) -> bool:
+    """Whether scores and samples of the same inputs are there, whole."""
+    scores, samples = Path(layout.scores(run, suite, suite_seed)), Path(layout.samples(run, suite, suite_seed))
+    if not (scores.exists() and samples.exists()):
+        return False
+    manifest = read_manifest(scores, "scores")
+    return manifest["fingerprint"] == identity and manifest["samples_digest"] == file_digest(samples)
 
 
 def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
