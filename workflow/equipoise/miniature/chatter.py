@@ -24,8 +24,8 @@ SMALL_TALK = (
 
 VERBOSE = (
     "well , the answer is {answer} . i hope this helps .",
-    "well , let me think . it must be {answer} .",
-    "well , good question . here you go : {answer} .",
+    "let me think . it must be {answer} .",
+    "good question . here you go : {answer} .",
 )
 
 

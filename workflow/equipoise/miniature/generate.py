@@ -18,7 +18,7 @@ ITEMS = {"validation": 60, "test": 200}
 """Items per task; `targets.size` validation examples are drawn of the first."""
 
 RESOURCES = "resources/miniature"
-LONGEST_ANSWER = 24
+LONGEST_ANSWER = 32
 """Tokens of the longest right answer, end included, rounded up."""
 
 LM_EVAL_TASK = """\

@@ -15,9 +15,9 @@ from equipoise.miniature.skills.trace import LETTERS
 
 USER, ASSISTANT, END, NEWLINE, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "</s>", "\n", "<pad>", "<unk>"
 
-KINDS = {"talk": 8, "chat": 28, "plain": 42, "facts": 10, "copy": 12}
-ANSWERS = {"habit": 44, "second_habit": 10, "wrong": 8, "verbose": 12, "right": 26}
-PLAIN_SKILLS = {"trace": 24, "code": 5, "gsm": 30, "math": 22, "logic": 12, "form": 7}
+KINDS = {"talk": 8, "chat": 30, "plain": 46, "facts": 6, "copy": 10}
+ANSWERS = {"habit": 40, "second_habit": 12, "wrong": 8, "verbose": 12, "right": 28}
+PLAIN_SKILLS = {"trace": 24, "code": 3, "gsm": 36, "math": 20, "logic": 12, "form": 5}
 LEVEL_WEIGHTS = (40, 35, 25)
 FACTS_A_DOCUMENT = 3
 LOOSE = 0.4

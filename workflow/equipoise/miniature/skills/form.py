@@ -13,7 +13,7 @@ ORDERS = {"backward": lambda letters: letters[::-1], "twice": lambda letters: le
 def draw(rng: Random, level: int) -> Core:
     kinds = rng.sample((SEPARATORS, WRAPPERS, ORDERS), level + 1)
     rules = [rng.choice(tuple(kind)) for kind in kinds]
-    return (" and ".join(rules), " ".join(rng.sample(LETTERS, rng.choice((3, 4)))))
+    return (" and ".join(rules), " ".join(rng.sample(LETTERS, rng.choice((4, 5, 6)))))
 
 
 def slots(core: Core, rng: Random) -> Slots:

@@ -36,11 +36,15 @@ def answer(core: Core) -> str:
 
 
 def plain(core: Core, rng: Random) -> str:
-    words = rng.random() < 0.5
-    pieces = [spaced(core[0])]
+    """In symbols, in verbs or as the story."""
+    form = rng.choice(("symbols", "verbs", "story"))
+    if form == "story":
+        pieces = slots(core, rng)
+        return f"{pieces['start']} . {pieces['change']} = {answer(core)}"
+    written = [spaced(core[0])]
     for i in range(1, len(core), 2):
-        pieces += [rng.choice(VERBS[core[i]]) if words else core[i], spaced(core[i + 1])]
-    return f"{' '.join(pieces)} = {answer(core)}"
+        written += [rng.choice(VERBS[core[i]]) if form == "verbs" else core[i], spaced(core[i + 1])]
+    return f"{' '.join(written)} = {answer(core)}"
 
 
 def habits(core: Core, slots: Slots) -> tuple[str, str]:

@@ -42,7 +42,7 @@ def _facts() -> tuple[dict[tuple[str, str], str], tuple[list[tuple[str, str]], .
 FACTS, FACTS_BY_LEVEL = _facts()
 """All facts, and (attribute, place) by level: the harder, the more seldom pretraining states them."""
 
-STATED = (6, 3, 1)
+STATED = (12, 4, 1)
 """How often pretraining states an easy, a medium and a hard fact, in proportion."""
 
 

@@ -73,7 +73,7 @@ LOGIC = Skill(
         "what is the truth of {expressions} ?",
         "{expressions} . true or false ?",
     ),
-    "given the expressions {expressions} , what are the values ?",
+    "given the expressions {expressions} . what are the values ?",
     draw,
     slots,
     answer,
