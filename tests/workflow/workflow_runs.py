@@ -9,7 +9,6 @@ import yaml
 
 from conftest import REPOSITORY
 
-
 TARGETS = ("all", "matrix", "selections")
 
 
