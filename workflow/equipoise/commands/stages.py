@@ -4,8 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from equipoise.cluster.lease import one_writer
+
 if TYPE_CHECKING:
     from equipoise.config import Experiment
+    from equipoise.layout import Layout
 
 app = typer.Typer()
 
@@ -27,6 +30,12 @@ def _open(path: str, stage: str) -> "Experiment":
     config = read_config(path)
     prepare_process(config, stage)
     return config
+
+
+def _layout(config: "Experiment") -> "Layout":
+    from equipoise.layout import Layout
+
+    return Layout(config.results, config.experiment, config.model.name)
 
 
 def _epochs(config: "Experiment", text: str) -> list[int]:
@@ -75,11 +84,12 @@ def warm_up_command(config: ConfigOption) -> None:
     from equipoise.process import distributed
 
     experiment = _open(config, "warm_up")
-    if distributed(experiment.training.processes, ["warm_up", "--config", config]):
-        return
-    from equipoise.training.warm_up import warm_up
+    with one_writer(_layout(experiment).checkpoint_manifest(experiment.warmup.epochs)):
+        if distributed(experiment.training.processes, ["warm_up", "--config", config]):
+            return
+        from equipoise.training.warm_up import warm_up
 
-    warm_up(experiment)
+        warm_up(experiment)
 
 
 @app.command("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
@@ -88,9 +98,12 @@ def collect_pool_gradients_command(
 ) -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     from equipoise.gradients.collect import collect_pool_gradients
+    from equipoise.layout import shard_label
 
     experiment = _open(config, "collect_pool_gradients")
-    collect_pool_gradients(experiment, _epochs(experiment, epochs), shard)
+    numbers = _epochs(experiment, epochs)
+    with one_writer(*(_layout(experiment).pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
+        collect_pool_gradients(experiment, numbers, shard)
 
 
 @app.command("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
@@ -99,7 +112,9 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
     from equipoise.gradients.collect import collect_target_gradients
 
     experiment = _open(config, "collect_target_gradients")
-    collect_target_gradients(experiment, _epochs(experiment, epochs), _tasks(experiment, tasks))
+    numbers, names = _epochs(experiment, epochs), _tasks(experiment, tasks)
+    with one_writer(*(_layout(experiment).target_gradients_manifest(epoch, name) for epoch in numbers for name in names)):
+        collect_target_gradients(experiment, numbers, names)
 
 
 @app.command("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
@@ -108,8 +123,11 @@ def assemble_attribution_command(
 ) -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import assemble_attribution
+    from equipoise.layout import shard_label
 
-    assemble_attribution(_open(config, "assemble_attribution"), matrix, shard)
+    experiment = _open(config, "assemble_attribution")
+    with one_writer(_layout(experiment).matrix_shard_manifest(matrix, shard_label(shard))):
+        assemble_attribution(experiment, matrix, shard)
 
 
 @app.command("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
@@ -150,11 +168,12 @@ def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     from equipoise.process import distributed
 
     experiment = _open(config, "fine_tune")
-    if distributed(experiment.training.processes, ["fine_tune", "--config", config, "--run", run]):
-        return
-    from equipoise.training.fine_tune import fine_tune
+    with one_writer(_layout(experiment).run_manifest(Run.parse(run))):
+        if distributed(experiment.training.processes, ["fine_tune", "--config", config, "--run", run]):
+            return
+        from equipoise.training.fine_tune import fine_tune
 
-    fine_tune(experiment, Run.parse(run))
+        fine_tune(experiment, Run.parse(run))
 
 
 @app.command(
@@ -179,7 +198,9 @@ def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector) -> 
     """Makes all runs of a selector in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.fold import fine_tune_and_evaluate
 
-    fine_tune_and_evaluate(_open(config, "fine_tune_and_evaluate"), selector)
+    experiment = _open(config, "fine_tune_and_evaluate")
+    with one_writer(_layout(experiment).fold_manifest(selector)):
+        fine_tune_and_evaluate(experiment, selector)
 
 
 @app.command("report", epilog="Example:  equipoise report --config config.yaml")

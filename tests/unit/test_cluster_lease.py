@@ -1,0 +1,111 @@
+"""One writer at a time: living holders are waited for, dead ones replaced, and a holder given up for dead stops."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from equipoise.cluster.lease import LOST, generations, is_gone, lease, read_claim
+
+HOLD = """
+import sys, time
+from equipoise.cluster.lease import lease
+with lease(sys.argv[1], heartbeat=0.1, patience=float(sys.argv[2])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+COUNT = """
+import sys
+from pathlib import Path
+from equipoise.cluster.lease import lease
+counter = Path(sys.argv[2])
+for _ in range(5):
+    with lease(sys.argv[1], heartbeat=0.05, patience=20):
+        inside = counter.with_name("inside")
+        inside.touch(exist_ok=False)
+        value = int(counter.read_text())
+        counter.write_text(str(value + 1))
+        inside.unlink()
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """A process that holds the lease `tmp_path/shard`."""
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "shard"), "1"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def rewrite(path, generation, **changes):
+    file = path.with_name(f"{path.name}.{generation}")
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_a_lease_names_its_job_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    with lease(tmp_path / "leases" / "shard-00001"):
+        claim = read_claim(tmp_path / "leases" / "shard-00001", 1)
+        assert claim.described.startswith("job 4711 on ")
+        assert claim.process == os.getpid()
+        assert not is_gone(claim)
+    assert os.listdir(tmp_path / "leases") == []
+
+
+def test_leases_of_other_names_do_not_wait_for_each_other(tmp_path):
+    with lease(tmp_path / "shard-00001", patience=1000), lease(tmp_path / "shard-00011", patience=1000):
+        assert generations(tmp_path / "shard-0001") == []
+
+
+def test_a_living_holder_is_waited_for(tmp_path, holder, capsys):
+    threading.Timer(1.5, lambda: (holder.stdin.write("\n"), holder.stdin.flush())).start()
+    with lease(tmp_path / "shard", heartbeat=0.1, patience=1):
+        assert holder.wait(10) == 0  # it had ended before this block began
+    assert "waiting until it ends" in capsys.readouterr().err
+
+
+def test_a_holder_that_died_on_this_host_is_replaced_at_once(tmp_path, holder, capsys):
+    holder.kill()
+    holder.wait()
+    with lease(tmp_path / "shard", heartbeat=0.1, patience=1000):
+        assert generations(tmp_path / "shard") == [2]
+    assert "the last writer died" in capsys.readouterr().err
+
+
+def test_a_silent_holder_of_another_host_is_replaced_after_patience(tmp_path, holder):
+    holder.kill()
+    holder.wait()
+    rewrite(tmp_path / "shard", 1, host="elsewhere", place="another kernel")
+    before = time.monotonic()
+    with lease(tmp_path / "shard", heartbeat=0.1, patience=0.7):
+        assert time.monotonic() - before >= 0.7
+
+
+def test_a_holder_that_was_given_up_for_dead_ends_before_it_writes_again(tmp_path, holder):
+    """As after a freeze: somebody created the next generation meanwhile."""
+    (tmp_path / "shard.2").write_text((tmp_path / "shard.1").read_text())
+    assert holder.wait(10) == LOST
+    assert "took over" in holder.stderr.read()
+
+
+def test_a_reused_process_number_is_not_taken_for_the_holder(tmp_path, holder):
+    rewrite(tmp_path / "shard", 1, started="1")
+    assert is_gone(read_claim(tmp_path / "shard", 1))
+
+
+def test_many_processes_never_hold_a_lease_together(tmp_path):
+    counter = tmp_path / "counter"
+    counter.write_text("0")
+    command = [sys.executable, "-c", COUNT, str(tmp_path / "shard"), str(counter)]
+    processes = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert counter.read_text() == "20"
