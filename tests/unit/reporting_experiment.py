@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zarr
 
+from equipoise.attribution.matrix import MatrixStore
+from equipoise.attribution.moments import CHUNK_ROWS
 from equipoise.budgets import budget_label, budget_rows
 from equipoise.config import Experiment
 from equipoise.config_file import write_config
@@ -88,6 +89,7 @@ def make_experiment(
             "extra": [{"selector": "bids", "budget": budgets[-1], "epochs": 4}] if extra is None else extra,
         },
         targets={"size": per_task},
+        miniature={},
     )
     layout = Layout(config.results, config.experiment, config.model.name)
     generator = np.random.default_rng(seed)
@@ -103,9 +105,10 @@ def make_experiment(
 
 def _write_pool(layout: Layout, rows: int, generator: np.random.Generator) -> list[dict[str, object]]:
     sources = [SOURCES[i] for i in generator.choice(len(SOURCES), rows, p=[0.35, 0.3, 0.15, 0.1, 0.1])]
+    kinds = generator.choice(["right", "wrong", "verbose", "off_task"], rows, p=[0.55, 0.15, 0.2, 0.1])
     metadata = [
-        {"wrong": bool(generator.random() < 0.15), "verbose": bool(generator.random() < 0.25), "oracle_rank": int(rank)}
-        for rank in generator.permutation(rows)
+        {"kind": str(kind), "duplicate_of": "pool-00001" if row % 9 == 5 else None, "oracle_rank": int(rank)}
+        for row, (kind, rank) in enumerate(zip(kinds, generator.permutation(rows), strict=True))
     ]
     table = pa.table(
         {
@@ -139,9 +142,9 @@ def _write_matrix(layout: Layout, config: Experiment, rows: int, per_task: int, 
     matrix[~valid] = np.nan
     columns = [{"task": task, "id": f"{task}-{number}"} for task in tasks for number in range(per_task)]
     for name in ("influence", "last_token"):
-        group = zarr.open_group(layout.matrix(name), mode="w")
-        group.create_array("matrix", data=matrix, chunks=(1024, matrix.shape[1]))
-        group.create_array("valid", data=valid, chunks=(1024,))
+        store = MatrixStore(layout.matrix(name), rows, matrix.shape[1], fingerprint(columns))
+        for start in range(0, rows, CHUNK_ROWS):
+            store.write(start, matrix[start : start + CHUNK_ROWS], valid[start : start + CHUNK_ROWS])
         write_manifest(
             layout.matrix_manifest(name),
             "matrix",
@@ -150,7 +153,8 @@ def _write_matrix(layout: Layout, config: Experiment, rows: int, per_task: int, 
             valid_rows=int(valid.sum()),
             mean=matrix[valid].mean(axis=0, dtype=np.float64).tolist(),
             std=matrix[valid].std(axis=0, dtype=np.float64, ddof=1).tolist(),
-            digests=[],
+            digest="",
+            fingerprint="",
         )
     return matrix
 

@@ -1,38 +1,39 @@
 """The qualitative tables (the paper's Tables 5 to 7): pairs of answers to one prompt, one run right, the other wrong.
 
 The rule, the same for every task and without a reader's choice: A is BIDS and B the full pool (else random, else the next selector),
-each at its largest budget and most epochs. Among the items that all runs of A get right and all runs of B get wrong (else: where A's
-share of right runs exceeds B's most) those with the smallest content hash are shown, and as many of the reverse, with the number of items
-of either kind.
+each at its largest budget and most epochs. Of the items that all runs of one side get right and all runs of the other wrong, those with
+the smallest content hash are shown, in both directions, with the number of items of either kind.
 """
 
 import numpy as np
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.reporting.comparisons import Arm, Bootstrap
+from equipoise.reporting.arms import Arm, opposed_arms
+from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.labels import budget_text, short_label
 from equipoise.reporting.scores import read_answers
 from equipoise.reporting.tables import Column, Table
 
 PAIRS = 2  # shown a task and direction
 CHARACTERS = 700
+KEYS = ["capability", "task", "right", "items", "content_hash", "prompt", "target"]
+KEYS += ["answer_a", "verdict_a", "seed_a", "answer_b", "verdict_b", "seed_b"]
 
 
 def answer_table(config: Experiment, bootstrap: Bootstrap) -> Table | None:
     """Pairs of answers grouped by capability; none when the experiment has fewer than two arms to oppose."""
-    arms = _opposed(bootstrap)
+    arms = opposed_arms(bootstrap.arms)
     if arms is None:
         return None
     names = [_arm_text(arm) for arm in arms]
-    lines = [line for task in bootstrap.evaluation.tasks for line in _task_lines(config, bootstrap, task, *arms)]
-    if not lines:
-        return None
+    lines = [line for task in bootstrap.evaluation.tasks for line in _task_lines(config, bootstrap, task, arms)]
     caption = (
-        f"Answers to the same prompt of {names[0]} (A) and {names[1]} (B), with the checker's verdict, from the logged samples of each side's first "
-        f"run. Rule: of the items all runs of one side get right and all runs of the other wrong, the {PAIRS} with the smallest content hash, in "
-        "both directions; where there is none, those with the largest difference in the share of right runs. The column Items tells how many "
-        "items of a task favour that direction by this rule; the pairs illustrate, the tables above measure."
+        f"Answers to the same prompt of {names[0]} (A) and {names[1]} (B), with the checker's verdict, from the logged samples. Rule: of "
+        "the "
+        f"items that all runs of one side get right and all runs of the other wrong, the {PAIRS} with the smallest content hash, in both "
+        "directions; where there is none, items with the largest lead in the share of right runs. Items tells how many items of the task "
+        "favour that direction by this rule: the pairs illustrate, the tables of scores measure."
     )
     columns = (
         Column("task", "Task"),
@@ -45,19 +46,10 @@ def answer_table(config: Experiment, bootstrap: Bootstrap) -> Table | None:
         Column("answer_b", "Answer B", text=True),
         Column("verdict_b", "B"),
     )
-    frame = pd.DataFrame(lines).sort_values(
+    frame = pd.DataFrame(lines, columns=KEYS).sort_values(
         "capability", kind="stable", key=lambda c: c.map({n: i for i, n in enumerate(dict.fromkeys(c))})
     )
     return Table("tables_5_to_7_answers", "Tables 5 to 7. Right and wrong answers.", caption, frame, columns, group="capability")
-
-
-def _opposed(bootstrap: Bootstrap) -> tuple[Arm, Arm] | None:
-    by_name: dict[str, Arm] = {}
-    for arm in sorted(bootstrap.arms, key=lambda a: (float(a.budget), a.epochs)):
-        by_name[arm.selector] = arm
-    first = by_name.get("bids")
-    others = [by_name[name] for name in ("full", "random", *by_name) if name in by_name and name not in ("bids", "zero_shot")]
-    return (first, others[0]) if first and others else None
 
 
 def _arm_text(arm: Arm) -> str:
@@ -66,45 +58,42 @@ def _arm_text(arm: Arm) -> str:
 
 
 def chosen_items(a: np.ndarray, b: np.ndarray, hashes: list[str], pairs: int = PAIRS) -> tuple[list[int], int]:
-    """Items that side a gets right and b wrong.
+    """Items that side a gets right and side b wrong.
 
-    a, b: share of right answers over runs, float [items]; hashes: content hash per item. Returns up to `pairs` places and how many
-    items favour a by the rule (all runs right against all wrong, or, where no item does, any positive difference).
+    a, b: item scores of the runs of each side, float [runs, items]; hashes: content hash of each item. Returns up to `pairs` places and
+    how many items favour a by the rule: all runs of a right and all of b wrong or, where no item is like that, at least one right run of
+    a and one wrong run of b with a's share of right runs above b's.
     """
-    clear = np.flatnonzero((a >= 1) & (b <= 0))
+    right, wrong = (a >= 1).mean(axis=0), (b <= 0).mean(axis=0)
+    clear = np.flatnonzero((right == 1) & (wrong == 1))
     if len(clear):
         return sorted(clear.tolist(), key=hashes.__getitem__)[:pairs], len(clear)
-    better = np.flatnonzero(a > b)
-    return sorted(better.tolist(), key=lambda item: (b[item] - a[item], hashes[item]))[:pairs], len(better)
+    lead = right - (b >= 1).mean(axis=0)
+    better = np.flatnonzero((right > 0) & (wrong > 0) & (lead > 0))
+    return sorted(better.tolist(), key=lambda item: (-lead[item], hashes[item]))[:pairs], len(better)
 
 
-def _task_lines(config: Experiment, bootstrap: Bootstrap, task: str, one: Arm, other: Arm) -> list[dict[str, object]]:
+def _task_lines(config: Experiment, bootstrap: Bootstrap, task: str, arms: tuple[Arm, Arm]) -> list[dict[str, object]]:
+    """Both directions of one task; answers are those of a side's first run with the verdict the direction asks for."""
     evaluation = bootstrap.evaluation
     keys = evaluation.items[task]
-    shares = [evaluation.scores[task][list(arm.runs)].mean(axis=(0, 1)) for arm in (one, other)]
-    directions = [(place, chosen_items(*sides, [key[2] for key in keys])) for place, sides in enumerate((shares, shares[::-1]))]
-    if not any(items for _, (items, _) in directions):
-        return []
-    answers = [read_answers(config, evaluation.runs[arm.runs[0]], task) for arm in (one, other)]
+    scores = [evaluation.scores[task][list(arm.runs), 0] for arm in arms]
+    logged: dict[int, dict] = {}
     lines = []
-    for place, (items, count) in directions:
+    for place, name in enumerate("AB"):
+        items, count = chosen_items(scores[place], scores[1 - place], [key[2] for key in keys])
         for item in items:
-            samples = [answer[keys[item]] for answer in answers]
-            lines.append(
-                {
-                    "capability": config.tasks[task].capability,
-                    "task": task,
-                    "right": "AB"[place],
-                    "items": count,
-                    "content_hash": keys[item][2],
-                    "prompt": _cut(samples[0]["prompt"]),
-                    "target": _cut(samples[0]["target"]),
-                    "answer_a": _cut(samples[0]["response"]),
-                    "verdict_a": _verdict(samples[0]["score"]),
-                    "answer_b": _cut(samples[1]["response"]),
-                    "verdict_b": _verdict(samples[1]["score"]),
-                }
-            )
+            line = {"capability": config.tasks[task].capability, "task": task, "right": name, "items": count, "content_hash": keys[item][2]}
+            for side, arm in enumerate(arms):
+                fits = scores[side][:, item] >= 1 if side == place else scores[side][:, item] <= 0
+                run = arm.runs[int(np.argmax(fits))]
+                if run not in logged:
+                    logged[run] = read_answers(config, evaluation.runs[run], task)
+                sample = logged[run][keys[item]]
+                letter = "ab"[side]
+                line |= {"prompt": _cut(sample["prompt"]), "target": _cut(sample["target"]), f"answer_{letter}": _cut(sample["response"])}
+                line |= {f"verdict_{letter}": _verdict(sample["score"]), f"seed_{letter}": evaluation.runs[run].seed}
+            lines.append(line)
     return lines
 
 
@@ -113,5 +102,5 @@ def _verdict(score: float) -> str:
 
 
 def _cut(text: object) -> str:
-    text = text if isinstance(text, str) else str(text)
+    text = "" if text is None else str(text)
     return text if len(text) <= CHARACTERS else text[: CHARACTERS // 2] + " […] " + text[-CHARACTERS // 2 :]

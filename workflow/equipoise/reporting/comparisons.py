@@ -1,58 +1,36 @@
-"""The experiment's arms and what the bootstrap says about them: comparisons, macro averages, ranks, balance.
+"""What the bootstrap says about an experiment's arms: comparisons, macro averages, ranks, balance.
 
-An arm is a selector at a budget trained for a number of epochs; its runs differ in selection seed and fine-tuning seed. A draw
-resamples fine-tuning seeds (the same ones in all arms that share a set of seeds), selection seeds (of seeded selectors, crossed with
-the former) and the items of each task (the same ones in all arms).
+A draw resamples fine-tuning seeds (the same ones in all arms that share a set of seeds), selection seeds (of seeded selectors, crossed
+with the former) and the items of each task (the same ones in all arms).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import numpy as np
 
-from equipoise.layout import Run
+from equipoise.reporting.arms import Arm, arms_of, balance_pairs, baseline_pairs, competitors, rival_pairs
 from equipoise.reporting.scores import Evaluation
-from equipoise.reporting.statistics import balance, holm, interval, macro_standard_error, resampled_task_scores, seed_weights, two_sided_p
+from equipoise.reporting.statistics import balance, holm, interval, macro_standard_error, resampled_scores, seed_weights, two_sided_p
+from equipoise.seeds import derive_seed
 
 DRAWS = 10_000
-BASELINES = ("random", "task_max")
-ANCHORS = ("zero_shot", "full", "oracle")
-"""Rows that stand beside the competition: no selection, all of the pool, or knowledge no selector has."""
 RUNS_FOR_A_CLAIM = 3
 LEVEL = 0.05
 BOTH, ITEMS = "runs and items", "items only"
 
 
-@dataclass(frozen=True)
-class Arm:
-    """Runs that differ in seeds alone; `runs` are places in `Evaluation.runs`."""
-
-    selector: str
-    budget: str
-    epochs: int
-    runs: tuple[int, ...]
-
-    @property
-    def key(self) -> tuple[str, str, int]:
-        return self.selector, self.budget, self.epochs
-
-
-def arms_of(runs: Sequence[Run]) -> list[Arm]:
-    """Arms in the order in which they first appear."""
-    groups: dict[tuple[str, str, int], list[int]] = {}
-    for place, run in enumerate(runs):
-        groups.setdefault((run.selector, run.budget, int(run.epochs)), []).append(place)
-    return [Arm(*key, tuple(places)) for key, places in groups.items()]
-
-
 class Bootstrap:
-    """10,000 draws over an evaluation. Deterministic: the generator starts from `seed`."""
+    """10,000 draws over an evaluation, deterministic in `seed`.
 
-    def __init__(self, evaluation: Evaluation, seed: int = 0, draws: int = DRAWS):
+    item_seeds: task -> seed of its item draws, where it must differ from the usual one (two evaluations with other items).
+    """
+
+    def __init__(self, evaluation: Evaluation, seed: int = 0, draws: int = DRAWS, item_seeds: Mapping[str, int] | None = None):
         self.evaluation = evaluation
         self.draws = draws
         self.seed = seed
+        self.item_seeds = dict(item_seeds or {})
         self.arms = arms_of(evaluation.runs)
         self.scores = evaluation.task_scores()
         self._weights: dict[tuple[object, ...], np.ndarray] = {}
@@ -60,12 +38,13 @@ class Bootstrap:
     @cached_property
     def resampled(self) -> np.ndarray:
         """float32 [draws, runs, tasks]: task scores on resampled items."""
-        generator = np.random.default_rng([self.seed, 1])
-        return resampled_task_scores([self.evaluation.scores[t] for t in self.evaluation.tasks], self.draws, generator)
-
-    def arm(self, selector: str, budget: str, epochs: int) -> Arm | None:
-        """The arm, or none when the experiment has no such run."""
-        return next((arm for arm in self.arms if arm.key == (selector, budget, epochs)), None)
+        tasks = self.evaluation.tasks
+        seeds = [self.item_seeds.get(task, derive_seed(self.seed, "items", task)) for task in tasks]
+        columns = [
+            resampled_scores(self.evaluation.scores[task], self.draws, np.random.default_rng(seed))
+            for task, seed in zip(tasks, seeds, strict=True)
+        ]
+        return np.stack(columns, axis=2)
 
     def mean(self, arm: Arm) -> np.ndarray:
         """Task scores of an arm, mean over runs: float64 [tasks]."""
@@ -92,24 +71,27 @@ class Bootstrap:
         """Weights of a set of seeds: the same in every arm that has this set."""
         key = (kind, *labels)
         if key not in self._weights:
-            generator = np.random.default_rng([self.seed, 2 if kind == "seed" else 3, *labels])
+            generator = np.random.default_rng(derive_seed(self.seed, kind, *labels))
             self._weights[key] = seed_weights(len(labels), self.draws, generator)
         return self._weights[key]
 
-    def difference(self, arm: Arm, baseline: Arm) -> dict[str, object]:
-        """Macro average of `arm` minus that of `baseline`: difference, 95 % interval, its kind, and p (nan below three runs each)."""
-        claim = min(len(arm.runs), len(baseline.runs)) >= RUNS_FOR_A_CLAIM
-        draws = (self.arm_draws(arm, claim) - self.arm_draws(baseline, claim)).mean(axis=1)
-        low, high = interval(draws)
-        return {
-            "difference": float((self.mean(arm) - self.mean(baseline)).mean()),
-            "low": float(low),
-            "high": float(high),
-            "interval": BOTH if claim else ITEMS,
-            "runs": len(arm.runs),
-            "baseline_runs": len(baseline.runs),
-            "p": two_sided_p(draws) if claim else float("nan"),
-        }
+
+def difference(first: tuple[Bootstrap, Arm], second: tuple[Bootstrap, Arm]) -> dict[str, object]:
+    """Macro average of `first` minus that of `second`: difference, 95 % interval, its kind, and p (nan below three runs a side)."""
+    sides = (first, second)
+    claim = all(len(arm.runs) >= RUNS_FOR_A_CLAIM for _, arm in sides)
+    ours, theirs = (bootstrap.arm_draws(arm, claim).mean(axis=1) for bootstrap, arm in sides)
+    observed, baseline = (bootstrap.mean(arm).mean() for bootstrap, arm in sides)
+    low, high = interval(ours - theirs)
+    return {
+        "difference": float(observed - baseline),
+        "low": float(low),
+        "high": float(high),
+        "interval": BOTH if claim else ITEMS,
+        "runs": len(first[1].runs),
+        "baseline_runs": len(second[1].runs),
+        "p": two_sided_p(ours - theirs) if claim else float("nan"),
+    }
 
 
 def verdict(difference: float, p_holm: float) -> str:
@@ -121,16 +103,27 @@ def verdict(difference: float, p_holm: float) -> str:
     return "higher" if difference > 0 else "lower"
 
 
-def compare_selectors(bootstrap: Bootstrap, baselines: Sequence[str] = BASELINES) -> list[dict[str, object]]:
-    """Every selector against every baseline at each budget and number of epochs; Holm over all comparisons that carry a p-value."""
+def compare_selectors(bootstrap: Bootstrap) -> list[dict[str, object]]:
+    """Every selector against random and against LESS at each budget and number of epochs; Holm over all that carry a p-value."""
+    return _compare(bootstrap, baseline_pairs(bootstrap.arms))
+
+
+def compare_with(bootstrap: Bootstrap, name: str) -> list[dict[str, object]]:
+    """The selector `name` against every other one and against the full pool: a family of its own for Holm's adjustment."""
+    return _compare(bootstrap, rival_pairs(bootstrap.arms, name))
+
+
+def _compare(bootstrap: Bootstrap, pairs: Sequence[tuple[Arm, Arm]]) -> list[dict[str, object]]:
     rows = []
-    for arm in bootstrap.arms:
-        for name in baselines:
-            baseline = bootstrap.arm(name, arm.budget, arm.epochs)
-            if arm.selector in ANCHORS or baseline is None or name == arm.selector or (arm.selector, name) == baselines[:2]:
-                continue
-            rows.append({"selector": arm.selector, "baseline": name, "budget": arm.budget, "epochs": arm.epochs})
-            rows[-1] |= bootstrap.difference(arm, baseline)
+    for arm, other in pairs:
+        row = {
+            "selector": arm.selector,
+            "baseline": other.selector,
+            "budget": arm.budget,
+            "epochs": arm.epochs,
+            "baseline_epochs": other.epochs,
+        }
+        rows.append(row | difference((bootstrap, arm), (bootstrap, other)))
     adjust(rows)
     return rows
 
@@ -172,23 +165,13 @@ def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
     return rows
 
 
-def competitors(bootstrap: Bootstrap, budget: str) -> list[Arm]:
-    """Arms that compete at a budget: no anchors, and the number of epochs most of them share."""
-    arms = [arm for arm in bootstrap.arms if arm.budget == budget and arm.selector not in ANCHORS]
-    if not arms:
-        return []
-    epochs = [arm.epochs for arm in arms]
-    usual = max(sorted(set(epochs)), key=epochs.count)
-    return [arm for arm in arms if arm.epochs == usual]
-
-
 def ranks(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[dict[str, object]]:
     """Rank by macro average (1 is best) among the arms that compete at a budget: observed, bootstrap mean and 95 % interval."""
     from scipy.stats import rankdata
 
     rows = []
     for budget in budgets:
-        arms = competitors(bootstrap, budget)
+        arms = competitors(bootstrap.arms, budget)
         if len(arms) < 2:
             continue
         claim = min(len(arm.runs) for arm in arms) >= RUNS_FOR_A_CLAIM
@@ -204,20 +187,31 @@ def ranks(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[dict[str, object
 
 
 def balances(bootstrap: Bootstrap) -> list[dict[str, object]]:
-    """Balance of every arm that has a `random` arm beside it: sd and minimum over tasks of the gain over random, with intervals."""
+    """Balance of every arm that has a `random` arm beside it: sd and minimum over tasks of the gain over random.
+
+    Noise spreads gains even where all true gains are equal, and a bootstrap draw adds it twice, so a percentile interval of the sd would
+    lie above its own estimate. Instead: `sd_noise`, the sd that noise alone gives (of the draws' deviations from the observed gains), and
+    `p_uneven`, how often it gives at least the observed one; Holm-adjusted over all rows with at least three runs a side. The interval of
+    the minimum is that of the gain on the task where it was observed.
+    """
     rows = []
     tasks = bootstrap.evaluation.tasks
-    for arm in bootstrap.arms:
-        baseline = bootstrap.arm("random", arm.budget, arm.epochs)
-        if baseline is None or arm.selector == "random":
-            continue
+    for arm, baseline in balance_pairs(bootstrap.arms):
         claim = min(len(arm.runs), len(baseline.runs)) >= RUNS_FOR_A_CLAIM
         gains = bootstrap.mean(arm) - bootstrap.mean(baseline)
+        draws = bootstrap.arm_draws(arm, claim) - bootstrap.arm_draws(baseline, claim)
         spread, minimum = balance(gains)
-        drawn_spread, drawn_minimum = balance(bootstrap.arm_draws(arm, claim) - bootstrap.arm_draws(baseline, claim))
-        row = {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs, "mean_gain": float(gains.mean())}
-        row |= {"sd": float(spread), "sd_low": float(interval(drawn_spread)[0]), "sd_high": float(interval(drawn_spread)[1])}
-        row |= {"minimum": float(minimum), "worst_task": tasks[int(gains.argmin())]}
-        row |= {"minimum_low": float(interval(drawn_minimum)[0]), "minimum_high": float(interval(drawn_minimum)[1])}
+        noise, _ = balance(draws - gains.astype(np.float32))
+        worst = int(gains.argmin())
+        low, high = interval(draws[:, worst])
+        row = {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs, "mean_gain": float(gains.mean()), "sd": float(spread)}
+        row["sd_noise"] = float(np.sqrt(np.mean(np.square(noise))))
+        row["p_uneven"] = float((1 + (noise >= spread).sum()) / (1 + len(noise))) if claim and len(tasks) > 1 else float("nan")
+        row |= {"minimum": float(minimum), "worst_task": tasks[worst], "minimum_low": float(low), "minimum_high": float(high)}
         rows.append(row | {"interval": BOTH if claim else ITEMS} | {f"gain_{t}": float(g) for t, g in zip(tasks, gains, strict=True)})
+    tested = [row for row in rows if not np.isnan(row["p_uneven"])]
+    for row, p in zip(tested, holm([row["p_uneven"] for row in tested]), strict=True):
+        row["p_uneven_holm"] = float(p)
+    for row in rows:
+        row.setdefault("p_uneven_holm", float("nan"))
     return rows

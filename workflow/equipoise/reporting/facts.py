@@ -68,8 +68,8 @@ def _measured(path: Path) -> tuple[float, float]:
     return float(row["s"]), float(memory) if memory not in ("", "-", "NA") else float("nan")
 
 
-def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table:
-    """A.6: bytes of the matrix each selector ranks on and the measured seconds of its ranking job."""
+def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table | None:
+    """A.6: bytes of the matrix each selector ranks on and the measured seconds of its ranking job; none where nothing is chosen."""
     from equipoise.selection.registry import selector
 
     layout = Layout(config.results, config.experiment, config.model.name)
@@ -96,10 +96,13 @@ def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table:
         row["seconds"] = sum(job[0] for job in measured) / len(measured) if measured else None
         row["memory_mib"] = max((job[1] for job in measured), default=None)
         rows.append(row)
+    if not rows:
+        return None
     frame = pd.DataFrame(rows).astype({key: float for key in ("rows", "columns", "mib", "mib_fp64", "seconds", "memory_mib")})
     missing = "" if frame["seconds"].notna().any() else " No ranking job was measured in this experiment (the workflow measures them)."
     caption = (
-        "Cost of selecting (the paper's A.6: below 800 MB in FP64, below a minute on a GPU): size of the matrix as stored (FP32) and as FP64, "
+        "Cost of selecting (the paper's A.6: below 800 MB in FP64, below a minute on a GPU): size of the matrix as stored (FP32) and as "
+        "FP64, "
         f"measured seconds and peak memory of the ranking job on this machine's CPU, process start and reading included.{missing}"
     )
     columns = (

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ from equipoise.attribution.analyses import aid, thi_instance, thi_task_mean
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Layout
+from equipoise.reporting.arms import ABLATION
 from equipoise.reporting.matrix import Matrix, read_matrix
 from equipoise.runs import selection_seeds
 
-ABLATION = ("instance_max", "instance_max_normalized", "bids")
 NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
@@ -146,7 +147,7 @@ class Influence:
         served = self.task_of[ranking.columns[:rows]]
         edges = np.unique(np.linspace(0, len(served), min(STEP_BINS, len(served)) + 1).astype(int))
         lines = []
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
+        for start, stop in pairwise(edges):
             shares = np.bincount(served[start:stop], minlength=len(self.tasks)) / (stop - start)
             lines += [{"from": start + 1, "to": stop, "task": t, "share": s} for t, s in zip(self.tasks, shares, strict=True)]
         return pd.DataFrame(lines)

@@ -24,7 +24,7 @@ SECTIONS = (
     (
         "statistics",
         "What the numbers support",
-        ("statistics_comparisons", "statistics_macro", "statistics_ranks", "statistics_balance"),
+        ("statistics_comparisons", "statistics_bids", "statistics_macro", "statistics_ranks", "statistics_balance"),
         ("differences", "ranks"),
     ),
     ("paper", "Beside the paper", ("published",), ()),
@@ -34,7 +34,7 @@ SECTIONS = (
         (),
         ("figure_1_aid_pool", "figure_2_thi_less", "figure_3_thi_ablation", "figure_4_aid_ablation", "figure_5_normality"),
     ),
-    ("selections", "Selections", (), ("steps_served", "influence_along_ranking", "sources", "overlap", "pool_map")),
+    ("selections", "Selections", ("table_audit",), ("steps_served", "influence_along_ranking", "sources", "overlap", "pool_map")),
     ("answers", "Answers", ("tables_5_to_7_answers",), ()),
     ("cost", "Cost", ("table_cost",), ()),
 )

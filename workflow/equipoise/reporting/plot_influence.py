@@ -19,7 +19,8 @@ def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
         return figure
 
     caption = (
-        f"Raw average influence distribution (AID) of the whole pool ({rows:,} valid rows): a dot a validation example, a bar a task's mean. "
+        f"Raw average influence distribution (AID) of the whole pool ({rows:,} valid rows): a dot a validation example, a bar a task's "
+        "mean. "
         "The paper's Figure 1 (Figure 6 for its second model)."
     )
     return Figure("figure_1_aid_pool", "Raw AID of the pool", caption, frame, draw)
@@ -36,12 +37,13 @@ def aid_ablation(frame: pd.DataFrame, budget: str) -> Figure:
             _by_task(axis, frame, name, color(name), names=number == len(selectors) - 1)
             low, high = frame[name].min(), frame[name].max()
             axis.set_title(label(name), color=color(name))
-            axis.set_title(f"{low:.2f} to {high:.2f}", loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
+            axis.set_title(f"{low:.2f} to {high:.2f}".replace("-", "−"), loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
             axis.set_ylabel("Normalised AID")
         return figure
 
     caption = (
-        f"AID of three selections at {budget} after column-wise z-scoring: a dot a validation example, a bar a task's mean; the smallest and "
+        f"AID of three selections at {budget} after column-wise z-scoring: a dot a validation example, a bar a task's mean; the smallest "
+        "and "
         "the largest value stand at the right. The paper's Figure 4 (Figure 9 for its second model)."
     )
     return Figure("figure_4_aid_ablation", "Normalised AID of three selections", caption, frame, draw)
@@ -68,8 +70,8 @@ def _by_task(axis, frame: pd.DataFrame, key: str, shade: str, names: bool = True
     axis.set_xticks(middles, tasks if names else [""] * len(tasks))
 
 
-def thi_less(frame: pd.DataFrame, budget: str, published: pd.DataFrame | None = None) -> Figure:
-    """Figures 2 and 7; `published` has columns task, share."""
+def thi_less(frame: pd.DataFrame, budget: str, published: dict[str, float] | None = None) -> Figure:
+    """Figures 2 and 7; published: task -> the paper's share, where it has one."""
     total = int(frame["task_max"].sum())
 
     def draw(pyplot):
@@ -78,8 +80,10 @@ def thi_less(frame: pd.DataFrame, budget: str, published: pd.DataFrame | None = 
         texts = [f"{count:,}  ({count / total:.0%})" for count in frame["task_max"]]
         axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK)
         axis.axvline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
-        if published is not None:
-            axis.plot(published["share"] * total, published["task"], "D", color=INK, markersize=5, label="published share")
+        if published:
+            axis.plot(
+                [share * total for share in published.values()], list(published), "D", color=INK, markersize=5, label="the paper's share"
+            )
             axis.legend(loc="lower right")
         axis.invert_yaxis()
         axis.margins(x=0.14)
@@ -88,10 +92,12 @@ def thi_less(frame: pd.DataFrame, budget: str, published: pd.DataFrame | None = 
         return figure
 
     caption = (
-        f"Task frequency with highest influence (THI, task-mean form) of the {total:,} rows that LESS selects at {budget}; the dashed line is "
+        f"Task frequency with highest influence (THI, task-mean form) of the {total:,} rows that LESS selects at {budget}; the dashed "
+        "line is "
         "an even spread. The paper's Figure 2 (Figure 7 for its second model)."
     )
-    frame = frame if published is None else frame.merge(published.rename(columns={"share": "published_share"}), on="task", how="left")
+    if published:
+        frame = frame.assign(published_share=frame["task"].map(published))
     return Figure("figure_2_thi_less", "THI of LESS's selection", caption, frame, draw)
 
 
@@ -117,7 +123,8 @@ def thi_ablation(frame: pd.DataFrame, budget: str) -> Figure:
         return figure
 
     caption = (
-        f"THI, instance form, of three selections of {total:,} rows at {budget}: the task of the validation example on which a row's influence "
+        f"THI, instance form, of three selections of {total:,} rows at {budget}: the task of the validation example on which a row's "
+        "influence "
         "is highest (raw for Unnormalized, z-scored for the others, each on what it ranks); the dashed line is an even spread. The paper's "
         "Figure 3 (Figure 8 for its second model)."
     )
@@ -160,7 +167,8 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
 
     middle = moments[["skew", "excess_kurtosis"]].median()
     caption = (
-        f"Normality of the matrix's columns after z-scoring: five sampled validation examples a task against N(0, 1) (dashed), as density and "
+        "Normality of the matrix's columns after z-scoring: five sampled validation examples a task against N(0, 1) (dashed), as density "
+        "and "
         f"as Q-Q plot. Over all {len(moments):,} columns the median skew is {middle['skew']:.2f} and the median excess kurtosis "
         f"{middle['excess_kurtosis']:.1f} (both 0 for a normal column). The paper's Figure 5."
     )

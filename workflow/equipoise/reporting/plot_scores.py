@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from equipoise.reporting.arms import budget_order
 from equipoise.reporting.comparisons import LEVEL
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.labels import budget_text
@@ -41,10 +42,10 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
         figure.supxlabel("Budget", fontsize=9)
         return figure
 
-    anchor = ""
+    caption = f"Macro average against budget, mean over runs with the 95 % bootstrap interval ({_kinds(swept)}); grey is random selection."
     if len(full):
-        anchor = f" The dashed line is training on the full pool for {int(full['epochs'].iloc[0])} epochs ({full['macro'].iloc[0]:.1f})."
-    caption = f"Macro average against budget, mean over runs with the 95 % bootstrap interval ({_kinds(swept)}); grey is random selection.{anchor}"
+        row = full.iloc[0]
+        caption += f" The dashed line is training on the full pool for {int(row['epochs'])} epochs ({row['macro']:.1f})."
     return Figure("score_by_budget", "Score against budget", caption, macro, draw)
 
 
@@ -79,7 +80,8 @@ def differences(comparisons: pd.DataFrame) -> Figure:
         return figure
 
     caption = (
-        f"Macro average minus the baseline's, with 95 % paired bootstrap intervals ({_kinds(rows)}). Filled markers: p below {LEVEL:g} after "
+        f"Macro average minus the baseline's, with 95 % paired bootstrap intervals ({_kinds(rows)}). Filled markers: p below {LEVEL:g} "
+        "after "
         "Holm's adjustment over all comparisons; hollow markers are not distinguishable from the baseline or carry no claim."
     )
     return Figure("differences", "Differences from random and from LESS", caption, comparisons, draw)
@@ -108,14 +110,15 @@ def rank_plot(ranks: pd.DataFrame) -> Figure:
         return figure
 
     caption = (
-        f"Mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}). Selectors whose intervals overlap widely are not told apart "
+        f"Mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}). Selectors whose intervals overlap widely are not told "
+        "apart "
         "by this experiment."
     )
     return Figure("ranks", "Ranks of the selectors", caption, ranks, draw)
 
 
 def _sorted_budgets(budgets: Sequence[str]) -> list[str]:
-    return sorted(dict.fromkeys(budgets), key=lambda text: (float(text) > 1, float(text)))
+    return sorted(dict.fromkeys(budgets), key=budget_order)
 
 
 def _kinds(frame: pd.DataFrame) -> str:

@@ -32,7 +32,8 @@ def overlap(frame: pd.DataFrame, budget: str) -> Figure:
         return figure
 
     caption = (
-        f"Overlap of the selections at {budget}: rows in both over rows in either (Jaccard). Seeded selectors are shown with their first seed; "
+        f"Overlap of the selections at {budget}: rows in both over rows in either (Jaccard). Seeded selectors are shown with their first "
+        "seed; "
         "two random selections of a share b overlap by about b / (2 - b)."
     )
     return Figure("overlap", "Overlap of the selections", caption, frame, draw)
@@ -68,7 +69,8 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
         return figure
 
     caption = (
-        "Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking. The higher a line, the "
+        "Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking. The higher a "
+        "line, the "
         "more the picks are expected to help that task to first order."
     )
     return Figure("influence_along_ranking", "Influence per task along the ranking", caption, frame, draw)
@@ -98,7 +100,8 @@ def steps_served(frame: pd.DataFrame, selector: str) -> Figure:
 
     totals = frame.assign(weight=frame["share"] * (frame["to"] - frame["from"] + 1)).groupby("task", sort=False)["weight"].sum()
     caption = (
-        f"Tasks served by the {stops[-1]:,} steps of {label(selector)}: the task of the validation example whose normalised influence each pick "
+        f"Tasks served by the {stops[-1]:,} steps of {label(selector)}: the task of the validation example whose normalised influence "
+        "each pick "
         f"improved most. In total {', '.join(f'{task} {total / stops[-1]:.0%}' for task, total in totals.items())}."
     )
     return Figure("steps_served", f"Tasks served by the steps of {label(selector)}", caption, frame, draw)
@@ -131,7 +134,11 @@ def source_composition(frame: pd.DataFrame, budget: str) -> Figure:
         bar.outline.set_visible(False)
         return figure
 
-    caption = f"Sources of each selection at {budget}, in percent; colour tells how many times more or less often than in the pool a source was chosen."
+    caption = (
+        f"Sources of each selection at {budget}, in percent of the selection; colour tells how many times more or less often than in the "
+        "pool a "
+        "source was chosen."
+    )
     return Figure("sources", "Source composition of the selections", caption, frame, draw)
 
 
@@ -173,7 +180,8 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
         return figure
 
     caption = (
-        f"Map of the pool: the two first principal components of the z-scored matrix rows, coloured by source and, in grey, with each selection "
+        "Map of the pool: the two first principal components of the z-scored matrix rows, coloured by source and, in grey, with each "
+        "selection "
         f"at {budget} on top. Distances in two dimensions hide most of the differences between rows."
     )
     return Figure("pool_map", "Map of the pool", caption, frame, draw)

@@ -9,6 +9,7 @@ from equipoise.config import Experiment
 from equipoise.layout import Layout
 from equipoise.progress import log, track
 from equipoise.reporting.answers import answer_table
+from equipoise.reporting.audit import audit_table
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.facts import cost_table
@@ -16,10 +17,10 @@ from equipoise.reporting.figure import Figure, write_figure
 from equipoise.reporting.figures import influence_figures, score_figures
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.page import write_page
-from equipoise.reporting.published import side_by_side
 from equipoise.reporting.render import write_table
 from equipoise.reporting.score_tables import score_tables, statistics_tables
 from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.side_by_side import side_by_side
 from equipoise.reporting.summary import summary
 from equipoise.reporting.tables import Table
 from equipoise.seeds import derive_seed
@@ -65,7 +66,7 @@ def _statistics(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
 def _tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
     scores = score_tables(config, bootstrap)
     every = next(table for table in scores if table.name == "table_2_selectors")
-    more = [answer_table(config, bootstrap), cost_table(config), side_by_side(config, every.frame)]
+    more = [side_by_side(config, every.frame), audit_table(config), answer_table(config, bootstrap), cost_table(config)]
     return [*scores, *_statistics(config, bootstrap), *(table for table in more if table is not None)]
 
 

@@ -6,13 +6,25 @@ import numpy as np
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.reporting.comparisons import ANCHORS, Arm, Bootstrap, balances, compare_selectors, macro_averages, ranks
-from equipoise.reporting.labels import arm_label, budget_text, long_label
+from equipoise.reporting.arms import ABLATION, ANCHORS, Arm, budget_order
+from equipoise.reporting.comparisons import Bootstrap, balances, compare_selectors, compare_with, macro_averages, ranks
+from equipoise.reporting.labels import arm_label, budget_text, short_label
 from equipoise.reporting.tables import Column, Table
 
 NO_BUDGET = "Anchors"
-ABLATION = ("instance_max", "instance_max_normalized", "bids")
 SECOND_MODEL = ("random", *ABLATION)
+COMPARISON = (
+    Column("label", "Selector"),
+    Column("epochs", "Epochs", 0),
+    Column("against", "Against"),
+    Column("difference", "Difference", 2, sign=True),
+    Column("low", "Low", 2, sign=True),
+    Column("high", "High", 2, sign=True),
+    Column("interval", "Interval over"),
+    Column("p", "p", 4),
+    Column("p_holm", "p (Holm)", 4),
+    Column("verdict", "Verdict"),
+)
 
 
 def score_tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
@@ -53,7 +65,7 @@ def _score_table(config: Experiment, bootstrap: Bootstrap, name: str, title: str
 def _in_table_order(config: Experiment, arms: Sequence[Arm]) -> list[Arm]:
     """Zero-shot first, then budget by budget in config order, the full pool last."""
     budgets = list(dict.fromkeys(arm.budget for arm in arms if arm.selector not in ("zero_shot", "full")))
-    place = {budget: number for number, budget in enumerate(sorted(budgets, key=lambda text: (float(text) > 1, float(text))))}
+    place = {budget: number for number, budget in enumerate(sorted(budgets, key=budget_order))}
     last = {"zero_shot": -1, "full": len(place)}
     return sorted(arms, key=lambda arm: last.get(arm.selector, place.get(arm.budget, 0)))
 
@@ -83,6 +95,7 @@ def statistics_tables(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[Tabl
     """Comparisons, macro averages, ranks and balance, each as far as the experiment's arms allow."""
     rows = [
         (_comparison_table, compare_selectors(bootstrap)),
+        (_bids_table, compare_with(bootstrap, "bids")),
         (_macro_table, macro_averages(bootstrap)),
         (_rank_table, ranks(bootstrap, budgets)),
         (_balance_table, balances(bootstrap)),
@@ -92,7 +105,7 @@ def statistics_tables(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[Tabl
 
 def _labelled(rows: list[dict[str, object]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
-    frame.insert(0, "label", [long_label(name) for name in frame["selector"]])
+    frame.insert(0, "label", [short_label(name) for name in frame["selector"]])
     shown = [
         NO_BUDGET if name in ("zero_shot", "full") else budget_text(budget)
         for name, budget in zip(frame["selector"], frame["budget"], strict=True)
@@ -106,25 +119,26 @@ def _group_order(text: str) -> float:
 
 
 def _comparison_table(frame: pd.DataFrame, draws: int) -> Table:
-    frame = frame.assign(against=[long_label(name) for name in frame["baseline"]])
+    frame = frame.assign(against=[short_label(name) for name in frame["baseline"]])
     tested = int(frame["p"].notna().sum())
     caption = (
         f"Difference of macro averages with 95 % interval and two-sided p from {draws:,} paired bootstrap draws over runs and items; "
         f"p adjusted by Holm over all {tested} comparisons."
     )
-    columns = (
-        Column("label", "Selector"),
-        Column("against", "Against"),
-        Column("epochs", "Epochs", 0),
-        Column("difference", "Difference", 2, sign=True),
-        Column("low", "Low", 2, sign=True),
-        Column("high", "High", 2, sign=True),
-        Column("interval", "Interval over"),
-        Column("p", "p", 4),
-        Column("p_holm", "p (Holm)", 4),
-        Column("verdict", "Verdict"),
+    return Table("statistics_comparisons", "Comparisons with random and with LESS.", caption, frame, COMPARISON, group="group")
+
+
+def _bids_table(frame: pd.DataFrame, draws: int) -> Table:
+    against = [
+        short_label(name) + (f", {epochs} epochs" if epochs != own else "")
+        for name, epochs, own in zip(frame["baseline"], frame["baseline_epochs"], frame["epochs"], strict=True)
+    ]
+    caption = (
+        f"BIDS against the other selectors at the same budget, and its largest budget against the full pool; {draws:,} paired bootstrap "
+        "draws, "
+        f"p adjusted by Holm over these {int(frame['p'].notna().sum())} comparisons, a family of their own."
     )
-    return Table("statistics_comparisons", "Comparisons with random and with LESS.", caption, frame, columns, group="group")
+    return Table("statistics_bids", "BIDS against everything else.", caption, frame.assign(against=against), COMPARISON, group="group")
 
 
 def _macro_table(frame: pd.DataFrame, draws: int) -> Table:
@@ -163,20 +177,22 @@ def _rank_table(frame: pd.DataFrame, draws: int) -> Table:
 
 def _balance_table(frame: pd.DataFrame, draws: int) -> Table:
     caption = (
-        "Gain over random per task: its mean, its standard deviation over tasks (smaller is more balanced), and the smallest gain with its "
-        f"task; 95 % intervals from {draws:,} bootstrap draws. Noise alone makes the standard deviation larger than zero."
+        "Gain over random per task: its mean, its standard deviation over tasks (smaller is more balanced) beside the one that noise alone "
+        f"gives in {draws:,} bootstrap draws, p of that noise giving the observed one (Holm over all rows), and the smallest gain with "
+        "its task "
+        "and the 95 % interval of the gain on that task."
     )
     columns = (
         Column("label", "Selector"),
         Column("epochs", "Epochs", 0),
         Column("mean_gain", "Mean gain", 2, sign=True),
         Column("sd", "SD over tasks", 2),
-        Column("sd_low", "Low", 2),
-        Column("sd_high", "High", 2),
+        Column("sd_noise", "SD of noise", 2),
+        Column("p_uneven_holm", "p uneven (Holm)", 4),
         Column("minimum", "Smallest gain", 2, sign=True),
+        Column("worst_task", "on task"),
         Column("minimum_low", "Low", 2, sign=True),
         Column("minimum_high", "High", 2, sign=True),
-        Column("worst_task", "on task"),
         Column("interval", "Interval over"),
     )
     return Table("statistics_balance", "Balance.", caption, frame, columns, group="group")

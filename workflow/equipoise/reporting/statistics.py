@@ -16,23 +16,20 @@ def task_scores(scores: Sequence[np.ndarray]) -> np.ndarray:
     return np.stack([np.median(task.astype(np.float64).mean(axis=2), axis=1) for task in scores], axis=1) * 100.0
 
 
-def resampled_task_scores(scores: Sequence[np.ndarray], draws: int, rng: np.random.Generator) -> np.ndarray:
-    """Task scores after resampling the items of each task with replacement: points, float32 [draws, runs, tasks].
+def resampled_scores(scores: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
+    """A task's scores after resampling its items with replacement: points, float32 [draws, runs].
 
-    Within a draw every run sees the same items, so differences between runs are paired by item; the median over suite seeds is taken
-    again in every draw.
+    scores: float [runs, suite seeds, items] in 0..1. Within a draw every run sees the same items, so differences between runs are paired
+    by item; the median over suite seeds is taken again in every draw.
     """
-    runs = scores[0].shape[0]
-    result = np.empty((draws, runs, len(scores)), np.float32)
-    for number, task in enumerate(scores):
-        _, seeds, items = task.shape
-        columns = np.ascontiguousarray(task.reshape(runs * seeds, items).T, np.float32)
-        step = max(1, ITEMS_AT_ONCE // items)
-        for start in range(0, draws, step):
-            size = min(step, draws - start)
-            counts = resample_counts(items, items, size, rng)
-            means = (counts @ columns).reshape(size, runs, seeds) * np.float32(100.0 / items)
-            result[start : start + size, :, number] = means[:, :, 0] if seeds == 1 else np.median(means, axis=2)
+    runs, seeds, items = scores.shape
+    columns = np.ascontiguousarray(scores.reshape(runs * seeds, items).T, np.float32)
+    result = np.empty((draws, runs), np.float32)
+    step = max(1, ITEMS_AT_ONCE // items)
+    for start in range(0, draws, step):
+        size = min(step, draws - start)
+        means = (resample_counts(items, items, size, rng) @ columns).reshape(size, runs, seeds) * np.float32(100.0 / items)
+        result[start : start + size] = means[:, :, 0] if seeds == 1 else np.median(means, axis=2)
     return result
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.reporting.comparisons import ITEMS, RUNS_FOR_A_CLAIM
+from equipoise.reporting.comparisons import ITEMS, LEVEL, RUNS_FOR_A_CLAIM
 from equipoise.reporting.labels import budget_text, long_label, short_label
 
 
@@ -15,6 +15,7 @@ def summary(config: Experiment, statistics: dict[str, pd.DataFrame]) -> list[str
     sentences = [_what_ran(config, macro)]
     comparisons = statistics.get("statistics_comparisons")
     if comparisons is not None:
+        sentences += _headline(comparisons)
         for baseline in dict.fromkeys(comparisons["baseline"]):
             sentences += _against(comparisons[comparisons["baseline"] == baseline], baseline)
     if "statistics_ranks" in statistics:
@@ -30,9 +31,25 @@ def _what_ran(config: Experiment, macro: pd.DataFrame) -> str:
     budgets = [budget_text(text) for text in dict.fromkeys(macro[macro["selector"].isin(swept)]["budget"])]
     error = macro[macro["selector"].isin(swept)]["se_items"].median()
     return (
-        f"{len(swept)} selectors were compared at {_list(budgets)} of the pool on {sum(bool(t.suite) for t in config.tasks.values())} tasks "
+        f"{len(swept)} selectors were compared at {_list(budgets)} of the pool on {sum(bool(t.suite) for t in config.tasks.values())} "
+        "tasks "
         f"({runs} runs of {config.model.name}); the test items alone give one macro average a standard error of about {error:.1f} points."
     )
+
+
+def _headline(comparisons: pd.DataFrame) -> list[str]:
+    """BIDS minus each baseline in numbers, budget by budget."""
+    sentences = []
+    for baseline, rows in comparisons[comparisons["selector"] == "bids"].groupby("baseline", sort=False):
+        usual = rows["epochs"].min()
+        parts = [
+            f"{_signed(row['difference'])} at {budget_text(row['budget'])} ({_signed(row['low'])} to {_signed(row['high'])}"
+            + (f"; {row['verdict']})" if row["verdict"] != "higher" else ")")
+            for row in rows[rows["epochs"] == usual].to_dict("records")
+        ]
+        kinds = f" (intervals over {_list(list(dict.fromkeys(rows['interval'])))})"
+        sentences.append(f"BIDS minus {short_label(baseline)}, macro average in points with 95 % interval{kinds}: {_list(parts)}.")
+    return sentences
 
 
 def _against(rows: pd.DataFrame, baseline: str) -> list[str]:
@@ -54,7 +71,8 @@ def _against(rows: pd.DataFrame, baseline: str) -> list[str]:
     unclaimed = rows[rows["interval"] == ITEMS]
     if len(unclaimed):
         sentences.append(
-            f"{len(unclaimed)} of {len(rows)} comparisons with {short_label(baseline)} rest on fewer than {RUNS_FOR_A_CLAIM} runs of a side: "
+            f"{len(unclaimed)} of {len(rows)} comparisons with {short_label(baseline)} rest on fewer than {RUNS_FOR_A_CLAIM} runs of a "
+            "side: "
             "their intervals cover the test items only, and no claim is made."
         )
     return sentences
@@ -70,10 +88,10 @@ def _first(ranks: pd.DataFrame) -> list[str]:
     sentences = []
     for budget, rows in ranks.groupby("budget", sort=False):
         leader = rows.sort_values(["rank", "mean_rank"], kind="stable").iloc[0]
-        rivals = [
-            short_label(name) for name in rows[(rows["low"] <= leader["high"]) & (rows["selector"] != leader["selector"])]["selector"]
-        ]
-        text = f"At {budget_text(budget)} {short_label(leader['selector'])} has the highest macro average, and in {leader['best_share']:.0%} of the draws"
+        others = rows[(rows["low"] <= leader["high"]) & (rows["selector"] != leader["selector"])]
+        rivals = [short_label(name) for name in others["selector"]]
+        name, share = short_label(leader["selector"]), leader["best_share"]
+        text = f"At {budget_text(budget)} {name} has the highest macro average, and in {share:.0%} of the draws"
         tail = (
             f"; its rank interval overlaps that of {_list(rivals)}." if rivals else "; no other selector's rank interval overlaps its own."
         )
@@ -82,18 +100,25 @@ def _first(ranks: pd.DataFrame) -> list[str]:
 
 
 def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
-    """The most even gain over random at each budget, and what it loses where it does worst."""
-    sentences = []
-    rows = balance[(balance["epochs"] == epochs) & ~balance["selector"].isin(("oracle",))]
-    for budget, group in rows.groupby("budget", sort=False):
-        even = group.sort_values("sd", kind="stable").iloc[0]
-        worst = group.sort_values("minimum", kind="stable", ascending=False).iloc[0]
-        sentences.append(
-            f"Balance at {budget_text(budget)}: {short_label(even['selector'])} has the most even gain over random (standard deviation over tasks "
-            f"{even['sd']:.1f}, 95 % interval {even['sd_low']:.1f} to {even['sd_high']:.1f}); {short_label(worst['selector'])} has the highest "
-            f"smallest gain ({_signed(worst['minimum'])} on {worst['worst_task']}, {_signed(worst['minimum_low'])} to {_signed(worst['minimum_high'])})."
-        )
-    return sentences
+    """Whose gains over random differ between tasks by more than noise, and the highest smallest gain at each budget."""
+    rows = balance[(balance["epochs"] == epochs) & (balance["selector"] != "oracle")]
+    uneven = rows[rows["p_uneven_holm"] < LEVEL]
+    named = [f"{short_label(name)} at {_list(_budgets(group))}" for name, group in uneven.groupby("selector", sort=False)]
+    if rows["p_uneven_holm"].isna().all():
+        sentences = []
+    elif named:
+        sentences = [
+            f"Balance: the gains over random differ between tasks by more than noise for {'; '.join(named)}; elsewhere they do not show it."
+        ]
+    else:
+        sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
+    best = [
+        f"{short_label(row['selector'])} at {budget_text(row['budget'])} ({_signed(row['minimum'])} on {row['worst_task']}, "
+        f"{_signed(row['minimum_low'])} to {_signed(row['minimum_high'])})"
+        for _, group in rows.groupby("budget", sort=False)
+        for row in group.nlargest(1, "minimum").to_dict("records")
+    ]
+    return [*sentences, f"The highest smallest gain over random, with the 95 % interval of the gain on that task: {_list(best)}."]
 
 
 def _anchors(macro: pd.DataFrame) -> list[str]:

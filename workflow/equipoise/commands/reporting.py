@@ -1,0 +1,35 @@
+"""`equipoise figures` and `equipoise compare`: parts of the report by themselves."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example:  equipoise figures --config config.yaml")
+def figures(config: Annotated[str, typer.Option(help="YAML file of the experiment.")]) -> None:
+    """Draws the report's figures alone, anew (SVG, PDF, PNG and the plotted CSV)."""
+    from equipoise.config_file import read_config
+    from equipoise.reporting.report import figures as draw_figures
+
+    draw_figures(read_config(config))
+
+
+@app.command(epilog="Example:  equipoise compare miniature miniature-clean")
+def compare(
+    first: Annotated[str, typer.Argument(help="Name, results folder or YAML file of an experiment.")],
+    second: Annotated[str, typer.Argument(help="The experiment that is set against it.")],
+    results: Annotated[str, typer.Option(help="Folder of all results.")] = "results",
+    output: Annotated[Path | None, typer.Option(help="Also write compare.{csv,md,tex,html} to this folder.")] = None,
+) -> None:
+    """Prints what the second experiment gives more or less than the first, arm by arm, with intervals."""
+    from equipoise.reporting.compare import compare as compare_experiments
+    from equipoise.reporting.compare import find_experiment
+    from equipoise.reporting.render import to_markdown, write_table
+
+    table = compare_experiments(find_experiment(first, results), find_experiment(second, results))
+    typer.echo(to_markdown(table), nl=False)
+    if output is not None:
+        write_table(table, output)

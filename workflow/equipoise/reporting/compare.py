@@ -1,0 +1,86 @@
+"""Sets two experiments side by side: what the second gives more or less than the first, arm by arm, with intervals."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from equipoise.config import Experiment
+from equipoise.config_file import read_config
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.reporting.comparisons import Bootstrap, adjust, difference
+from equipoise.reporting.labels import budget_text, long_label
+from equipoise.reporting.scores import Evaluation, read_evaluation
+from equipoise.reporting.tables import Column, Table
+from equipoise.seeds import derive_seed
+
+
+def find_experiment(name: str, results: str = "results") -> Experiment:
+    """The configuration of an experiment given by name, by its results folder or by a YAML file.
+
+    Raises `UserError` that lists the experiments there are when it is none of these.
+    """
+    path = Path(name)
+    for candidate in (path, path / "config.yaml", Path(Layout(results, name, "").config)):
+        if candidate.is_file():
+            return read_config(candidate)
+    known = sorted(found.parent.name for found in Path(results).glob("*/config.yaml"))
+    raise UserError(f"no experiment {name!r} in {results}; write one of {', '.join(known) or 'none yet'}, its folder or its YAML file")
+
+
+def compare(first: Experiment, second: Experiment) -> Table:
+    """Macro averages and task scores of `second` minus `first`, one row an arm that both ran, over the tasks that both evaluated.
+
+    Items are paired where a task has the same items in both; otherwise each side's are resampled on their own. Holm over all rows.
+    Raises `UserError` when no task or no arm is common.
+    """
+    evaluations = [read_evaluation(config) for config in (first, second)]
+    names = [_name(config, other) for config, other in ((first, second), (second, first))]
+    tasks = [task for task in evaluations[0].tasks if task in evaluations[1].tasks]
+    if not tasks:
+        raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate a same task")
+    paired = [task for task in tasks if evaluations[0].items[task] == evaluations[1].items[task]]
+    seed = derive_seed(first.seed, "compare")
+    apart = {task: derive_seed(seed, "second", task) for task in tasks if task not in paired}
+    ours, theirs = (
+        Bootstrap(_restricted(evaluation, tasks), seed, item_seeds=seeds)
+        for evaluation, seeds in zip(evaluations, ({}, apart), strict=True)
+    )
+    rows = []
+    for arm in theirs.arms:
+        other = ours.arm(*arm.key)
+        if other is not None:
+            gains = theirs.mean(arm) - ours.mean(other)
+            row = {"group": "Anchors" if arm.selector == "zero_shot" else budget_text(arm.budget), "label": long_label(arm.selector)}
+            row |= {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs}
+            row |= {"first": ours.mean(other).mean(), "second": theirs.mean(arm).mean()} | difference((theirs, arm), (ours, other))
+            rows.append(row | {f"gain_{task}": gain for task, gain in zip(tasks, gains, strict=True)})
+    if not rows:
+        raise UserError(f"{names[0]} and {names[1]}: no selector at the same budget and epochs in both; nothing to compare")
+    adjust(rows)
+    return _table(pd.DataFrame(rows), names, tasks, paired)
+
+
+def _name(config: Experiment, other: Experiment) -> str:
+    """The experiment's name, with its model where both have the same name."""
+    return config.experiment if config.experiment != other.experiment else f"{config.experiment} ({config.model.name})"
+
+
+def _restricted(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
+    kept = {task: evaluation.items[task] for task in tasks}
+    return replace(evaluation, tasks=tuple(tasks), items=kept, scores={task: evaluation.scores[task] for task in tasks})
+
+
+def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list[str]) -> Table:
+    items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
+    caption = (
+        f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with 95 % bootstrap interval, "
+        "p adjusted "
+        "by Holm over all rows, and the difference of every task."
+    )
+    columns = [Column("label", "Selector"), Column("epochs", "Epochs", 0), Column("first", names[0], 1), Column("second", names[1], 1)]
+    columns += [Column("difference", "Difference", 2, sign=True), Column("low", "Low", 2, sign=True), Column("high", "High", 2, sign=True)]
+    columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("verdict", "Verdict")]
+    columns += [Column(f"gain_{task}", task, 1, sign=True) for task in tasks]
+    return Table("compare", f"{names[1]} against {names[0]}.", caption, frame, tuple(columns), group="group")

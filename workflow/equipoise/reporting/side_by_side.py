@@ -1,0 +1,51 @@
+"""The table that sets the paper's numbers beside the experiment's."""
+
+import pandas as pd
+
+from equipoise.config import Experiment
+from equipoise.reporting.labels import arm_label, budget_text
+from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matches
+from equipoise.reporting.tables import Column, Table
+
+
+def side_by_side(config: Experiment, scores: pd.DataFrame) -> Table | None:
+    """Published and own macro averages and task scores with differences, one line an arm that both have; none when none matches."""
+    if not has_published(config):
+        return None
+    published = matches(config)
+    tasks = {task: name for task, name in benchmark_of(config).items() if task in scores.columns}
+    lines = []
+    for ours in scores.to_dict("records"):
+        theirs = published.get((ours["selector"], ours["budget"], ours["epochs"]))
+        if theirs is not None:
+            lines += _lines(config, ours, theirs, tasks)
+    columns = [Column("label", "Selector"), Column("task", "Task"), Column("published", "Published", 1), Column("ours", "Here", 1, "sd")]
+    columns += [Column("difference", "Difference", 1, sign=True), Column("source", "Source")]
+    caption = (
+        "The paper's numbers beside this experiment's, where model, budget, selector and epochs match; ± standard deviation over runs."
+    )
+    return Table("published", "Side by side with the paper.", caption, pd.DataFrame(lines), tuple(columns), group="group")
+
+
+def _lines(config: Experiment, ours: dict[str, object], theirs: dict[str, str], tasks: dict[str, str]) -> list[dict[str, object]]:
+    """One line a task, and the macro average where all seven benchmarks were run."""
+    pairs = [(task, task, name) for task, name in tasks.items()]
+    if set(tasks.values()) == set(BENCHMARKS):
+        pairs.append(("macro average", "macro", "macro_avg"))
+    usual = config.finetune.epochs if ours["selector"] != "full" else -1
+    return [
+        {
+            "group": budget_text(str(ours["budget"])),
+            "label": arm_label(str(ours["selector"]), int(ours["epochs"]), usual),
+            "selector": ours["selector"],
+            "budget": ours["budget"],
+            "epochs": ours["epochs"],
+            "task": shown,
+            "published": float(theirs[name]),
+            "ours": ours[key],
+            "sd": ours[f"{key}_sd"],
+            "difference": ours[key] - float(theirs[name]),
+            "source": theirs["source"],
+        }
+        for shown, key, name in pairs
+    ]
