@@ -1,0 +1,1 @@
+"""What an experiment costs, before anything is submitted: tokens, FLOPs, GPU-hours, GPU memory and disk, stage by stage."""

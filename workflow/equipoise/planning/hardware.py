@@ -1,0 +1,40 @@
+"""GPUs that a plan can be made for."""
+
+from dataclasses import dataclass
+
+from equipoise.errors import UserError
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Peak rates of one GPU (dense, no sparsity): operations and bytes a second; memory in bytes."""
+
+    name: str
+    bf16: float
+    fp32: float
+    fp64: float
+    bandwidth: float
+    memory: float
+
+    def peak(self, precision: str) -> float:
+        """Operations a second in `bf16` or `fp32` (true fp32, torch's default for matrix products)."""
+        return {"bf16": self.bf16, "fp32": self.fp32}[precision]
+
+
+# SXM variants with the largest memory, from NVIDIA's data sheets of A100 (2021), H100 (2023) and H200 (2024).
+GPUS = {
+    gpu.name: gpu
+    for gpu in (
+        Gpu("A100", bf16=312e12, fp32=19.5e12, fp64=19.5e12, bandwidth=2.039e12, memory=80e9),
+        Gpu("H100", bf16=989e12, fp32=67e12, fp64=67e12, bandwidth=3.35e12, memory=80e9),
+        Gpu("H200", bf16=989e12, fp32=67e12, fp64=67e12, bandwidth=4.8e12, memory=141e9),
+    )
+}
+
+
+def gpu(name: str) -> Gpu:
+    """The GPU called `name`, in any case. Raises `UserError` listing the known ones."""
+    try:
+        return GPUS[name.upper()]
+    except KeyError:
+        raise UserError(f"--gpu {name}: unknown; write one of {', '.join(GPUS)}") from None

@@ -1,0 +1,67 @@
+"""Peak GPU memory and disk of each kind of work, in bytes, from the shapes alone.
+
+Activations are counted by what the backward pass keeps of one token in one layer: with z bytes a number (2 in bf16, 4 in fp32)
+
+    norms      8 h                 their inputs in fp32
+    attention  z (2 q + 2 k) + 4 heads
+    MLP        3 z i               gate, up, and the gate after its activation
+    training   sum over adapted maps of (1 + z) in + z r    dropout's mask and result, the adapter's middle
+    gradients  z h + z q + z r (adapted maps)               inputs of q, k, v and of o
+
+The test holds the training count to torch's saved tensors. Allocator fragmentation and CUDA's own memory come on top: `HEADROOM`.
+"""
+
+from equipoise.config import Experiment, Lora
+from equipoise.planning.architecture import Architecture
+
+HEADROOM = 1.10
+WIDTH = {"bf16": 2, "fp32": 4}
+LOGIT_SLICE = 1 << 27  # numbers of logits the gradient engine holds at once on a GPU
+GRADIENT_SLICE = 1 << 26  # numbers of one layer's per-example gradients it holds at once on a GPU
+
+
+def kept_by_layer(shape: Architecture, width: int) -> float:
+    """Bytes a token that norms, attention and MLP of one layer keep for the backward pass."""
+    return 8 * shape.hidden + width * 2 * (shape.query_width + shape.kv_width) + 4 * shape.heads + 3 * width * shape.intermediate
+
+
+def kept_by_adapters(shape: Architecture, lora: Lora, width: int, mask: int = 1) -> float:
+    """Bytes a token that one layer's adapters keep while training; mask: bytes of one number of dropout's mask."""
+    per_input = (mask + width) if lora.dropout else width
+    return sum(per_input * i + width * lora.rank for i, _ in shape.adapted(lora).values())
+
+
+def training(config: Experiment, shape: Architecture) -> float:
+    """Warm-up or fine-tuning, one process: weights, adapter with gradients and Adam's moments, activations of a longest micro-batch."""
+    width = WIDTH[config.model.precision]
+    tokens = config.training.micro_batch_size * config.model.max_length
+    p = shape.adapter_parameters(config.lora)
+    layer = kept_by_layer(shape, width) + kept_by_adapters(shape, config.lora, width)
+    boundary = width * shape.hidden
+    kept = layer + shape.layers * boundary if config.training.activation_checkpointing else shape.layers * layer
+    logits = (width + 12) * shape.vocabulary  # logits, their fp32 copy, log-probabilities, gradient
+    buckets = 4 * p if config.training.processes > 1 else 0
+    return HEADROOM * (width * shape.parameters + 16 * p + buckets + tokens * (kept + logits))
+
+
+def gradients(config: Experiment, shape: Architecture) -> float:
+    """Collection of pool gradients: weights, moments and signs, activations of a full batch, slices of logits and of gradients."""
+    width = WIDTH[config.gradients.precision]
+    tokens = max(config.gradients.token_budget, config.model.max_length)
+    p = shape.adapter_parameters(config.lora)
+    layer = kept_by_layer(shape, width) + width * (shape.hidden + shape.query_width + len(shape.adapted(config.lora)) * config.lora.rank)
+    boundary = width * shape.hidden
+    kept = layer + shape.layers * boundary if config.gradients.activation_checkpointing else shape.layers * layer
+    signs = config.gradients.projection.repeats * p if config.gradients.projection.kind == "sketch" else 0
+    slices = 8 * LOGIT_SLICE + 24 * GRADIENT_SLICE
+    return HEADROOM * (width * shape.parameters + (4 + 8) * p + signs + tokens * (kept + boundary) + slices)
+
+
+def evaluation(config: Experiment, shape: Architecture, batch: int, length: float, logits_everywhere: bool) -> float:
+    """One batch of `batch` sequences of `length` tokens: weights, key-value cache, one layer at work, logits."""
+    width = WIDTH[config.model.precision]
+    cache = shape.layers * 2 * shape.kv_width * width
+    at_work = width * (4 * shape.hidden + 3 * shape.intermediate)
+    logits = (width + 8) * shape.vocabulary * (length if logits_everywhere else 1)
+    adapter = 4 * shape.adapter_parameters(config.lora)
+    return HEADROOM * (width * shape.parameters + adapter + batch * (length * (cache + at_work) + logits))

@@ -1,0 +1,142 @@
+"""`equipoise plan`: the stages of an experiment with their costs as a table, what is assumed, and what will not fit."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from equipoise.config import Experiment
+from equipoise.data.shards import chunk_count
+from equipoise.errors import UserError
+from equipoise.planning.architecture import Architecture, architecture
+from equipoise.planning.costs import Cost, Stage, total
+from equipoise.planning.hardware import Gpu, gpu
+from equipoise.planning.stages import Planner
+from equipoise.planning.workload import pool_load
+
+COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A planned experiment."""
+
+    stages: list[Stage]
+    gpu: Gpu
+    mfu: float
+    shape: Architecture
+    assumptions: list[str]
+    warnings: list[str]
+
+    @property
+    def cost(self) -> Cost:
+        """All stages."""
+        return total(stage.cost for stage in self.stages)
+
+    @property
+    def left(self) -> Cost:
+        """What is not done in all stages."""
+        return total(stage.left for stage in self.stages)
+
+
+def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int | None = None, mean_tokens: float | None = None) -> Plan:
+    """Plans `config` for a GPU at an MFU (share of its peak that matrix products reach, in (0, 1]).
+
+    rows, mean_tokens: of the pool, instead of what its files say. Raises `UserError` for an unknown GPU or base and bad numbers.
+    """
+    if not 0 < mfu <= 1:
+        raise UserError(f"--mfu {mfu:g}: write a share in (0, 1], such as 0.4")
+    shape, source = architecture(config.model)
+    pool = pool_load(config, rows, mean_tokens)
+    device = gpu(gpu_name)
+    stages = Planner(config, shape, pool, device, mfu).stages()
+    said = [
+        f"model: {shape.parameters / 1e9:.3f}e9 parameters, adapter {shape.adapter_parameters(config.lora):,} (from {source})",
+        *pool.assumptions,
+        f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
+        "selections: rows are as long as the pool's on average",
+        "evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers of assumed lengths",
+        "left: results that do not exist yet; snakemake -n also knows the ones that are out of date",
+    ]
+    return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
+
+
+def _warnings(config: Experiment, stages: list[Stage], device: Gpu, rows: int) -> list[str]:
+    advice = {
+        "collect_pool_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
+        "collect_target_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
+        "evaluate": "lower the suites' batch_size",
+    }
+    tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
+    found = [
+        f"{stage.name} needs {stage.memory / 1e9:.0f} GB, an {device.name} has {device.memory / 1e9:.0f}; {advice.get(stage.name, tuning)}"
+        for stage in stages
+        if stage.memory and stage.memory > device.memory
+    ]
+    if config.pool.shards > chunk_count(rows):
+        found.append(f"pool.shards is {config.pool.shards}, but {rows:,} rows fill {chunk_count(rows)} chunks of 1,024; lower it")
+    if config.model.device == "cpu":
+        found.append("model.device is cpu: the hours below are what the GPU would need")
+    return found
+
+
+def as_text(made: Plan) -> str:
+    """The plan for a terminal: assumptions, table, warnings."""
+    rows = [COLUMNS, *(_row(stage) for stage in made.stages)]
+    peak = max((stage.memory or 0 for stage in made.stages), default=0)
+    jobs, left = (sum(len(stage.jobs) for stage in made.stages), sum(stage.jobs_left for stage in made.stages))
+    rows.append(("total", f"{jobs:,}", f"{left:,}", *_amounts(made.cost, made.left), _bytes(peak), _bytes(made.cost.disk)))
+    widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
+    lines = [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    table = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
+    return "\n".join([*(f"# {line}" for line in made.assumptions), "", *table, *(f"warning: {line}" for line in made.warnings)]) + "\n"
+
+
+def _row(stage: Stage) -> tuple[str, ...]:
+    memory = _bytes(stage.memory) if stage.memory else "-"
+    return (stage.name, f"{len(stage.jobs):,}", f"{stage.jobs_left:,}", *_amounts(stage.cost, stage.left), memory, _bytes(stage.cost.disk))
+
+
+def _amounts(cost: Cost, left: Cost) -> tuple[str, str, str, str]:
+    hours = [f"{amount.gpu_seconds / 3600:,.2f}" if cost.gpu_seconds else "-" for amount in (cost, left)]
+    return (_count(cost.tokens), f"{cost.flops / 1e15:,.1f}" if cost.flops else "-", *hours)
+
+
+def _count(number: float) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e3)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number:.0f}" if number else "-"
+
+
+def _bytes(number: float) -> str:
+    if not number:
+        return "-"
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
+        if number >= size:
+            return f"{number / size:,.1f} {unit}"
+    return f"{number / 1e3:,.1f} kB"
+
+
+def as_values(made: Plan) -> dict[str, Any]:
+    """The plan as JSON-able values: amounts in tokens, operations, GPU-seconds and bytes."""
+    stages = {
+        stage.name: {
+            "jobs": len(stage.jobs),
+            "jobs_left": stage.jobs_left,
+            "cost": asdict(stage.cost),
+            "left": asdict(stage.left),
+            "gpu_memory": stage.memory,
+        }
+        for stage in made.stages
+    }
+    return {
+        "gpu": made.gpu.name,
+        "mfu": made.mfu,
+        "stages": stages,
+        "total": asdict(made.cost),
+        "left": asdict(made.left),
+        "assumptions": made.assumptions,
+        "warnings": made.warnings,
+    }

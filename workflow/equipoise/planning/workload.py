@@ -1,0 +1,172 @@
+"""How much text there is: rows and lengths of the pool, items of the benchmarks; measured where files exist, else assumed (and said)."""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+from equipoise.config import Experiment, Suite, Task
+from equipoise.errors import UserError
+from equipoise.gradients.plan import plan_batches
+from equipoise.layout import Layout
+from equipoise.planning.flops import Load
+
+if TYPE_CHECKING:
+    import numpy as np
+
+KNOWN_ROWS = {"openbmb/UltraInteract_sft": 288_579}
+ASSUMED_ROWS = 100_000
+ASSUMED_TOKENS = 600  # UltraInteract: 687 MB of JSON in 288,579 rows, about 4 bytes a token
+COMPLETION_SHARE = 0.6
+SPREAD = 0.6  # standard deviation of assumed lengths over their mean (lognormal)
+SAMPLE = 8192
+CHUNK = 1024
+
+
+@dataclass(frozen=True)
+class PoolLoad:
+    """The pool: number of rows, and lengths of a sample of them (all of them once the pool is prepared)."""
+
+    rows: int
+    lengths: "np.ndarray"
+    completion: "np.ndarray"
+    assumptions: list[str] = field(default_factory=list)
+
+    @property
+    def tokens(self) -> float:
+        """Tokens of the whole pool, without padding."""
+        return float(self.lengths.mean()) * self.rows
+
+    def trained(self, micro_batch: int) -> Load:
+        """The whole pool once, padded to the longest of random micro-batches: expected maxima, from the order statistics."""
+        import numpy as np
+
+        ordered = np.sort(self.lengths).astype(float)
+        ranks = np.arange(len(ordered) + 1) / len(ordered)
+        weight = np.diff(ranks**micro_batch)
+        return Load(float(weight @ ordered), float(weight @ ordered**2), float(self.completion.mean())) * self.rows
+
+    def collected(self, token_budget: int) -> Load:
+        """The whole pool once, padded as the gradient stages' batch plan does it."""
+        padded = squares = 0
+        for start in range(0, len(self.lengths), CHUNK):
+            chunk = self.lengths[start : start + CHUNK].tolist()
+            for batch in plan_batches(chunk, token_budget):
+                longest = max(chunk[i] for i in batch)
+                padded += longest * len(batch)
+                squares += longest**2 * len(batch)
+        return Load(padded, squares, float(self.completion.sum())) * (self.rows / len(self.lengths))
+
+
+def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | None = None) -> PoolLoad:
+    """The pool's load: exact once it is prepared, else from rows and mean tokens (given, counted from the files, or assumed)."""
+    layout = Layout(config.results, config.experiment, config.model.name)
+    if Path(layout.pool).exists() and rows is None and mean_tokens is None:
+        return _prepared(layout.pool)
+    counted, characters = _files(config)
+    said = []
+    if rows is None:
+        rows, source = _rows(config, counted)
+        said.append(f"pool: {rows:,} rows ({source})")
+    else:
+        rows = min(rows, config.pool.limit or rows)
+        said.append(f"pool: {rows:,} rows (given)")
+    if mean_tokens is not None:
+        said.append(f"pool: {mean_tokens:g} tokens a row on average (given)")
+    elif counted:
+        mean_tokens = characters / counted / 4
+        said.append(f"pool: {mean_tokens:.0f} tokens a row on average (4 bytes of the files a token)")
+    else:
+        mean_tokens = ASSUMED_TOKENS
+        said.append(f"pool: {mean_tokens:g} tokens a row on average (assumed; --mean-tokens sets it)")
+    if rows < 1 or mean_tokens < 2:
+        raise UserError(
+            f"a pool of {rows} rows of {mean_tokens:g} tokens cannot be planned; write --rows of 1 and --mean-tokens of 2 or more"
+        )
+    lengths = assumed_lengths(mean_tokens, config.model.max_length)
+    said.append(f"pool: cut to model.max_length, rows have {lengths.mean():.0f} tokens on average")
+    said.append(f"pool: {COMPLETION_SHARE:.0%} of the tokens are the response's, lengths are lognormal with spread {SPREAD:g} (assumed)")
+    return PoolLoad(rows, lengths, (COMPLETION_SHARE * lengths).astype("int64").clip(1), said)
+
+
+def assumed_lengths(mean: float, longest: int) -> "np.ndarray":
+    """Quantiles of a lognormal distribution of lengths, int64 [SAMPLE], in an order that mixes them, cut to [2, longest]."""
+    import numpy as np
+
+    sigma = math.sqrt(math.log(1 + SPREAD**2))
+    normal = NormalDist(math.log(mean) - sigma**2 / 2, sigma)
+    ordered = np.array([math.exp(normal.inv_cdf((i + 0.5) / SAMPLE)) for i in range(SAMPLE)])
+    step = 5167  # coprime to SAMPLE: every 1,024 in a row hold short and long ones alike
+    return ordered.round().astype("int64").clip(2, longest)[(np.arange(SAMPLE) * step) % SAMPLE]
+
+
+def _prepared(path: str) -> PoolLoad:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["tokens", "completion_tokens"])
+    return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
+
+
+def _files(config: Experiment) -> tuple[int, int]:
+    """Rows and bytes of the pool's files, or zeros when one of them is missing."""
+    rows = size = 0
+    for name in config.pool.files:
+        path = Path(name)
+        if not path.exists():
+            return 0, 0
+        if path.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            metadata = pq.ParquetFile(path).metadata
+            rows += metadata.num_rows
+            size += sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+        else:
+            with open(path, "rb") as file:
+                rows += sum(1 for line in file if line.strip())
+            size += path.stat().st_size
+    return rows, size
+
+
+def _rows(config: Experiment, counted: int) -> tuple[int, str]:
+    limit = config.pool.limit
+    if counted:
+        rows, source = counted, "counted in its files"
+    elif config.pool.dataset in KNOWN_ROWS:
+        rows, source = KNOWN_ROWS[config.pool.dataset], f"known of {config.pool.dataset}"
+    else:
+        rows, source = ASSUMED_ROWS, "assumed; --rows sets it"
+    return (limit, "pool.limit") if limit and limit < rows else (rows, source)
+
+
+@dataclass(frozen=True)
+class Items:
+    """A benchmark before the hold-out: items, leaf tasks, tokens of a prompt and of an answer (0: scored, not generated)."""
+
+    items: int
+    leaves: int
+    prompt: int
+    answer: int
+    held_out_each: int = 1
+
+
+# Items: the benchmarks' own counts. Prompt and answer lengths: assumed from their texts (BBH with 3 shots, MMLU with 5), in tokens.
+BENCHMARKS = {
+    "human_eval": Items(164, 1, 200, 250),
+    "mbpp": Items(399, 1, 150, 200),
+    "bbh": Items(6511, 27, 1000, 200),
+    "mmlu": Items(14042, 57, 700, 0, held_out_each=0),
+    "gsm_plus": Items(10552, 1, 150, 250, held_out_each=8),
+    "math": Items(5000, 7, 150, 400),
+    "ifeval": Items(541, 1, 80, 400),
+    "jsonl": Items(1000, 1, 200, 200, held_out_each=0),
+}
+
+
+def items_of(config: Experiment, task: Task, suite: Suite) -> Items:
+    """What one evaluation of a task runs through: the hold-out taken away, limits applied."""
+    known = BENCHMARKS[task.benchmark]
+    left = max(1, known.items - known.held_out_each * config.targets.size)
+    items = min(left, suite.limit * known.leaves) if suite.limit else left
+    answer = min(known.answer, suite.max_new_tokens) if suite.max_new_tokens else known.answer
+    return Items(items, known.leaves, min(known.prompt, config.model.max_length), answer)
