@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from equipoise.attribution.analyses import aid, thi_instance, thi_task_mean
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Layout
@@ -20,6 +19,22 @@ NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
 STEP_BINS = 40
+
+
+def aid(rows: np.ndarray) -> np.ndarray:
+    """Average influence distribution of a set: the mean of its rows, float64 [columns], from [rows, columns]."""
+    return rows.mean(axis=0, dtype=np.float64)
+
+
+def thi_task_mean(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:
+    """Task frequency with highest influence: per task, how many rows have their highest mean influence on it; int64 [tasks]."""
+    means = np.stack([rows[:, task_of == task].mean(axis=1, dtype=np.float64) for task in range(tasks)], axis=1)
+    return np.bincount(means.argmax(axis=1), minlength=tasks)
+
+
+def thi_instance(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:
+    """The instance form: per task, how many rows have their highest influence on one of its columns (nan columns skipped); int64 [tasks]."""
+    return np.bincount(task_of[np.nanargmax(rows, axis=1)], minlength=tasks)
 
 
 @dataclass(frozen=True)
