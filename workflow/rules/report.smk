@@ -1,13 +1,40 @@
+from equipoise.reporting.catalogue import PAGE, SCORES, results
+
+
+def annotated(result):
+    """A result's displayed file, with what `snakemake --report` shows beside it."""
+    path = f"{LAYOUT.report}/{result.files[0]}"
+    return report(path, caption=f"../{result.caption}", category=result.category, labels=result.labels)
+
+
+def further_files():
+    """The other formats of every result."""
+    return [f"{LAYOUT.report}/{file}" for result in results(CONFIG) for file in result.files[1:]]
+
+
+def report_inputs():
+    """All that the report is made from."""
+    return [
+        *all_scores(),
+        *all_selections(),
+        *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+        LAYOUT.pool_manifest,
+    ]
+
+
 rule report:
     """Writes scores, tables, figures and the page."""
     input:
-        scores=all_scores(),
-        selections=all_selections(),
-        matrices=expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
-        pool=LAYOUT.pool_manifest,
+        results=report_inputs(),
     output:
-        page=f"{LAYOUT.report}/index.html",
-        scores=f"{LAYOUT.report}/scores.csv",
+        page=report(
+            f"{LAYOUT.report}/{PAGE}", caption="../report/page.rst", category="Report", labels={"result": "The page", "kind": "page"}
+        ),
+        scores=report(
+            f"{LAYOUT.report}/{SCORES}", caption="../report/scores.rst", category="Scores", labels={"result": "All scores", "kind": "data"}
+        ),
+        shown=[annotated(result) for result in results(CONFIG)],
+        further=further_files(),
     log:
         log_of("report"),
     benchmark:
@@ -21,3 +48,18 @@ rule report:
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} report --config {params.config} 2> {log}"
+
+
+rule figures:
+    """Draws the report's figures anew, alone; runs whenever it is asked for."""
+    input:
+        results=report_inputs(),
+    log:
+        log_of("figures"),
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("report")
+    params:
+        config=LAYOUT.config,
+    shell:
+        "{EQUIPOISE} figures --config {params.config} 2> {log}"
