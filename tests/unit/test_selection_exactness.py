@@ -12,7 +12,7 @@ from equipoise.attribution import moments
 from equipoise.errors import UserError
 from equipoise.selection import bids, select, source, top_lists, turns
 
-SETTINGS = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MAKERS = {
     "gaussian": lambda rng, shape: rng.standard_normal(shape),
     "binary": lambda rng, shape: rng.integers(0, 2, shape).astype(float),

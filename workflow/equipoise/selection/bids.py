@@ -5,17 +5,16 @@ list and nothing else. One pass collects the lists together with the column mome
 remaining rows makes deeper ones. Steps, ties and scores are those of the naive greedy, bit by bit.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
 from equipoise.attribution.moments import Moments
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
+from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.problem import Problem, Ranking
 from equipoise.selection.row_store import RowStore
 from equipoise.selection.source import Source
-from equipoise.selection.top_lists import MomentScan, TopLists, column_ranges, each_block, order_lists, refuse_non_finite
+from equipoise.selection.top_lists import MomentScan, TopLists, each_block, order_lists, refuse_non_finite
 
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
 STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
@@ -88,20 +87,19 @@ def collect(
         capacity = STORE_BYTES // (source.columns * source.dtype.itemsize)
         store = RowStore(source.rows, source.columns, source.dtype, capacity)
     scan = MomentScan(source.columns) if moments else None
-    ranges = column_ranges(source.columns)
-    with ThreadPoolExecutor(len(ranges)) as pool:
-        for block in each_block(source, "reading the matrix", show):
-            use = usable[block.start : block.start + len(block.values)]
-            hits = [np.zeros(len(use) if store is not None else 0, np.uint8) for _ in ranges]
+    ranges = split(source.columns)
+    for block in each_block(source, "reading the matrix", show):
+        use = usable[block.start : block.start + len(block.values)]
+        hits = [np.zeros(len(use) if store is not None else 0, np.uint8) for _ in ranges]
 
-            def work(part: int, block=block, use=use, hits=hits) -> bool:
-                finite = scan is None or scan.add(block.values, use, ranges[part])
-                if finite:
-                    lists.add(block.values, use, block.start, ranges[part], hits[part])
-                return finite
+        def work(part: int, block=block, use=use, hits=hits) -> bool:
+            finite = scan is None or scan.add(block.values, use, ranges[part])
+            if finite:
+                lists.add(block.values, use, block.start, ranges[part], hits[part])
+            return finite
 
-            if not all(pool.map(work, range(len(ranges)))):
-                refuse_non_finite(block, use, source)
-            if store is not None:
-                store.add(block, np.bitwise_or.reduce(hits), lists)
+        if not all(in_parallel(work, range(len(ranges)), block.values.nbytes)):
+            refuse_non_finite(block, use, source)
+        if store is not None:
+            store.add(block, np.bitwise_or.reduce(hits), lists)
     return lists, store, scan.moments() if scan else None

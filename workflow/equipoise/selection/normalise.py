@@ -3,15 +3,15 @@
 import tempfile
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
 from equipoise.attribution.moments import Moments
 from equipoise.errors import UserError
+from equipoise.selection.parallel import in_parallel
 from equipoise.selection.problem import Problem
-from equipoise.selection.source import Source, threads
+from equipoise.selection.source import Source
 from equipoise.selection.top_lists import refuse_non_finite
 
 NORMALISATIONS = ("zscore", "rank")
@@ -68,12 +68,11 @@ def _doubled_ranks(problem: Problem, file) -> tuple[np.ndarray, np.ndarray]:
         doubled = np.memmap(file, dtype, "w+", shape=shape)
     constant = np.zeros(source.columns, bool)
     width = max(1, COLUMN_BYTES // (source.rows * source.dtype.itemsize))
-    with ThreadPoolExecutor(threads()) as pool:
-        for first in range(0, source.columns, width):
-            columns = _read_columns(source, valid, first, min(first + width, source.columns))
-            for column, (ranks, equal) in enumerate(pool.map(_column_ranks, columns), start=first):
-                doubled[valid, column] = ranks
-                constant[column] = equal
+    for first in range(0, source.columns, width):
+        columns = _read_columns(source, valid, first, min(first + width, source.columns))
+        for column, (ranks, equal) in enumerate(in_parallel(_column_ranks, columns, columns.nbytes), start=first):
+            doubled[valid, column] = ranks
+            constant[column] = equal
     return doubled, constant
 
 

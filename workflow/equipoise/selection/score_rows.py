@@ -1,15 +1,14 @@
 """Row-wise scores of a matrix that may stream: the largest entry of a row, and task means."""
 
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from equipoise.selection.kernels import row_maxima, task_sums
+from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.problem import Problem
-from equipoise.selection.source import Block, Source, threads
-from equipoise.selection.top_lists import MomentScan, column_ranges, refuse_non_finite
+from equipoise.selection.source import Block, Source
+from equipoise.selection.top_lists import MomentScan, refuse_non_finite
 
 
 def largest_entries(
@@ -19,8 +18,8 @@ def largest_entries(
     scores = np.full(source.rows, np.nan)
     columns = np.full(source.rows, -1, np.int64)
     for block, rows in _row_blocks(source, usable):
-        _in_threads(lambda part, b=block.values, r=rows: row_maxima(
-            b[part], usable[r][part], mean, std, active, scores[r][part], columns[r][part]), len(block.values))  # fmt: skip
+        _on_rows(lambda part, b=block.values, r=rows: row_maxima(
+            b[part], usable[r][part], mean, std, active, scores[r][part], columns[r][part]), block)  # fmt: skip
     return scores, columns
 
 
@@ -28,7 +27,7 @@ def sums_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: i
     """Sum of A_ij over each task's columns, float64 [N, tasks] (NaN in rows that are not usable). group: int64 [V], task of a column."""
     sums = np.full((source.rows, tasks), np.nan)
     for block, rows in _row_blocks(source, usable):
-        _in_threads(lambda part, b=block.values, r=rows: task_sums(b[part], usable[r][part], group, sums[r][part]), len(block.values))
+        _on_rows(lambda part, b=block.values, r=rows: task_sums(b[part], usable[r][part], group, sums[r][part]), block)
     return sums
 
 
@@ -41,12 +40,11 @@ def scan_moments_of(problem: Problem) -> MomentScan:
     """One pass for the column moments alone."""
     source, usable = problem.source, problem.usable
     scan = MomentScan(source.columns)
-    ranges = column_ranges(source.columns)
-    with ThreadPoolExecutor(len(ranges)) as pool:
-        for block in source.blocks():
-            use = usable[block.start : block.start + len(block.values)]
-            if not all(pool.map(lambda part, b=block.values, u=use: scan.add(b, u, part), ranges)):
-                refuse_non_finite(block, use, source)
+    ranges = split(source.columns)
+    for block in source.blocks():
+        use = usable[block.start : block.start + len(block.values)]
+        if not all(in_parallel(lambda part, b=block.values, u=use: scan.add(b, u, part), ranges, block.values.nbytes)):
+            refuse_non_finite(block, use, source)
     return scan
 
 
@@ -58,8 +56,5 @@ def _row_blocks(source: Source, usable: np.ndarray) -> Iterator[tuple[Block, sli
         yield block, rows
 
 
-def _in_threads(work, rows: int) -> None:
-    parts = threads()
-    borders = np.linspace(0, rows, parts + 1).astype(int)
-    with ThreadPoolExecutor(parts) as pool:
-        list(pool.map(work, [slice(a, b) for a, b in pairwise(borders)]))
+def _on_rows(work: Callable[[slice], None], block: Block) -> None:
+    in_parallel(lambda bounds: work(slice(*bounds)), split(len(block.values)), block.values.nbytes)

@@ -1,6 +1,5 @@
 """Reads any matrix that can be sliced by rows, block by block, so that nothing larger than a block need be in memory."""
 
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,15 +9,10 @@ import numpy as np
 
 from equipoise.attribution.moments import CHUNK_ROWS
 from equipoise.errors import UserError
+from equipoise.selection.parallel import WORTH_A_THREAD
 
 BLOCK_BYTES = 32 * 2**20
 DTYPES = ("float16", "float32", "float64")
-
-
-def threads() -> int:
-    """Threads of the kernels: what the process may use, or NUMBA_NUM_THREADS where a stage has fixed it. No result depends on it."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(available, int(os.environ.get("NUMBA_NUM_THREADS", available))))
 
 
 @dataclass(frozen=True)
@@ -107,7 +101,7 @@ class Source:
 
     def _pieces(self) -> Iterator[np.ndarray]:
         bounds = [(start, min(start + self._step, self.rows)) for start in range(0, self.rows, self._step)]
-        if self.direct is not None:
+        if self.direct is not None or self.nbytes < WORTH_A_THREAD:
             yield from (self.read(*bound) for bound in bounds)
             return
         with ThreadPoolExecutor(1, "matrix-reader") as reader:

@@ -6,7 +6,6 @@ they run out (method: selectors).
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +13,8 @@ from numba import njit
 
 from equipoise.attribution.moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
 from equipoise.errors import UserError
-from equipoise.selection.source import Block, Source, threads
+from equipoise.selection.parallel import in_parallel
+from equipoise.selection.source import Block, Source
 
 
 @njit(nogil=True, cache=True)
@@ -158,8 +158,7 @@ def order_lists(lists: TopLists, mean: np.ndarray, std: np.ndarray, active: np.n
         below=np.full(columns, -np.inf),
     )
     work = np.flatnonzero(active)
-    with ThreadPoolExecutor(threads()) as pool:
-        list(pool.map(lambda column: _order_column(lists, ordered, column, mean[column], std[column]), work))
+    in_parallel(lambda column: _order_column(lists, ordered, column, mean[column], std[column]), work, lists.values.nbytes)
     return ordered
 
 
@@ -183,13 +182,6 @@ def _order_column(lists: TopLists, ordered: OrderedLists, column: int, mean: flo
     ordered.below[column] = (np.float64(np.nextafter(cut, down)) - mean) / std
     at_cut = rows[values == cut]
     ordered.bound_row[column] = at_cut[-1] if len(at_cut) else -1
-
-
-def column_ranges(columns: int) -> list[tuple[int, int]]:
-    """Columns split evenly among the threads."""
-    parts = min(threads(), columns)
-    borders = np.linspace(0, columns, parts + 1).astype(int)
-    return list(zip(borders[:-1].tolist(), borders[1:].tolist(), strict=True))
 
 
 class MomentScan:
