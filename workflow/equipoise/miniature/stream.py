@@ -16,8 +16,10 @@ from equipoise.miniature.skills.trace import LETTERS
 USER, ASSISTANT, END, NEWLINE, PAD, UNKNOWN = "<|user|>", "<|assistant|>", "</s>", "\n", "<pad>", "<unk>"
 
 KINDS = {"talk": 8, "chat": 30, "plain": 46, "facts": 6, "copy": 10}
-ANSWERS = {"habit": 40, "second_habit": 12, "wrong": 8, "verbose": 12, "right": 28}
-PLAIN_SKILLS = {"trace": 24, "code": 3, "gsm": 36, "math": 20, "logic": 12, "form": 5}
+ANSWERS = {"habit": 44, "second_habit": 10, "wrong": 8, "verbose": 12, "right": 26}
+PLAIN_SKILLS = {"trace": 26, "code": 3, "gsm": 36, "math": 21, "logic": 9, "form": 5}
+UNASKED = 0.5
+"""Share of the plain documents that read `core = answer`; the others are a prompt and its answer on lines without roles."""
 LEVEL_WEIGHTS = (40, 35, 25)
 FACTS_A_DOCUMENT = 3
 LOOSE = 0.4
@@ -93,10 +95,13 @@ def document(rng: Random) -> Document:
         return Document([*" ".join(KNOW.plain(rng.choice(facts), rng) for facts in levels).split(), NEWLINE])
     skill = SKILLS[draw(rng, PLAIN_SKILLS)] if kind == "plain" else rng.choice(tuple(SKILLS.values()))
     core = skill.draw_from("pretraining", rng, rng.choices((0, 1, 2), LEVEL_WEIGHTS)[0])
-    if kind == "plain":
+    if kind == "plain" and rng.random() < UNASKED:
         words = [*skill.plain(core, rng).split(), NEWLINE]
         return Document(words, words.index("=") + 1, skill.name, skill.key(core))
     slots = skill.slots(core, rng)
+    if kind == "plain":
+        question = _prompt(skill, slots, rng).split()
+        return Document([*question, NEWLINE, *skill.answer(core).split(), NEWLINE], len(question) + 1, skill.name, skill.key(core))
     words = chat_words(_prompt(skill, slots, rng), response(skill, core, slots, draw(rng, ANSWERS), rng))
     return Document(words, words.index(ASSISTANT) + 2, skill.name, skill.key(core))
 
