@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from conftest import texts, write_jsonl
-
 from equipoise.config import Experiment, Lora
 from equipoise.layout import Layout, Run
 

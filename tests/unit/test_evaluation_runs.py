@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import write_jsonl
 from evaluation_experiment import evaluation_values, make_adapter
 
+from conftest import write_jsonl
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
@@ -35,6 +35,12 @@ def samples(config, run, suite, seed=0) -> list[dict]:
     return [json.loads(line) for line in Path(layout(config).samples(run, suite, seed)).read_text().splitlines()]
 
 
+def evaluate_anew(config, run, suite, seed=0, session=None) -> None:
+    """Evaluates although the same scores may be there."""
+    Path(layout(config).scores(run, suite, seed)).unlink(missing_ok=True)
+    evaluate(config, run, suite, seed, session)
+
+
 def outcome(config, run, suite) -> tuple[bytes, bytes]:
     at = layout(config)
     return Path(at.samples(run, suite, 0)).read_bytes(), Path(at.scores(run, suite, 0)).read_bytes()
@@ -47,7 +53,7 @@ def test_evaluating_a_then_b_then_a_gives_a_twice_the_same_and_leaves_the_base_a
     seen = []
     for run in (ZERO, A, B, A, ZERO):
         for suite in ("chat", "plain"):
-            evaluate(experiment, run, suite, 0, session)
+            evaluate_anew(experiment, run, suite, 0, session)
         seen.append([outcome(experiment, run, suite) for suite in ("chat", "plain")])
     assert seen[1] == seen[3]
     assert seen[0] == seen[4]
@@ -62,7 +68,7 @@ def test_a_fresh_session_gives_the_same_bytes_as_one_that_has_evaluated_others(e
     evaluate(experiment, B, "chat", 0, session)
     evaluate(experiment, A, "chat", 0, session)
     used = outcome(experiment, A, "chat")
-    evaluate(experiment, A, "chat", 0)
+    evaluate_anew(experiment, A, "chat")
     assert outcome(experiment, A, "chat") == used
 
 
@@ -164,7 +170,7 @@ def test_temperature_draws_by_the_suites_seed(tiny_values, tmp_path):
         evaluate(config, ZERO, "chat", seed, session)
     first, second = (samples(config, ZERO, "chat", seed) for seed in (0, 1))
     assert [row["response"] for row in first] != [row["response"] for row in second]
-    evaluate(config, ZERO, "chat", 0)
+    evaluate_anew(config, ZERO, "chat")
     assert samples(config, ZERO, "chat") == first
 
 

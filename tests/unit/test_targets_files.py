@@ -4,8 +4,8 @@ import json
 
 import pyarrow.parquet
 import pytest
-from conftest import texts, write_jsonl
 
+from conftest import texts, write_jsonl
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError

@@ -39,7 +39,7 @@ def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], d
     if task.benchmark == "jsonl":
         return _from_files(config, name, task.files, suite.chat if suite else True)
     source = benchmark(task.benchmark)
-    suite = suite or Suite(chat=source.chat)
+    suite = suite or Suite(chat=source.chat, num_fewshot=source.num_fewshot)
     if config.targets.validation == "leak_free" and source.leak_free_split is None:
         if not task.substitutes:
             raise UserError(
@@ -170,9 +170,9 @@ def _file_responses(name: str, task: Task) -> dict[str, str]:
 
 
 def dataset_revisions(task: Any) -> list[str]:
-    """`repository@commit` of the hub data a task was loaded from, or nothing for local files."""
-    files = {url for split in task.dataset.values() for url in (split.info.download_checksums or {})}
-    return sorted({found[1] for url in files if (found := re.match(r"hf://datasets/([^@]+@[^/]+)/", url))})
+    """Commits of the hub data sets a task was loaded from, as the cache's folders name them; nothing for local files."""
+    files = [file["filename"] for split in task.dataset.values() for file in split.cache_files]
+    return sorted({found[1] for name in files if (found := re.search(r"/([0-9a-f]{40})/[^/]+$", name))})
 
 
 # output

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,12 @@ from typing import Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.items import SuiteItems
-from equipoise.evaluation.session import Session
+from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.harness.tasks import FEWSHOT_SEED
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
 from equipoise.runs import ZERO_SHOT
-from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
 
 
 def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
@@ -153,22 +154,27 @@ def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]
     return scores
 
 
+def definition(task: Any) -> dict[str, Any]:
+    """A task's definition as text, functions as their source, without where its data lie: documents are known by their content."""
+    config = {key: value for key, value in task.dump_config().items() if key not in ("dataset_kwargs", "custom_dataset", "metadata")}
+    return {key: re.sub(r" at 0x[0-9a-f]+", "", str(value)) for key, value in sorted(config.items())}
+
+
 def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: int, adapter: str | None) -> str:
     config = session.config
     return fingerprint(
         {
             "base": session.identity,
-            "adapter": file_digest(f"{adapter}/adapter_model.safetensors") if adapter else None,
+            "adapter": adapter_digest(adapter),
             "precision": config.model.precision,
-            "suite": config.suites[suite].model_dump(),
+            "suite": config.suites[suite].model_dump(exclude={"include_path", "seeds"}),
             "suite_seed": suite_seed,
             "fewshot_seed": FEWSHOT_SEED,
             "tasks": {name: config.tasks[name].model_dump(include={"lm_eval_tasks", "metric"}) for name in items.leaves},
             "targets": items.target_manifests,
-            "items": {leaf: [[i, items.hashes[leaf][i]] for i in ids] for leaf, ids in items.samples.items()},
-            "definitions": {
-                leaf: canonical_json(json.loads(json.dumps(task.dump_config(), default=str))) for leaf, task in items.tasks.items()
-            },
+            "items": {leaf: [[i, items.hashes[leaf][i], items.targets[leaf][i]] for i in ids] for leaf, ids in items.samples.items()},
+            "sandbox": config.sandbox.model_dump(exclude={"mode"}) if items.runs_programs else None,
+            "definitions": {leaf: definition(task) for leaf, task in items.tasks.items()},
             "lm_eval": version("lm-eval"),
         }
     )

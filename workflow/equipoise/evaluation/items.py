@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.harness.documents import content_hash, document_hashes, question, target_text
 from equipoise.harness.tasks import fewshot_shares_test_split, load_tasks, set_up
 from equipoise.layout import Layout
@@ -30,6 +31,7 @@ class SuiteItems:
     targets: dict[str, dict[int, str]]  # leaf -> target of every document to evaluate
     held_out: dict[str, int]  # task of the experiment -> documents that are not evaluated
     target_manifests: dict[str, str]  # task of the experiment -> digest of its targets' manifest
+    runs_programs: bool = False  # whether answers are executed
 
 
 def suite_items(config: Experiment, suite: str) -> SuiteItems:
@@ -45,8 +47,12 @@ def suite_items(config: Experiment, suite: str) -> SuiteItems:
     wanted = [lm_eval_task for listed in names.values() for lm_eval_task in listed]
     settings = config.suites[suite]
     loaded = load_tasks(wanted, settings.include_path, where=f"suites.{suite}")
+    runs_programs = any(getattr(task, "UNSAFE_CODE", False) for task in loaded.tasks.values())
+    if runs_programs:
+        log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
+        check_sandbox(config.sandbox)
+    items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
     layout = Layout(config.results, config.experiment, config.model.name)
-    items = SuiteItems({}, {}, {}, {}, {}, {}, {})
     for name, listed in names.items():
         path = layout.target_manifest(name)
         manifest = read_manifest(path, "targets")
@@ -80,7 +86,8 @@ def _same_documents(leaf: str, hashes: list[str], recorded: list[str], held_out:
 
 
 def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[str], limit: int | None) -> list[int]:
-    """Sorted ids of the documents to evaluate: neither held out nor equal in content to a validation example; at most `limit`, spread evenly.
+    """Sorted ids of the documents to evaluate: neither held out nor equal in content to a validation example; at most `limit`,
+    spread evenly.
 
     Raises `UserError` when none is left.
     """

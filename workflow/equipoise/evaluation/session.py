@@ -10,6 +10,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.items import SuiteItems, suite_items
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
+from equipoise.store.manifest import file_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -67,8 +68,6 @@ class Session:
             return
         from equipoise.modelling.adapter import load_adapter
 
-        if not (Path(adapter) / "adapter_model.safetensors").is_file():
-            raise UserError(f"{adapter}: no adapter_model.safetensors; run fine_tune for this run first")
         adapted = load_adapter(self.base, adapter)
         try:
             yield adapted
@@ -76,6 +75,16 @@ class Session:
             adapted.unload()
             if hasattr(self.base, "peft_config"):
                 del self.base.peft_config
+
+
+def adapter_digest(adapter: str | None) -> str | None:
+    """SHA-256 of the adapter's weights in a folder. Raises `UserError` when there are none."""
+    if adapter is None:
+        return None
+    weights = Path(adapter) / "adapter_model.safetensors"
+    if not weights.is_file():
+        raise UserError(f"{adapter}: no adapter_model.safetensors; run fine_tune for this run first")
+    return file_digest(weights)
 
 
 def built_once(build: Callable[..., None], task: Any) -> Callable[..., None]:

@@ -89,7 +89,7 @@ def _offline_hint() -> str:
 
 
 def set_up(task: "Task", suite: Suite) -> None:
-    """Applies a suite's shots and generation settings to a leaf task and resets its few-shot draw, so that every call gives the same prompts."""
+    """Applies a suite's shots and generation settings to a leaf task and resets its few-shot draw: every call gives the same prompts."""
     shots = suite.num_fewshot if suite.num_fewshot is not None else task.get_config("num_fewshot")
     task.set_config(key="num_fewshot", value=shots or 0)
     task.set_fewshot_seed(seed=FEWSHOT_SEED)

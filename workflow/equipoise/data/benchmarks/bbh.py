@@ -1,4 +1,7 @@
-"""BBH: test items, spread over its 27 subtasks. Rows carry no reasoning, so the response is the closing sentence the evaluation looks for."""
+"""BBH: test items, spread over its 27 subtasks.
+
+Rows carry no reasoning, so the response is the closing sentence that the evaluation looks for.
+"""
 
 from equipoise.data.benchmarks.benchmark import Benchmark, target
 

@@ -20,6 +20,9 @@ class Benchmark:
     chat: bool = True
     """Whether prompts are in chat form when no suite says so."""
 
+    num_fewshot: int | None = None
+    """Shots of the prompts when no suite says so; none: as the lm-eval task says."""
+
     split: str | None = None
     """Split to draw from in paper mode; none: the split that is evaluated."""
 

@@ -1,4 +1,7 @@
-"""GSM-Plus: test items; every perturbation of a chosen item's seed question leaves the test set with it. The response is the worked solution."""
+"""GSM-Plus: test items; every perturbation of a chosen item's seed question leaves the test set with it.
+
+The response is the worked solution.
+"""
 
 import re
 from typing import Any

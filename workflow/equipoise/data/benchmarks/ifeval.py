@@ -1,4 +1,7 @@
-"""IFEval: 50 of its 541 prompts, 491 stay. It has no responses, so they come from a file, and only those that pass the strict checker serve."""
+"""IFEval: 50 of its 541 prompts, 491 stay.
+
+It has no responses, so they come from a file, and only those that pass the strict checker serve.
+"""
 
 from typing import Any
 

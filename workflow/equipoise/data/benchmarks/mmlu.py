@@ -6,6 +6,7 @@ BENCHMARK = Benchmark(
     tasks=("mmlu",),
     response=lambda task, doc: task.config.target_delimiter + target(task, doc),
     chat=False,
+    num_fewshot=5,
     split="validation",
     leak_free_split="validation",
 )

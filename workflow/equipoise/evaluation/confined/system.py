@@ -1,0 +1,26 @@
+"""Linux system calls that Python 3.11 does not offer, through the C library."""
+
+import ctypes
+import os
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_CAPBSET_DROP = 1, 4, 38, 24
+
+
+def call(name: str, *arguments: object) -> int:
+    """Calls a function of the C library; raises `OSError` named after it when it fails."""
+    found = getattr(LIBC, name)(*arguments)
+    if found < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+    return found
+
+
+def prctl(option: int, value: int) -> None:
+    """prctl(2) with one argument."""
+    call("prctl", option, ctypes.c_ulong(value), ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0))
+
+
+def syscall(number: int, *arguments: object) -> int:
+    """A raw system call; integers are passed as longs."""
+    return call("syscall", ctypes.c_long(number), *(ctypes.c_long(a) if isinstance(a, int) else a for a in arguments))

@@ -1,0 +1,5 @@
+"""Functions of the task definition beside this file."""
+
+from equipoise.evaluation.grading import gsm_plus_results
+
+__all__ = ["gsm_plus_results"]
