@@ -24,6 +24,17 @@ MODEL = Model(name="base", base=str(BASE), precision="fp32", max_length=96, devi
 SHORT = Pretraining(steps=3, batch_size=4, warmup_steps=2, threads=1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Two threads on a busy machine wait for each other at every small operation."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def tokenizer():
     from equipoise.modelling.base import load_tokenizer
