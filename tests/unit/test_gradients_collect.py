@@ -9,6 +9,7 @@ import pytest
 import torch
 from gradient_experiment import make_experiment
 
+from equipoise.gradients.audit import audit
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.gradients.examples import encode_file
 from equipoise.layout import Layout
@@ -158,3 +159,32 @@ def test_a_store_of_other_settings_is_started_anew(tmp_path, capsys):
     shutil.rmtree(store)
     collect_pool_gradients(other, [1], 0)
     assert stored_bytes(store) == second
+
+
+def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
+    import yaml
+    from typer.testing import CliRunner
+
+    from equipoise.commands.stores import app
+
+    config = make_experiment(tmp_path, epochs=1)
+    layout = layout_of(config)
+    collect_pool_gradients(config, [1], 0)
+    collect_target_gradients(config, [1], ["alpha"])
+    verified = CliRunner().invoke(app, ["verify", layout.root])
+    assert verified.exit_code == 0, verified.output
+    assert verified.output.count("ok ") == 5  # two stores, their manifests, the pool's
+    found = audit(config, 1, None, 5, 0) + audit(config, 1, "alpha", 2, 0)
+    assert len(found) == 7
+    assert min(one.cosine for one in found) > 0.9999999
+    assert all(abs(one.norm_ratio - 1) < 1e-5 and abs(one.loss_ratio - 1) < 1e-5 for one in found)
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    printed = CliRunner().invoke(app, ["audit_gradients", "--config", str(path), "--rows", "3"])
+    assert printed.exit_code == 0, printed.output
+    assert "3 rows: smallest cosine 1.0000000" in printed.output
+    manifest = Path(layout.target_gradients_manifest(1, "alpha"))
+    manifest.write_text(manifest.read_text(encoding="utf-8").replace('"settings": "', '"settings": "x'), encoding="utf-8")
+    damaged = CliRunner().invoke(app, ["verify", layout.root])
+    assert damaged.exit_code == 1
+    assert "was made with other settings" in damaged.output

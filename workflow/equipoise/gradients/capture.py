@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from equipoise.errors import UserError
-from equipoise.modelling.adapter import ADAPTER, saved_name
+from equipoise.modelling.adapter import saved_name
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -90,14 +90,14 @@ class Capture:
 
     def __init__(self, model: "PeftModel", sink: Sink | None = None):
         """Raises `UserError` naming the first thing in the adapter whose gradient this engine does not know."""
-        refuse_unsupported(model)
+        self._adapter = refuse_unsupported(model)
         self.sink = sink
         self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
-        self.layers = [_layer(name, module) for name, module in adapted_layers(model)]
+        self.layers = [_layer(name, module, self._adapter) for name, module in adapted_layers(model)]
 
     def refresh(self) -> None:
         """Takes over the adapter's weights after they were changed in place."""
-        self.layers = [_layer(layer.name, layer.module) for layer in self.layers]
+        self.layers = [_layer(layer.name, layer.module, self._adapter) for layer in self.layers]
         for layer in self.layers:
             if "forward" in layer.module.__dict__:
                 layer.module.forward = self._forward(layer)
@@ -134,22 +134,25 @@ def adapted_layers(model: "PeftModel") -> Iterator[tuple[str, torch.nn.Module]]:
             yield saved_name(f"{name}.").removesuffix("."), module
 
 
-def _layer(name: str, module: torch.nn.Module) -> Layer:
-    base, scale = module.get_base_layer(), float(module.scaling[ADAPTER])
+def _layer(name: str, module: torch.nn.Module, adapter: str) -> Layer:
+    base, scale = module.get_base_layer(), float(module.scaling[adapter])
     kind = base.weight.dtype
-    a = module.lora_A[ADAPTER].weight.detach().to(kind)
-    b = (module.lora_B[ADAPTER].weight.detach() * scale).to(kind)
+    a = module.lora_A[adapter].weight.detach().to(kind)
+    b = (module.lora_B[adapter].weight.detach() * scale).to(kind)
     return Layer(name, module, base.weight, base.bias, a, b, scale)
 
 
-def refuse_unsupported(model: "PeftModel") -> None:
-    """Raises `UserError` naming what is not a plain, unmerged LoRA pair at a linear layer, or a dropout that is on."""
+def refuse_unsupported(model: "PeftModel") -> str:
+    """The name of the model's one adapter.
+
+    Raises `UserError` naming what is not a plain, unmerged LoRA pair at a linear layer, or a dropout that is on.
+    """
     from peft import PeftType
     from peft.tuners.lora import Linear
 
-    config = model.peft_config.get(ADAPTER)
-    if len(model.peft_config) != 1 or config is None:
-        raise UserError(f"adapter: found {sorted(model.peft_config)}; influence gradients need exactly one, named {ADAPTER!r}")
+    if len(model.peft_config) != 1:
+        raise UserError(f"adapter: found {sorted(model.peft_config)}; influence gradients are of one adapter, load one only")
+    ((adapter, config),) = model.peft_config.items()
     if config.peft_type != PeftType.LORA:
         raise UserError(f"adapter: kind {config.peft_type.value} is not supported; train {PLAIN}")
     for option in ("use_dora", "lora_bias", "fan_in_fan_out", "modules_to_save", "trainable_token_indices", "target_parameters"):
@@ -167,8 +170,9 @@ def refuse_unsupported(model: "PeftModel") -> None:
         if module.lora_variant:
             variant = type(next(iter(module.lora_variant.values()))).__name__
             raise UserError(f"adapter: {name} uses {variant}, which is not supported by influence gradients; train {PLAIN}")
-        if module.merged or module.disable_adapters or list(module.active_adapters) != [ADAPTER]:
+        if module.merged or module.disable_adapters or list(module.active_adapters) != [adapter]:
             raise UserError(f"adapter: {name} is merged, disabled or inactive; load it unmerged and active")
     for name, module in model.named_modules():
         if isinstance(module, torch.nn.Dropout) and module.training and module.p > 0:
             raise UserError(f"model: dropout {name} is on; influence gradients are of the model without dropout, call eval()")
+    return adapter

@@ -7,10 +7,12 @@ last hidden states are computed for the positions that carry a label, a slice at
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from equipoise.errors import UserError
 from equipoise.gradients.capture import Capture
@@ -134,7 +136,9 @@ def _checkpoint_activations(causal: torch.nn.Module) -> None:
     """Recomputes each decoder layer's activations in the backward pass. Only the layers' own flags say `training`: no dropout is on."""
     from transformers.modeling_layers import GradientCheckpointingLayer
 
-    causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    for module in causal.modules():
-        if isinstance(module, GradientCheckpointingLayer):
-            module.training = True
+    layers = [module for module in causal.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if not layers:
+        raise UserError(f"gradients.activation_checkpointing: {type(causal).__name__} does not support it; write false")
+    for layer in layers:
+        layer.gradient_checkpointing, layer.training = True, True
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

@@ -11,6 +11,7 @@ back in (`scaled` true); see `store.gradients`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
@@ -21,6 +22,7 @@ from equipoise.gradients.moments import load_moments, moments_identity
 from equipoise.gradients.projection import build_projector
 from equipoise.gradients.rows import LoraRows, RowMaker
 from equipoise.layout import Layout
+from equipoise.modelling.chat import Encoded
 
 if TYPE_CHECKING:
     from equipoise.gradients.engine import Engine
@@ -76,12 +78,15 @@ def _tracin(config: Experiment, layout: Layout) -> Estimator:
 
 def _logra(config: Experiment, layout: Layout) -> Estimator:
     options = config.gradients.logra
-    sample = fisher_sample(config, layout.pool)
+
+    @cache
+    def sample() -> list[Encoded]:
+        return fisher_sample(config, layout.pool)
 
     def identity(side: str, folder: str) -> dict[str, Any]:
         if side == "pool":
             return {"rank": options.rank}
-        return {"rank": options.rank, "damping": options.damping, "fisher": examples_digest(sample)}
+        return {"rank": options.rank, "damping": options.damping, "fisher": examples_digest(sample())}
 
     def maker(engine: "Engine", side: str, folder: str) -> RowMaker:
         rows = LograRows(engine.capture.layers, options.rank, config.seed)
@@ -91,7 +96,7 @@ def _logra(config: Experiment, layout: Layout) -> Estimator:
             engine.capture.layers,
             options.rank,
             config.seed,
-            damped_inverse(engine, rows, sample, config.gradients.token_budget, options.damping),
+            damped_inverse(engine, rows, sample(), config.gradients.token_budget, options.damping),
         )
 
     return Estimator("logra", True, identity, maker)

@@ -3,6 +3,7 @@
 import json
 from itertools import chain
 from pathlib import Path
+from pickle import UnpicklingError  # what torch.load(weights_only=True) raises for anything but tensors
 from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
@@ -65,8 +66,11 @@ def _stock(folder: Path, model: "PeftModel") -> tuple[dict[str, "torch.Tensor"],
         optimizer = torch.load(folder / STOCK[0], map_location="cpu", weights_only=True)
         groups, states = optimizer["param_groups"], optimizer["state"]
         ids = [[int(number) for number in group["params"]] for group in groups]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{folder / STOCK[0]}: not the state of one torch optimizer ({error}); save a checkpoint with HF Trainer") from None
+    except (KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{folder / STOCK[0]}: not the state of one torch optimizer ({reason}); save a checkpoint with HF Trainer"
+        ) from None
     names = _stock_order(model)
     if [len(part) for part in ids if part] != [len(part) for part in names if part]:
         sizes = " + ".join(str(len(part)) for part in names)

@@ -122,6 +122,10 @@ class GradientReader:
         """Rows [start, stop), without states."""
         return GradientRows(**{name: self._read(name, start, stop) for name in ("directions", *COLUMNS)})
 
+    def read_column(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of norm, loss, tokens or status alone."""
+        return self._read(name, start, stop)
+
     def read_states(self, start: int, stop: int, kind: str) -> np.ndarray:
         """float16 [stop - start, hidden], unit rows; `kind` is last_token or position_weighted."""
         if kind not in self._arrays:

@@ -1,0 +1,47 @@
+"""`equipoise verify` and `equipoise audit_gradients`: is what the stores hold whole, and is it right?"""
+
+from typing import Annotated
+
+import typer
+
+app = typer.Typer()
+
+
+@app.command(epilog="Example:  equipoise verify results")
+def verify(path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")]) -> None:
+    """Checks every chunk, manifest and row count at or below PATH and names what is damaged (exit status 1)."""
+    from equipoise.store.verify import verify as check
+
+    damaged = 0
+    for what, defects in check(path):
+        typer.echo(f"{'DAMAGED' if defects else 'ok':8}{what}")
+        for defect in defects:
+            typer.echo(f"        {defect}")
+        damaged += len(defects)
+    if damaged:
+        typer.echo(f"{damaged} defects; rerunning the stages recomputes what is damaged", err=True)
+        raise typer.Exit(1)
+
+
+@app.command("audit_gradients", epilog="Example:  equipoise audit_gradients --config config.yaml --epoch 1 --rows 8")
+def audit_gradients(
+    config: Annotated[str, typer.Option("--config", help="An experiment's YAML.")],
+    epoch: Annotated[int, typer.Option(help="Epoch checkpoint.")] = 1,
+    task: Annotated[str, typer.Option(help="A target task; default: the pool.")] = "",
+    rows: Annotated[int, typer.Option(min=1, help="Number of rows to recompute.")] = 16,
+    seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
+) -> None:
+    """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
+    from equipoise.config_file import read_config
+    from equipoise.process import prepare_process
+
+    experiment = read_config(config)
+    prepare_process(experiment, "collect_pool_gradients")
+    from equipoise.gradients.audit import audit
+
+    found = audit(experiment, epoch, task or None, rows, seed)
+    typer.echo(f"{'row':>9}  {'cosine':>10}  {'norm':>9}  {'loss':>9}   (norm and loss: stored over recomputed)")
+    for one in found:
+        typer.echo(f"{one.row:9}  {one.cosine:10.7f}  {one.norm_ratio:9.6f}  {one.loss_ratio:9.6f}")
+    cosines = sorted(one.cosine for one in found)
+    typer.echo(f"{len(found)} rows: smallest cosine {cosines[0]:.7f}, median {cosines[len(cosines) // 2]:.7f}")

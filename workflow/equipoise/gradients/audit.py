@@ -1,0 +1,93 @@
+"""`equipoise audit_gradients`: stored rows against rows computed one example at a time by plain autograd in fp32."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.gradients.adam import adam_constants
+from equipoise.gradients.checkpoint import load_checkpoint
+from equipoise.gradients.examples import encode_file
+from equipoise.gradients.moments import load_moments
+from equipoise.gradients.projection import build_projector
+from equipoise.layout import Layout
+from equipoise.modelling.adapter import lora_parameters
+from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
+from equipoise.modelling.chat import Encoded, pad
+from equipoise.store.gradients import VALID, GradientReader, open_rows
+
+if TYPE_CHECKING:
+    import torch
+    from peft import PeftModel
+
+
+@dataclass(frozen=True)
+class Audited:
+    """One row: cosine of the stored direction with the recomputed one, and stored over recomputed norm and loss."""
+
+    row: int
+    cosine: float
+    norm_ratio: float
+    loss_ratio: float
+
+
+def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int) -> list[Audited]:
+    """Recomputes `rows` valid rows, drawn by seed, of the pool's store (or of a task's) at an epoch, in row order.
+
+    The model is the unmodified PEFT model in fp32, one example at a time; only the Adam map's constants and the projection are shared with
+    the engine. Raises `UserError` for the estimator logra and for a store without valid rows.
+    """
+    if config.gradients.estimator == "logra":
+        raise UserError("gradients.estimator: logra cannot be audited, its rows are of the base weights; write less or tracin")
+    layout = Layout(config.results, config.experiment, config.model.name)
+    path, data = (
+        (layout.pool_gradients(epoch), layout.pool) if task is None else (layout.target_gradients(epoch, task), layout.target(task))
+    )
+    reader = open_rows(path)
+    drawn = _drawn_rows(reader, rows, seed)
+    examples = encode_file(data, load_tokenizer(config.model), config.model.max_length)
+    device = resolve_device(config.model.device)
+    model = load_checkpoint(load_base(config.model, "fp32", device), layout.checkpoint(epoch))
+    shapes = {name: parameter.numel() for name, parameter in lora_parameters(model).items()}
+    projector = build_projector(config.gradients.projection, shapes, config.seed)
+    adam = {}
+    if task is None and config.gradients.estimator == "less":
+        adam = adam_constants(load_moments(layout.checkpoint(epoch), model), config.gradients.adam_form, device)
+    return [_audited(model, projector, adam, examples[row], reader, row) for row in drawn]
+
+
+def _drawn_rows(reader: GradientReader, rows: int, seed: int) -> list[int]:
+    valid = np.flatnonzero(reader.read_column("status", 0, reader.rows) == VALID)
+    if not len(valid):
+        raise UserError(f"{reader.path}: has no valid row to audit")
+    return sorted(np.random.Generator(np.random.PCG64(seed)).choice(valid, min(rows, len(valid)), replace=False).tolist())
+
+
+def _audited(model: "PeftModel", projector, adam: dict, example: Encoded, reader: GradientReader, row: int) -> Audited:
+    import torch
+
+    gradients, loss = autograd_gradients(model, example)
+    total = torch.zeros(1, projector.dimension, dtype=torch.float64, device=model.device)
+    for name, gradient in gradients.items():
+        projector.add(total, name, gradient.reshape(1, -1), adam.get(name))
+    expected = projector.finish(total.cpu().numpy())[0]
+    stored = reader.read(row, row + 1)
+    direction = stored.directions[0].astype(np.float64)
+    norm = np.linalg.norm(expected)
+    cosine = float(expected @ direction / (norm * np.linalg.norm(direction)))
+    return Audited(row, cosine, float(stored.norm[0] / norm), float(stored.loss[0] / loss))
+
+
+def autograd_gradients(model: "PeftModel", example: Encoded) -> tuple[dict[str, "torch.Tensor"], float]:
+    """Gradients of one example's mean completion loss by saved name, and that loss, by torch's autograd through PEFT's own layers."""
+    import torch
+
+    parameters = lora_parameters(model)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    batch = {name: tensor.to(model.device) for name, tensor in pad([example], 0).items()}
+    loss = model(**batch).loss
+    found = torch.autograd.grad(loss, list(parameters.values()))
+    return dict(zip(parameters, found, strict=True)), float(loss.detach())
