@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
-from equipoise.miniature.allocator import keep_buffers
 from equipoise.miniature.stream import PAD, documents, vocabulary
 from equipoise.miniature.tokenizer import save_tokenizer
+from equipoise.process import keep_freed_memory
 from equipoise.progress import log, track
 from equipoise.store.manifest import atomic_path
 
@@ -90,7 +90,7 @@ def pretrain(out: str | Path, settings: Pretraining, work: str | Path) -> float:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    keep_buffers()
+    keep_freed_memory()
     torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
     words = vocabulary()
