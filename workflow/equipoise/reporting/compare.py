@@ -47,9 +47,10 @@ def compare(first: Experiment, second: Experiment) -> Table:
         Bootstrap(_restricted(evaluation, tasks), seed, item_seeds=seeds)
         for evaluation, seeds in zip(evaluations, ({}, apart), strict=True)
     )
+    known = {arm.key: arm for arm in ours.arms}
     rows = []
     for arm in theirs.arms:
-        other = ours.arm(*arm.key)
+        other = known.get(arm.key)
         if other is not None:
             gains = theirs.mean(arm) - ours.mean(other)
             row = {"group": "Anchors" if arm.selector == "zero_shot" else budget_text(arm.budget), "label": long_label(arm.selector)}

@@ -33,7 +33,7 @@ def thi_task_mean(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarr
 
 
 def thi_instance(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:
-    """The instance form: per task, how many rows have their highest influence on one of its columns (nan columns skipped); int64 [tasks]."""
+    """The instance form: per task, how many rows have their highest influence on one of its columns (nan ones skipped); int64 [tasks]."""
     return np.bincount(task_of[np.nanargmax(rows, axis=1)], minlength=tasks)
 
 

@@ -57,6 +57,7 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
                 axis.plot(rows["picks"], rows["mean"], color=color(name), linewidth=width, label=label(name), **style)
             axis.set_title(task)
             axis.set_xscale("log")
+            axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
             axis.grid(which="minor", visible=False)
         for axis in list(axes.flat)[len(tasks) :]:
             axis.set_axis_off()
@@ -174,6 +175,7 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
         for axis in figure.axes:
             axis.set(xticks=[], yticks=[])
             axis.grid(visible=False)
+            axis.spines[:].set_visible(False)
         low, high = frame[["x", "y"]].quantile(0.001), frame[["x", "y"]].quantile(0.999)
         margin = 0.06 * (high - low)
         first.set(xlim=(low["x"] - margin["x"], high["x"] + margin["x"]), ylim=(low["y"] - margin["y"], high["y"] + margin["y"]))

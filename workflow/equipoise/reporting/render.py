@@ -45,9 +45,12 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """A booktabs table; the preamble needs \\usepackage{booktabs}. Long texts stand in paragraph columns."""
+    """A booktabs table, shrunk to the line where it is wider; one with long texts is a longtable with paragraph columns.
+
+    The first line names the packages the preamble needs.
+    """
     texts = sum(column.text for column in table.columns)
-    width = max(LONG_TEXT, (86 - 9 * (len(table.columns) - texts)) // max(texts, 1)) / 100
+    width = max(LONG_TEXT, (74 - 8 * (len(table.columns) - texts)) // max(texts, 1)) / 100
     kinds = "".join(f"p{{{width:.2f}\\linewidth}}" if c.text else "l" if c.digits is None else "r" for c in table.columns)
     body = []
     for number, group in enumerate(cells(table)):
@@ -60,10 +63,20 @@ def to_latex(table: Table) -> str:
             ]
         body += [" & ".join(map(_latex_cell, row)) + r" \\" for row in group.rows]
     caption = f"\\textbf{{{latex_text(table.title)}}} {latex_text(table.caption)} {latex_text(table.note)}".strip()
-    head = " & ".join(latex_text(column.header) for column in table.columns) + r" \\"
-    start = [r"\begin{table}[t]", r"\centering\footnotesize", r"\setlength{\tabcolsep}{3.5pt}", rf"\caption{{{caption}}}"]
-    start += [rf"\label{{tab:{table.name.replace('_', '-')}}}", rf"\begin{{tabular}}{{{kinds}}}", r"\toprule", head, r"\midrule"]
-    return "\n".join([*start, *body, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    caption = rf"\caption{{{caption}}}\label{{tab:{table.name.replace('_', '-')}}}"
+    head = [r"\toprule", " & ".join(latex_text(column.header) for column in table.columns) + r" \\", r"\midrule"]
+    if texts:
+        start = [r"% needs \usepackage{booktabs,longtable}", r"{\scriptsize\setlength{\tabcolsep}{3pt}", rf"\begin{{longtable}}{{{kinds}}}"]
+        return "\n".join([*start, caption + r" \\", *head, r"\endhead", *body, r"\bottomrule", r"\end{longtable}}"]) + "\n"
+    start = [
+        r"% needs \usepackage{booktabs,graphicx}",
+        r"\begin{table}[t]",
+        r"\centering\footnotesize",
+        r"\setlength{\tabcolsep}{3.5pt}",
+        caption,
+    ]
+    start += [r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%", rf"\begin{{tabular}}{{{kinds}}}"]
+    return "\n".join([*start, *head, *body, r"\bottomrule", r"\end{tabular}}", r"\end{table}"]) + "\n"
 
 
 def to_html(table: Table) -> str:
