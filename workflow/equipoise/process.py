@@ -2,12 +2,13 @@
 
 import ctypes
 import os
-import subprocess
+import signal
 import sys
 
 from equipoise.config import Experiment
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
+PR_SET_PDEATHSIG = 1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -24,7 +25,20 @@ def prepare_process(config: Experiment, stage: str) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if "WORLD_SIZE" in os.environ:
+        die_with_parent()
     keep_freed_memory()
+
+
+def die_with_parent() -> None:
+    """Lets the kernel kill this training process when its launcher dies: it has a session of its own, out of reach of a kill of the job.
+
+    Left alive, it would go on writing into a training that has been started again.
+    """
+    try:
+        ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    except (OSError, AttributeError):
+        return  # no Linux: the launcher's own clean-up has to do
 
 
 def keep_freed_memory() -> None:
@@ -37,15 +51,19 @@ def keep_freed_memory() -> None:
         return  # another C library: slower, not wrong
 
 
-def distributed(processes: int, arguments: list[str]) -> bool:
-    """Runs `equipoise ARGUMENTS` as `processes` training processes and says whether it did (not when one is enough, nor inside one).
+def first_process() -> bool:
+    """Whether this is the process that writes: the only one, or the first of several training processes."""
+    return os.environ.get("RANK", "0") == "0"
 
-    Raises `SystemExit` with the children's status when they fail.
+
+def distributed(processes: int, arguments: list[str]) -> bool:
+    """Replaces this process by `processes` training processes of `equipoise ARGUMENTS`; returns False where one is enough, or inside one.
+
+    Whoever kills this process kills the launcher, and the training processes die with it (`prepare_process`).
     """
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return False
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "equipoise"]
-    status = subprocess.run([*launcher, *arguments], check=False).returncode
-    if status:
-        raise SystemExit(status)
-    return True
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [*launcher, *arguments])

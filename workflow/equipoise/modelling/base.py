@@ -24,11 +24,14 @@ def set_threads(threads: int) -> None:
 
 
 def resolve_device(device: str) -> "torch.device":
-    """`auto` is the first GPU where there is one, else the CPU. Raises `UserError` for a GPU that is not there."""
+    """`auto` is the first GPU where there is one (of several training processes, each has its own), else the CPU.
+
+    Raises `UserError` for a GPU that is not there.
+    """
     import torch
 
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
     return torch.device(device)

@@ -54,8 +54,16 @@ def save_checkpoint(
 def save_adapter(folder: Path, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase") -> None:
     """Adapter weights (safetensors), adapter_config.json and the tokenizer with the chat template."""
     model.save_pretrained(folder, safe_serialization=True)
+    _in_fixed_order(folder / "adapter_config.json")
     (folder / "README.md").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
+
+
+def _in_fixed_order(path: Path) -> None:
+    """PEFT writes `target_modules` from a set, in an order that changes from process to process."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    values["target_modules"] = sorted(values["target_modules"])
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def publish_folder(part: Path, folder: Path) -> None:

@@ -41,7 +41,7 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     base = base if base is not None else load_base(config.model, config.model.precision, resolve_device(config.model.device))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "finetune.adapter", run.seed))
     seed = derive_seed(config.seed, "finetune.data", run.seed)
-    trainer = train(config, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch)
+    trainer = train(config, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch, folder / "tensorboard")
     if trainer.is_world_process_zero():
         part = folder / ".adapter.part"
         shutil.rmtree(part, ignore_errors=True)
@@ -54,7 +54,6 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
             run=vars(run),
             rows=len(examples),
             steps=trainer.state.global_step,
-            training_loss=round(trainer.state.log_history[-1]["train_loss"], 6),
             files=folder_digests(layout.adapter(run)),
             fingerprint=identity,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
+from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, pad
 from equipoise.progress import log
 from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_steps
@@ -15,6 +16,8 @@ from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_st
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
+
+WHOLE = "whole"
 
 
 def train(
@@ -25,44 +28,55 @@ def train(
     epochs: int,
     seed: int,
     scratch: str | Path,
+    curves: str | Path,
     callbacks: Sequence["TrainerCallback"] = (),
 ) -> "Trainer":
     """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer.
 
     scratch: folder of the Trainer's own checkpoints (every `training.save_steps` steps); a run that was killed resumes from the last
-    whole one. The caller removes it once its results are safe.
+    whole one. The caller removes it once its results are safe. curves: folder of TensorBoard's files, where `training.report_to` names it.
+    Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one.
     """
     from transformers import Trainer
 
+    _refuse_other_processes(config.training.processes)
     scratch = Path(scratch)
+    os.environ["TENSORBOARD_LOGGING_DIR"] = str(curves)  # read when the Trainer is made
     arguments = _arguments(config, len(examples), epochs, seed, scratch)
     trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=list(range(len(examples))),
         data_collator=partial(_collate, examples, pad_token),
-        callbacks=[_progress(), *callbacks],
+        callbacks=[_progress(), _marker(scratch), *callbacks],
     )
     trainer.remove_callback(_default_printer())
-    last = last_checkpoint(scratch)
+    with arguments.main_process_first(local=False):
+        last = last_checkpoint(scratch)
     if last:
         log(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=last)
     return trainer
 
 
-def last_checkpoint(scratch: Path) -> str | None:
-    """The newest whole Trainer checkpoint below `scratch`; one that a kill left half-written (no trainer_state.json) is removed.
+def _refuse_other_processes(wanted: int) -> None:
+    running = int(os.environ.get("WORLD_SIZE", "1"))
+    if running != wanted:
+        raise UserError(
+            f"training.processes: {wanted}, but {running} train here; write training.processes: 1 with jobs.runs: together, "
+            "or jobs.runs: separate, where the stage starts them"
+        )
 
-    The Trainer writes trainer_state.json after weights and optimizer, the random state last of all.
-    """
-    checkpoints = sorted(scratch.glob("checkpoint-*"), key=lambda folder: int(folder.name.rsplit("-", 1)[1]))
-    while checkpoints:
-        newest = checkpoints.pop()
-        if (newest / "trainer_state.json").exists() and any(newest.glob("rng_state*.pth")):
-            return str(newest)
-        shutil.rmtree(newest)
-    return None
+
+def last_checkpoint(scratch: Path) -> str | None:
+    """The newest whole Trainer checkpoint below `scratch`, or none; parts that a kill left are removed."""
+    whole = []
+    for folder in scratch.glob("checkpoint-*"):
+        if (folder / WHOLE).exists():
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return str(max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]))) if whole else None
 
 
 def _collate(examples: Sequence[Encoded], pad_token: int, rows: Sequence[int]) -> dict[str, Any]:
@@ -76,8 +90,7 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
 
     training = config.training
     total = epochs * steps_per_epoch(training, examples)
-    os.environ.setdefault("TENSORBOARD_LOGGING_DIR", str(scratch.parent / "tensorboard"))
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(scratch),
         num_train_epochs=epochs,
         per_device_train_batch_size=training.micro_batch_size,
@@ -96,13 +109,30 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         data_seed=seed,
         save_strategy="steps" if training.save_steps < total else "no",
         save_steps=training.save_steps,
-        save_total_limit=1,
+        save_total_limit=2,  # the older one stays until the newer is whole
         report_to=list(training.report_to) or "none",
         logging_steps=max(1, total // 50),
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
     )
+    # One process trains on one GPU: the Trainer would spread a batch over every GPU it sees and so enlarge it.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
+
+
+def _marker(scratch: Path) -> "TrainerCallback":
+    """Marks a Trainer checkpoint as whole once every process has written its part of it."""
+    from transformers import TrainerCallback
+
+    class Marker(TrainerCallback):
+        def on_save(self, args, state, control, **kwargs):
+            args.distributed_state.wait_for_everyone()
+            if state.is_world_process_zero:
+                (scratch / f"checkpoint-{state.global_step}" / WHOLE).touch()
+
+    return Marker()
 
 
 def _default_printer():

@@ -6,6 +6,7 @@ from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.layout import Layout
+from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
 from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
@@ -26,7 +27,8 @@ def warm_up(config: Experiment) -> None:
     layout = Layout(config.results, config.experiment, config.model.name)
     identity = warm_up_fingerprint(config)
     scratch = Path(layout.checkpoint("trainer"))
-    _start_anew_unless(scratch, identity)
+    if first_process():
+        _start_anew_unless(scratch, identity)
     tokenizer = load_tokenizer(config.model)
     examples = warmup_examples(config, tokenizer, layout.pool)
     log(f"warm-up: {len(examples):,} examples, {config.warmup.epochs} epochs")
@@ -34,7 +36,8 @@ def warm_up(config: Experiment) -> None:
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))
     saver = _epoch_saver(config, layout, model, tokenizer, len(examples))
     seed = derive_seed(config.seed, "warmup.data")
-    trainer = train(config, model, examples, pad_token(tokenizer), config.warmup.epochs, seed, scratch, [saver])
+    curves = Path(layout.checkpoint(1)).parent / "tensorboard"
+    trainer = train(config, model, examples, pad_token(tokenizer), config.warmup.epochs, seed, scratch, curves, [saver])
     if not trainer.is_world_process_zero():
         return
     for epoch in range(1, config.warmup.epochs + 1):
