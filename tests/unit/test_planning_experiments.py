@@ -1,5 +1,6 @@
 """The shipped full-scale experiments: valid, the paper's settings, within one GPU's memory, and a dry run of them."""
 
+import re
 import subprocess
 import sys
 
@@ -57,7 +58,11 @@ def test_an_80_gb_gpu_is_enough(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dry_run_plans_the_jobs_of_the_plan(name, tmp_path):
     write_jsonl(tmp_path / "resources" / "ifeval_responses.jsonl", [{"prompt": "p", "response": "r"}])
-    line = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "-s", str(REPOSITORY / "Snakefile")]
+    line = [sys.executable, "-m", "snakemake", "-n", "-s", str(REPOSITORY / "Snakefile")]
     line += ["--configfile", str(path_of(name)), "--directory", str(tmp_path), "--cores", "2"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+    counted = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
+    assert {rule: counted[rule] for rule in counted if rule not in ("all", "total")} == {
+        stage.name: len(stage.jobs) for stage in plan(read_config(path_of(name))).stages
+    }
