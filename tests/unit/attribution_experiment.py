@@ -85,7 +85,6 @@ def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7
     """Everything before `assemble_attribution`, rows flagged in the first epoch only."""
     config = experiment(folder, tasks, shards)
     layout = Layout(config.results, config.experiment, config.model.name)
-    rng = np.random.default_rng(seed)
     plan = write_pool(layout, rows, shards)
     epochs = range(1, len(RATES) + 1)
     pool = {e: make_rows(np.random.default_rng([seed, e]), rows, flagged if e == 1 else (), states=e == len(RATES)) for e in epochs}
@@ -118,8 +117,8 @@ def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
     tokens = np.full(rows, 5, np.int32)
     tokens[7 % rows] = 0
     table = {
-        "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows, "prompt": [f"prompt {i}" for i in range(rows)],
-        "response": [f"response {i}" for i in range(rows)], "tokens": tokens, "completion_tokens": tokens,
+        "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows,
+        "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)], "tokens": tokens, "completion_tokens": tokens,
         "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
     }  # fmt: skip
     pq.write_table(pa.table(table), layout.pool)

@@ -97,7 +97,7 @@ def degenerate(A, valid):
 def test_bids_takes_the_naive_greedys_steps(way, normalisation, case):
     A, tasks, valid, rows = case
     if degenerate(A, valid):
-        with pytest.raises(UserError, match="constant over|no standard deviation"):
+        with pytest.raises(UserError, match=r"constant over|no standard deviation"):
             run(way(A), tasks, "bids", rows, valid, normalisation)
         return
     got = run(way(A), tasks, "bids", rows, valid, normalisation)

@@ -1,6 +1,7 @@
 """`rank` and `select_budget` on a sealed matrix on disk."""
 
 import json
+from pathlib import Path
 
 import naive_selectors as naive
 import numpy as np
@@ -69,10 +70,10 @@ def test_a_pick_names_the_example_that_asked_for_it_and_its_top_tasks(sealed):
 def test_selection_seeds_give_other_permutations_and_the_same_seed_the_same(sealed):
     for seed in (0, 1):
         rank(sealed.config, "random", seed)
-    first = open(sealed.layout.ranking("random", 0), "rb").read()
-    assert first != open(sealed.layout.ranking("random", 1), "rb").read()
+    first = Path(sealed.layout.ranking("random", 0)).read_bytes()
+    assert first != Path(sealed.layout.ranking("random", 1)).read_bytes()
     rank(sealed.config, "random", 0)
-    assert first == open(sealed.layout.ranking("random", 0), "rb").read()
+    assert first == Path(sealed.layout.ranking("random", 0)).read_bytes()
 
 
 def test_oracle_follows_the_planted_ranks_and_is_refused_without_them(sealed, tmp_path):

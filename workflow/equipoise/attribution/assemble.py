@@ -49,20 +49,21 @@ class Term:
 
 
 def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
-    """Writes the shard's rows of layout.matrix(matrix), their moments and, last, the shard's manifest.
+    """Writes the rows of `jobs.assembly` shards from `shard` on to layout.matrix(matrix), their moments and, last, their manifest.
 
-    The manifest (kind `matrix_shard`) holds rows [start, stop), identity (fingerprint of the columns), fingerprint of all inputs,
-    and per 1,024-row chunk the digest and the number of valid rows; `<manifest>.moments.npy`, float64 [chunks, 2, V], holds the
-    chunks' means and sums of squared deviations. A shard whose inputs have not changed and whose rows are intact is left alone.
-    Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
+    The manifest (kind `matrix_shard`), named after the first shard, holds rows [start, stop), identity (fingerprint of the columns),
+    fingerprint of all inputs, and per 1,024-row chunk the digest and the number of valid rows; `<manifest>.moments.npy`, float64
+    [chunks, 2, V], holds the chunks' means and sums of squared deviations. Rows whose inputs have not changed and that are intact are
+    left alone. Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
     """
     if matrix not in MATRICES:
         raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
     layout = Layout(config.results, config.experiment, config.model.name)
-    rows, (start, stop) = shard_rows(layout, shard)
+    rows, shards = shard_plan(layout, shard, config.jobs.assembly)
+    start, stop = shards[shard][0], shards[max(shards)][1]
     epochs = matrix_epochs(config, matrix)
     columns = column_list(config, layout)
-    inputs = _input_manifests(layout, epochs, shard, list(config.tasks), [start, stop])
+    inputs = _input_manifests(layout, epochs, shards, list(config.tasks))
     weights = epoch_weights(config, layout, epochs)
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
@@ -117,13 +118,15 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
         )
 
 
-def shard_rows(layout: Layout, shard: int) -> tuple[int, tuple[int, int]]:
-    """Rows of the pool, and the range [start, stop) of a shard; raises `UserError` for a shard there is not."""
+def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
+    """Rows of the pool, and the ranges [start, stop) of at most `count` shards from `first` on.
+
+    Raises `UserError` for a shard there is not.
+    """
     pool = read_manifest(layout.pool_manifest, "pool")
-    if not 0 <= shard < len(pool["shards"]):
-        raise UserError(f"shard {shard}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
-    start, stop = pool["shards"][shard]
-    return pool["rows"], (start, stop)
+    if not 0 <= first < len(pool["shards"]):
+        raise UserError(f"shard {first}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
+    return pool["rows"], dict(list(enumerate(pool["shards"]))[first : first + count])
 
 
 def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
@@ -154,15 +157,16 @@ def column_list(config: Experiment, layout: Layout) -> list[dict[str, str]]:
     return columns
 
 
-def _input_manifests(layout: Layout, epochs: list[int], shard: int, tasks: list[str], rows: list[int]) -> list[Any]:
-    """What determines the shard's rows: fingerprint and digest of every store part it is made from."""
+def _input_manifests(layout: Layout, epochs: list[int], shards: dict[int, list[int]], tasks: list[str]) -> list[Any]:
+    """What determines the shards' rows: fingerprint and digest of every store part they are made from."""
     parts = []
     for epoch in epochs:
-        path = layout.pool_gradients_manifest(epoch, shard_label(shard))
-        manifest = read_manifest(path, "pool_gradients")
-        if manifest["rows"] != rows:
-            raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
-        parts.append([manifest["fingerprint"], manifest["digest"]])
+        for shard, rows in shards.items():
+            path = layout.pool_gradients_manifest(epoch, shard_label(shard))
+            manifest = read_manifest(path, "pool_gradients")
+            if manifest["rows"] != rows:
+                raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
+            parts.append([manifest["fingerprint"], manifest["digest"]])
         for task in tasks:
             target = read_manifest(layout.target_gradients_manifest(epoch, task), "target_gradients")
             parts.append([target["fingerprint"], target["digest"]])

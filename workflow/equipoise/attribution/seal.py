@@ -24,8 +24,10 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     columns = column_list(config, layout)
     pool = read_manifest(layout.pool_manifest, "pool")
     identity = fingerprint({"matrix": matrix, "columns": columns})
-    shards = [_shard(layout, matrix, shard, rows, identity) for shard, rows in enumerate(pool["shards"])]
-    digests = [digest for shard in shards for digest in shard["digests"]]
+    firsts = range(0, len(pool["shards"]), config.jobs.assembly)
+    bounds = [[part[0][0], part[-1][1]] for part in (pool["shards"][first : first + config.jobs.assembly] for first in firsts)]
+    shards = {first: _shard(layout, matrix, first, rows, identity) for first, rows in zip(firsts, bounds, strict=True)}
+    digests = [digest for manifest in shards.values() for digest in manifest["digests"]]
     _refuse_changed_rows(layout.matrix(matrix), pool["rows"], digests)
     moments = _fold(layout, matrix, shards, len(columns))
     known = moments.count >= 2
@@ -65,9 +67,9 @@ def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
             )
 
 
-def _fold(layout: Layout, matrix: str, shards: list[dict], columns: int) -> Moments:
+def _fold(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> Moments:
     count, mean, squares = 0, np.zeros(columns), np.zeros(columns)
-    for shard, manifest in enumerate(shards):
+    for shard, manifest in shards.items():
         partials = np.load(moments_path(layout.matrix_shard_manifest(matrix, shard_label(shard))), allow_pickle=False)
         for rows, partial in zip(manifest["counts"], partials, strict=True):
             count = fold_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)

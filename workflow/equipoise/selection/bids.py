@@ -14,7 +14,7 @@ from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.problem import Problem, Ranking
 from equipoise.selection.row_store import RowStore
 from equipoise.selection.source import Source
-from equipoise.selection.top_lists import MomentScan, TopLists, each_block, order_lists, refuse_non_finite
+from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
 STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
@@ -78,7 +78,7 @@ def first_depth(source: Source, rows: int) -> int:
 
 
 def collect(
-    source: Source, usable: np.ndarray, depth: int, moments: bool, keep_rows: bool, show: bool = False
+    source: Source, usable: np.ndarray, depth: int, moments: bool, keep_rows: bool
 ) -> tuple[TopLists, RowStore | None, Moments | None]:
     """One pass: top lists of the usable rows (uint8 [N]), the store of their rows where the matrix streams, and the moments."""
     lists = TopLists(source.columns, depth, source.rows, source.dtype)
@@ -88,7 +88,7 @@ def collect(
         store = RowStore(source.rows, source.columns, source.dtype, capacity)
     scan = MomentScan(source.columns) if moments else None
     ranges = split(source.columns)
-    for block in each_block(source, "reading the matrix", show):
+    for block in source.blocks():
         use = usable[block.start : block.start + len(block.values)]
         hits = [np.zeros(len(use) if store is not None else 0, np.uint8) for _ in ranges]
 

@@ -42,6 +42,7 @@ def select(
     *,
     normalisation: str = "zscore",
     name: str = "matrix",
+    show_progress: bool = False,
 ) -> Selection:
     """Selects pool rows by an N x V matrix of influence (or similarity) scores.
 
@@ -52,14 +53,14 @@ def select(
     budget: a share in (0, 1] of the valid rows, or a count; `full` ignores it.
     seed: of `random`. valid: boolean [N], the rows that may be chosen; all by default. Other rows are never looked at.
     normalisation: `zscore` (the paper's) or `rank`, for `bids` and `instance_max_normalized`.
-    name: what errors call the matrix.
+    name: what errors call the matrix. show_progress: report passes over the matrix on standard error.
 
     The smaller budget's selection is a prefix of the larger one's. Equal scores go to the smaller row, then to the smaller column.
     Raises `UserError` (one line) for another shape or dtype, non-finite entries in valid rows, a wrong number of tasks, an empty
     or impossible budget, and, with z-scores, a single valid row or columns that are all constant.
     Source: BIDS (arXiv 2501.12147), sections 4 and A.3; LESS (arXiv 2402.04333) for `task_max`.
     """
-    problem = make_problem(matrix, tasks, valid, seed, normalisation, name)
+    problem = make_problem(Source(matrix, name, show_progress), tasks, valid, seed, normalisation)
     chosen = find_selector(selector)
     rows = budget_rows(parse_budget(budget), int(np.count_nonzero(problem.valid)))
     ranking = chosen.load()(problem, rows)
@@ -67,14 +68,13 @@ def select(
     return Selection(ranking.rows, ranking.scores, ranking.columns, ranking.margins, named)
 
 
-def make_problem(matrix: Any, tasks: Sequence[str], valid: Any, seed: int, normalisation: str, name: str) -> Problem:
+def make_problem(source: Source, tasks: Sequence[str], valid: Any, seed: int, normalisation: str) -> Problem:
     """Checks what `select` was given; raises `UserError` as it does."""
     from equipoise.selection.normalise import NORMALISATIONS
 
-    source = Source(matrix, name)
     if isinstance(tasks, str) or len(tasks) != source.columns:
         count = "one text" if isinstance(tasks, str) else f"{len(tasks)} names"
-        raise UserError(f"tasks: {count} for {source.columns} columns of {name}; write one task name a column")
+        raise UserError(f"tasks: {count} for {source.columns} columns of {source.name}; write one task name a column")
     for column, task in enumerate(tasks):
         if not isinstance(task, str) or not task:
             raise UserError(f'tasks: the name of column {column} is {task!r}; write a text such as "gsm"')
@@ -82,7 +82,7 @@ def make_problem(matrix: Any, tasks: Sequence[str], valid: Any, seed: int, norma
         raise UserError(f"normalisation {normalisation!r}: write one of {', '.join(NORMALISATIONS)}")
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
         raise UserError(f"seed {seed!r}: write a whole number of at least 0")
-    return Problem(source.rows, _valid_rows(valid, source.rows, name), source, tuple(tasks), (), normalisation, int(seed))
+    return Problem(source.rows, _valid_rows(valid, source.rows, source.name), source, tuple(tasks), (), normalisation, int(seed))
 
 
 def _valid_rows(valid: Any, rows: int, name: str) -> np.ndarray:

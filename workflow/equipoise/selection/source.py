@@ -31,7 +31,7 @@ class Source:
     Raises `UserError` for another shape or dtype and for a matrix without rows or columns.
     """
 
-    def __init__(self, matrix: Any, name: str = "matrix", block_bytes: int | None = None):
+    def __init__(self, matrix: Any, name: str = "matrix", show_progress: bool = False):
         if not hasattr(matrix, "shape"):
             matrix = np.asarray(matrix)
         shape = tuple(int(n) for n in matrix.shape)
@@ -46,7 +46,8 @@ class Source:
         self.dtype = np.dtype("float64") if kind.itemsize == 8 else np.dtype("float32")
         in_memory = isinstance(matrix, np.ndarray) and matrix.dtype == self.dtype and matrix.dtype.isnative
         self.direct = matrix.view(np.ndarray) if in_memory and matrix.flags.c_contiguous and matrix.flags.aligned else None
-        self._step = self._rows_at_once(BLOCK_BYTES if block_bytes is None else block_bytes)
+        self._step = self._rows_at_once(BLOCK_BYTES)
+        self._show = show_progress
 
     @property
     def nbytes(self) -> int:
@@ -77,6 +78,13 @@ class Source:
 
     def blocks(self) -> Iterator[Block]:
         """All rows in order. Where reading costs time, the next block is read while the caller works on this one."""
+        if not self._show:
+            return self._blocks()
+        from equipoise.progress import track
+
+        return track(self._blocks(), f"reading {self.name}", self.rows, "rows", lambda block: len(block.values))
+
+    def _blocks(self) -> Iterator[Block]:
         carried: np.ndarray | None = None
         start = 0
         for piece in self._pieces():

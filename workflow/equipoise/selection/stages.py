@@ -95,7 +95,7 @@ def _problem(config: Experiment, layout: Layout, selector: str, seed: int) -> Pr
     refuse_missing_chunks(path, array)
     tasks = tuple(column["task"] for column in manifest["columns"])
     ids = tuple(column["id"] for column in manifest["columns"])
-    return Problem(len(valid), valid, Source(array, path), tasks, ids, config.selection.normalisation, seed)
+    return Problem(len(valid), valid, Source(array, path, show_progress=True), tasks, ids, config.selection.normalisation, seed)
 
 
 def _valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:

@@ -5,7 +5,6 @@ it holds, or equal to its smallest and further down the column; so a greedy sele
 they run out (method: selectors).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -214,12 +213,3 @@ def refuse_non_finite(block: Block, usable: np.ndarray, source: Source) -> None:
         )
     column = int(np.abs(block.values).max(axis=0).argmax())
     raise UserError(f"{source.name}: values of column {column} are too large for their variance in float64; scale the matrix down")
-
-
-def each_block(source: Source, description: str, show: bool) -> Iterator[Block]:
-    """The blocks of a source, with progress where it is wanted."""
-    if not show:
-        return source.blocks()
-    from equipoise.progress import track
-
-    return track(source.blocks(), description, source.rows, "rows", lambda block: len(block.values))

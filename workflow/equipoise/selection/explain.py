@@ -1,0 +1,82 @@
+"""Why a row was chosen: the pool record and the validation example that asked for it, side by side."""
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from equipoise.errors import UserError
+from equipoise.selection.selection_file import find_selection, read_lines
+
+GAP = " | "
+
+
+def explain(path: str | Path, row: str, width: int) -> str:
+    """Text of at most `width` columns on the pick `row` (its record's id, or its row number) of a selection file or run folder.
+
+    Raises `UserError` when the row is not in the selection.
+    """
+    file = find_selection(path)
+    line = _find(file, row)
+    root = file.parent.parent.parent.parent
+    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
+
+
+def _find(file: Path, row: str) -> dict[str, Any]:
+    by_number = None
+    for line in read_lines(file):
+        if line.get("id") == row:
+            return line
+        if str(line.get("row")) == row:
+            by_number = line
+    if by_number is None:
+        raise UserError(f"{file}: no pick with id or row {row!r}; write one that was selected, e.g. {next(read_lines(file))['id']}")
+    return by_number
+
+
+def _facts(line: dict[str, Any]) -> list[str]:
+    facts = [f"{line['id']} (row {line['row']}, source {line['source']}): rank {line['rank']}"]
+    if line["score"] is not None:
+        margin = "the last row left" if line["margin"] is None else f"ahead of the next best row by {line['margin']:.6g}"
+        facts.append(f"score {line['score']:.6g}, {margin}")
+    if line["task"] is None:
+        facts.append("no validation example asked for it: the selector looks at no single one")
+    else:
+        facts.append(f"asked for by {line['validation_id']} (column {line['column']}) of task {line['task']}")
+    facts.append(f"strongest for: {', '.join(line['top_tasks']) or 'nothing, its influence is not known'}")
+    return facts
+
+
+def _record(line: dict[str, Any]) -> str:
+    return "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
+
+
+def _example(root: Path, line: dict[str, Any]) -> str:
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if line["task"] is None:
+        return "VALIDATION EXAMPLE\n\n(none)"
+    path = root / "targets" / line["task"] / "validation.parquet"
+    if not path.is_file():
+        raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
+    table = pq.read_table(path, columns=["id", "prompt", "response"])
+    found = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
+    if not found:
+        raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
+    return f"VALIDATION EXAMPLE\n\n[user]\n{found[0]['prompt']}\n\n[assistant]\n{found[0]['response']}"
+
+
+def side_by_side(left: str, right: str, width: int) -> list[str]:
+    """Lines of at most `width` columns: two texts in two equal columns, their own line breaks kept."""
+    half = max(20, (width - len(GAP)) // 2)
+    columns = [_wrap(text, half) for text in (left, right)]
+    height = max(map(len, columns))
+    padded = [column + [""] * (height - len(column)) for column in columns]
+    return [f"{a:<{half}}{GAP}{b}".rstrip() for a, b in zip(*padded, strict=True)]
+
+
+def _wrap(text: str, width: int) -> list[str]:
+    lines = []
+    for line in text.split("\n"):
+        lines += textwrap.wrap(line, width, replace_whitespace=False, drop_whitespace=False, break_on_hyphens=False) or [""]
+    return lines

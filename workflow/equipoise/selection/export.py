@@ -1,0 +1,96 @@
+"""Writes selections in the forms trainers read: JSONL in `messages` form, Parquet, a Hugging Face dataset folder."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from equipoise.errors import UserError
+from equipoise.selection.selection_file import find_selection, read_lines
+from equipoise.store.manifest import atomic_path
+
+PROVENANCE = {"id": str, "source": str, "row": int, "rank": int, "score": float, "column": int, "validation_id": str, "task": str}
+CARD = """---
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train-*.parquet
+---
+{rows} examples chosen by a selector, in rank order. `messages` holds the conversation; `id`, `row` and `source` name the pool record,
+`score`, `task` and `validation_id` say what it was chosen for.
+"""
+
+
+def export(path: str | Path, form: str, output: str | Path, pool: str | Path | None = None) -> int:
+    """Writes the selection behind `path` (selection file, run folder, or picks with `pool`) as `form` to `output`; returns its rows.
+
+    form: jsonl, parquet or huggingface (a folder for `datasets.load_dataset`). pool: JSONL or Parquet of the pool's records, for
+    picks of `equipoise select`, which hold row numbers only. Raises `UserError` for an unknown form and for picks without records.
+    """
+    if form not in FORMS:
+        raise UserError(f"format {form!r}: write one of {', '.join(FORMS)}")
+    lines = list(read_lines(find_selection(path)))
+    if not lines:
+        raise UserError(f"{path}: holds no pick")
+    lines = _with_messages(lines, path, pool)
+    FORMS[form](lines, Path(output))
+    return len(lines)
+
+
+def _with_messages(lines: list[dict[str, Any]], path: str | Path, pool: str | Path | None) -> list[dict[str, Any]]:
+    if all("messages" in line for line in lines):
+        return lines
+    if pool is None:
+        raise UserError(f"{path}: holds row numbers only; name the pool's records with --pool pool.jsonl")
+    from equipoise.data.records import read_records
+
+    wanted = {line["row"] for line in lines}
+    records = {row: record for row, record in enumerate(read_records(pool)) if row in wanted}
+    for line in lines:
+        if line["row"] not in records:
+            raise UserError(f"{pool}: has no row {line['row']}; write the pool that the matrix was computed on")
+    return [_pick(line, records[line["row"]]) for line in lines]
+
+
+def _pick(line: dict[str, Any], record: Any) -> dict[str, Any]:
+    messages = [{"role": "user", "content": record.prompt}, {"role": "assistant", "content": record.response}]
+    return {"messages": messages, "id": record.id, "source": record.source, **line}
+
+
+def _flat(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Messages and provenance, with the same keys on every line."""
+    for line in lines:
+        yield {"messages": line["messages"], **{key: line.get(key) for key in PROVENANCE}}
+
+
+def _write_jsonl(lines: list[dict[str, Any]], output: Path) -> None:
+    with atomic_path(output) as part, open(part, "w", encoding="utf-8") as file:
+        for line in _flat(lines):
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _write_parquet(lines: list[dict[str, Any]], output: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    kinds = {str: pa.string(), int: pa.int64(), float: pa.float64()}
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    schema = pa.schema([("messages", pa.list_(message)), *((key, kinds[kind]) for key, kind in PROVENANCE.items())])
+    with atomic_path(output) as part:
+        pq.write_table(pa.Table.from_pylist(list(_flat(lines)), schema=schema), part)
+
+
+def _write_huggingface(lines: list[dict[str, Any]], output: Path) -> None:
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"{output}: exists already; write the path of a new folder")
+    _write_parquet(lines, output / "data" / "train-00000-of-00001.parquet")
+    with atomic_path(output / "README.md") as part:
+        part.write_text(CARD.format(rows=len(lines)), encoding="utf-8")
+
+
+FORMS: dict[str, Callable[[list[dict[str, Any]], Path], None]] = {
+    "jsonl": _write_jsonl,
+    "parquet": _write_parquet,
+    "huggingface": _write_huggingface,
+}

@@ -1,0 +1,183 @@
+"""Opens somebody's matrix: .npy, .zarr, .safetensors, .csv or .parquet. Nothing of a large file is read before it is needed, but for
+.csv and .parquet, which are read whole."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.errors import UserError
+
+
+def open_matrix(path: str | Path) -> tuple[Any, np.ndarray | None]:
+    """The N x V matrix in `path`, sliceable by rows, and the mask of its valid rows where one lies beside it (a matrix of the workflow).
+
+    Raises `UserError` naming the file for a missing, empty or broken one, and for one that does not hold exactly one matrix.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise UserError(f"{path}: no known matrix format; write a path that ends in {', '.join(READERS)}")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; write the path of a matrix")
+    if path.is_file() and path.stat().st_size == 0:
+        raise UserError(f"{path}: is empty; write an N x V matrix into it")
+    matrix = READERS[path.suffix](path)
+    return matrix, _valid_beside(path)
+
+
+def read_tasks(path: str | Path) -> list[str]:
+    """V task names from a JSON list; raises `UserError` for anything else."""
+    tasks = _read_json(path, "a JSON list of V task names")
+    if not isinstance(tasks, list):
+        raise UserError(f'{path}: not a list; write a JSON list of V task names such as ["gsm", "gsm", "code"]')
+    return tasks
+
+
+def read_mask(path: str | Path) -> np.ndarray:
+    """bool [N] from a .npy file or a JSON list of true and false; raises `UserError` for anything else."""
+    if Path(path).suffix == ".npy":
+        mask = _read_npy(Path(path))
+    else:
+        mask = np.asarray(_read_json(path, "a JSON list of true and false, or a .npy file of booleans"))
+    if mask.dtype != bool:
+        raise UserError(f"{path}: holds {mask.dtype}; write true or false a row, as JSON list or .npy")
+    return np.array(mask)
+
+
+def _read_json(path: str | Path, wanted: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write {wanted}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); write {wanted}") from None
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    try:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (ValueError, EOFError, OSError) as error:
+        raise UserError(f"{path}: not a .npy array of numbers ({_line(error)}); write it with numpy.save") from None
+
+
+def _open_zarr(path: Path) -> Any:
+    import zarr
+
+    try:
+        found = zarr.open(str(path), mode="r")
+    except (FileNotFoundError, ValueError, KeyError) as error:
+        raise UserError(f"{path}: no Zarr array there ({_line(error)})") from None
+    if isinstance(found, zarr.Group):
+        arrays = {name: array for name, array in found.arrays() if array.ndim == 2}
+        if len(arrays) != 1:
+            held = ", ".join(arrays) or "none"
+            raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
+        return next(iter(arrays.values()))
+    if "identity" in found.attrs:
+        from equipoise.attribution.matrix import refuse_missing_chunks
+
+        refuse_missing_chunks(path, found)
+    return found
+
+
+class _Tensor:
+    """A tensor of a .safetensors file, read by row slices."""
+
+    def __init__(self, view: Any, dtype: np.dtype):
+        self._view, self.shape, self.dtype = view, tuple(view.get_shape()), dtype
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        return self._view[rows]
+
+
+def _open_safetensors(path: Path) -> Any:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        file = safe_open(str(path), framework="numpy")
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a .safetensors file ({_line(error)})") from None
+    views = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    matrices = {name: view for name, view in views.items() if len(view.get_shape()) == 2}
+    if len(matrices) != 1:
+        held = ", ".join(views) or "none"
+        raise UserError(f"{path}: must hold exactly one two-dimensional tensor, found {held}; write the matrix alone")
+    name, view = matrices.popitem()
+    dtypes = {"F16": "float16", "F32": "float32", "F64": "float64"}
+    if view.get_dtype() not in dtypes:
+        raise UserError(f"{path}: tensor {name} is {view.get_dtype()}; write F16, F32 or F64")
+    return _Tensor(view, np.dtype(dtypes[view.get_dtype()]))
+
+
+def _read_csv(path: Path) -> np.ndarray:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    first = path.open(encoding="utf-8", errors="replace").readline().strip().split(",")
+    names = [f"column {number}" for number in range(len(first))]
+    read = csv.ReadOptions(column_names=names, skip_rows=1 if _is_header(first) else 0)
+    convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), strings_can_be_null=False)
+    try:
+        table = csv.read_csv(path, read_options=read, convert_options=convert)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a table of numbers ({_line(error)}); write V numbers a line, no index column") from None
+    return _to_array(table, path)
+
+
+def _is_header(cells: list[str]) -> bool:
+    """Whether a first line names columns: a cell that is no number, or the numbers 0, 1, 2, ... that data frames write."""
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        return True
+    return len(cells) > 1 and numbers == list(range(len(cells)))
+
+
+def _read_parquet(path: Path) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a Parquet file ({_line(error)})") from None
+    for field in table.schema:
+        if not pa.types.is_floating(field.type):
+            raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one a validation example")
+    return _to_array(table, path)
+
+
+def _to_array(table: Any, path: Path) -> np.ndarray:
+    if 0 in table.shape:
+        raise UserError(f"{path}: holds no {'row' if table.num_columns else 'column'}; write an N x V matrix into it")
+    wide = any(str(kind) == "double" for kind in table.schema.types)
+    matrix = np.empty(table.shape, np.float64 if wide else np.float32)
+    for column, values in enumerate(table.columns):
+        matrix[:, column] = values.to_numpy()  # a null becomes NaN, which the selector refuses by row and column
+    return matrix
+
+
+def _valid_beside(path: Path) -> np.ndarray | None:
+    beside = path.parent / "valid.zarr"
+    if path.suffix != ".zarr" or not beside.exists():
+        return None
+    from equipoise.attribution.matrix import read_valid
+
+    return read_valid(path)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".npy": _read_npy,
+    ".zarr": _open_zarr,
+    ".safetensors": _open_safetensors,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}
