@@ -37,6 +37,7 @@ class _Part:
     rows: int
     examples: list[Encoded]
     described: dict[str, object]
+    title: str
 
 
 def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
@@ -54,6 +55,7 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
                 pool["rows"],
                 examples,
                 {"shard": shard},
+                f"pool shard {shard}",
             )
         ]
         for epoch in epochs
@@ -75,6 +77,7 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
                 len(examples[task]),
                 examples[task],
                 {"task": task},
+                task,
             )
             for task in tasks
         ]
@@ -119,7 +122,9 @@ def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, lis
         maker = estimator.maker(engine, side, folder)
         for part in parts[epoch]:
             Path(part.manifest).unlink(missing_ok=True)
-            collection = Collection(part.store, part.start, part.rows, attributes, _states(config, epoch), config.gradients.token_budget)
+            title = f"{part.title} gradients, epoch {epoch}"
+            states, budget = _states(config, epoch), config.gradients.token_budget
+            collection = Collection(part.store, part.start, part.rows, attributes, states, budget, title)
             records = collect(collection, part.examples, engine, maker)
             _write_manifest(part, collection, maker.dimension, records)
 

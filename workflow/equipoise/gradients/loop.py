@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Collection:
-    """Which rows of which store are collected: from row `start` (a chunk's first) of `rows`; see the modules of store for the rest."""
+    """Which rows of which store are collected: from row `start` (a chunk's first) of `rows`. `title` is for the log."""
 
     store: str
     start: int
@@ -31,6 +31,7 @@ class Collection:
     attributes: dict[str, Any]
     states: tuple[str, ...]
     token_budget: int
+    title: str = "gradients"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,7 @@ def _computed(
 ) -> Iterator[tuple[_Chunk, GradientRows, int]]:
     batches = [(chunk, batch) for chunk in chunks for batch in chunk.batches]
     total = sum(len(batch) for _, batch in batches)
-    progress = track(
-        batches, f"{collection.attributes['side']} gradients, epoch {collection.attributes['epoch']}", total, size=lambda item: len(item[1])
-    )
+    progress = track(batches, collection.title, total, size=lambda item: len(item[1]))
     for chunk in chunks:
         rows = _flagged_rows(chunk.examples, maker.dimension, dict.fromkeys(collection.states, engine.hidden_size))
         halved = 0
