@@ -71,6 +71,20 @@ def test_the_number_of_shards_changes_no_bit(tmp_path):
     assert manifests[0] == manifests[1]
 
 
+def test_one_job_may_assemble_several_shards_with_the_same_bits(tmp_path):
+    single, pairs = prepare(tmp_path / "single", shards=3), prepare(tmp_path / "pairs", shards=3)
+    pairs.config.jobs.assembly = 2
+    for shard in (0, 2):
+        assemble_attribution(pairs.config, "influence", shard)
+    seal_attribution(pairs.config, "influence")
+    np.testing.assert_array_equal(zarr.open_array(pairs.layout.matrix("influence"), mode="r")[:], assemble(single))
+    manifests = [Path(p.layout.matrix_manifest("influence")).read_bytes() for p in (single, pairs)]
+    assert manifests[0] == manifests[1]
+    Path(pairs.layout.matrix_shard_manifest("influence", "00002")).unlink()
+    with pytest.raises(UserError, match=r"shard-00002.json: missing"):
+        seal_attribution(pairs.config, "influence")
+
+
 def test_a_finished_shard_is_left_alone_and_a_damaged_one_made_again(tmp_path, capsys):
     prepared = prepare(tmp_path)
     A = assemble(prepared)

@@ -233,6 +233,7 @@ class Jobs(Section):
     runs: Literal["separate", "together"] = Field(
         "separate", description="All runs of a selector in one job, or a job each."
     )
+    assembly: int = Field(1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands.")
     threads: dict[str, int] = Field(
         {}, description="CPU threads of a stage, by rule name; `default` for the others."
     )

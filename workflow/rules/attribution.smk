@@ -1,6 +1,7 @@
 def shard_gradients(wildcards):
-    """Manifests of the gradient rows that a shard's matrix rows are made from."""
-    return [LAYOUT.pool_gradients_manifest(epoch, wildcards.shard) for epoch in matrix_epochs(wildcards)]
+    """Manifests of the gradient rows that one job's matrix rows are made from (jobs.assembly shards from `shard` on)."""
+    shards = SHARDS[int(wildcards.shard) :][: CONFIG.jobs.assembly]
+    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in matrix_epochs(wildcards) for shard in shards]
 
 
 def target_gradients(wildcards):
@@ -9,7 +10,7 @@ def target_gradients(wildcards):
 
 
 rule assemble_attribution:
-    """Computes a shard's rows of a matrix and their column moments."""
+    """Computes the matrix rows of one or several shards and their column moments."""
     input:
         pool=shard_gradients,
         targets=target_gradients,
@@ -31,7 +32,7 @@ rule assemble_attribution:
 rule seal_attribution:
     """Checks that all rows of a matrix are there and merges the column moments."""
     input:
-        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=SHARDS, allow_missing=True),
+        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=ASSEMBLED, allow_missing=True),
     output:
         manifest=LAYOUT.matrix_manifest("{matrix}"),
     log:

@@ -24,6 +24,7 @@ IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 EQUIPOISE = f"{sys.executable if CONFIG.python == 'python' and not IN_CONDA else CONFIG.python} -m equipoise"
 EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
 SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
+ASSEMBLED = SHARDS[:: CONFIG.jobs.assembly]
 TASKS = list(CONFIG.tasks)
 RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
 
