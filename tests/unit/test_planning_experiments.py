@@ -63,6 +63,5 @@ def test_a_dry_run_plans_the_jobs_of_the_plan(name, tmp_path):
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     counted = {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
-    assert {rule: counted[rule] for rule in counted if rule not in ("all", "total")} == {
-        stage.name: len(stage.jobs) for stage in plan(read_config(path_of(name))).stages
-    }
+    expected = {stage.name: len(stage.jobs) for stage in plan(read_config(path_of(name))).stages}
+    assert {rule: counted.get(rule) for rule in expected} == expected

@@ -143,7 +143,7 @@ def test_a_fine_tuning_killed_for_real_resumes_to_the_same_manifest(tiny_values,
 
 def test_a_batch_cut_for_other_processes_is_refused(tiny_values, tmp_path):
     config, _ = prepared(tiny_values, tmp_path, "two", processes=2, micro_batch_size=2)
-    with pytest.raises(UserError, match="jobs.runs: separate"):
+    with pytest.raises(UserError, match="where the stage starts them"):
         warm_up(config)
 
 

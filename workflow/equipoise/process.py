@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 
 from equipoise.config import Experiment
@@ -31,9 +32,9 @@ def prepare_process(config: Experiment, stage: str) -> None:
 
 
 def die_with_parent() -> None:
-    """Lets the kernel kill this training process when its launcher dies: it has a session of its own, out of reach of a kill of the job.
+    """Lets the kernel kill this process when the one that started it dies: torchrun's have sessions of their own, out of a kill's reach.
 
-    Left alive, it would go on writing into a training that has been started again.
+    Left alive, they would go on writing into a training that has been started again.
     """
     try:
         ctypes.CDLL("libc.so.6").prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -57,13 +58,15 @@ def first_process() -> bool:
 
 
 def distributed(processes: int, arguments: list[str]) -> bool:
-    """Replaces this process by `processes` training processes of `equipoise ARGUMENTS`; returns False where one is enough, or inside one.
+    """Runs `equipoise ARGUMENTS` as `processes` training processes and says whether it did (not when one is enough, nor inside one).
 
-    Whoever kills this process kills the launcher, and the training processes die with it (`prepare_process`).
+    When this process is killed, its launcher dies with it and the training processes with that. Raises `SystemExit` with their status
+    when they fail.
     """
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return False
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m", "equipoise"]
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [*launcher, *arguments])
+    launcher = [sys.executable, "-m", "equipoise.training.launch", "--standalone", f"--nproc-per-node={processes}", "-m", "equipoise"]
+    status = subprocess.run([*launcher, *arguments], check=False).returncode
+    if status:
+        raise SystemExit(status)
+    return True

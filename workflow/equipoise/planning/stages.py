@@ -148,7 +148,8 @@ class Planner:
         jobs = []
         for name in run_selectors(self.config):
             runs = runs_of(self.config, name)
-            jobs.append([part for run in runs for part in ([tuned[run]] if run in tuned else []) + scored[run]])
+            parts = [part for run in runs for part in ([tuned[run]] if run in tuned else []) + scored[run]]
+            jobs.append([*parts, Part((self.layout.fold_manifest(name),), Cost())])
         return [Stage("fine_tune_and_evaluate", jobs, max(train, score or 0))]
 
     def report(self) -> Stage:
