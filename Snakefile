@@ -35,7 +35,7 @@ rule all:
     """The report: tables, figures and the page."""
     default_target: True
     input:
-        page=f"{LAYOUT.report}/index.html",
+        report=rules.report.output,
 
 
 rule matrix:
