@@ -21,7 +21,7 @@ from equipoise.reporting.compare import compare, find_experiment
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.facts import cost_table, times
-from equipoise.reporting.influence import Influence, thi_instance, thi_task_mean
+from equipoise.reporting.influence import Influence
 from equipoise.reporting.report import figures, report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.side_by_side import side_by_side
@@ -159,12 +159,6 @@ def test_the_rule_prefers_unanimous_items_and_orders_them_by_hash():
     assert chosen_items(a, b, ["d", "b", "a", "c"]) == ([1, 0], 2)
     assert chosen_items(a[:, 2:], b[:, 2:], ["a", "c"]) == ([], 0)
     assert chosen_items(np.array([[1.0, 1], [0, 1]]), np.array([[0.0, 1], [0, 0]]), ["a", "b"]) == ([0, 1], 2)
-
-
-def test_thi_forms_count_rows_by_task():
-    rows = np.array([[1.0, 1, 3, -9], [0, 0, 5, 4], [2, 2, np.nan, np.nan]])
-    assert thi_task_mean(rows[:2], np.array([0, 0, 1, 1]), 2).tolist() == [1, 1]
-    assert thi_instance(rows, np.array([0, 0, 1, 1]), 2).tolist() == [1, 2]
 
 
 def test_influence_frames_agree_with_the_matrix(reported):

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from equipoise.attribution.analyses import aid, normality, thi_instance, thi_task_mean
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Layout
@@ -16,25 +17,10 @@ from equipoise.reporting.matrix import Matrix, read_matrix
 from equipoise.runs import selection_seeds
 
 NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
+NORMAL_ROWS = 50_000
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
 STEP_BINS = 40
-
-
-def aid(rows: np.ndarray) -> np.ndarray:
-    """Average influence distribution of a set: the mean of its rows, float64 [columns], from [rows, columns]."""
-    return rows.mean(axis=0, dtype=np.float64)
-
-
-def thi_task_mean(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:
-    """Task frequency with highest influence: per task, how many rows have their highest mean influence on it; int64 [tasks]."""
-    means = np.stack([rows[:, task_of == task].mean(axis=1, dtype=np.float64) for task in range(tasks)], axis=1)
-    return np.bincount(means.argmax(axis=1), minlength=tasks)
-
-
-def thi_instance(rows: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:
-    """The instance form: per task, how many rows have their highest influence on one of its columns (nan ones skipped); int64 [tasks]."""
-    return np.bincount(task_of[np.nanargmax(rows, axis=1)], minlength=tasks)
 
 
 @dataclass(frozen=True)
@@ -120,29 +106,29 @@ class Influence:
         Returns curves (kind, task, validation_id, x, y: density of a bin, or observed against normal quantile) of the sampled columns,
         and moments (task, validation_id, skew, excess_kurtosis, sampled) of all columns with spread.
         """
-        from scipy.stats import kurtosis, norm, skew
-
         valid = np.flatnonzero(self.matrix.valid)
         generator = np.random.default_rng(seed)
-        # quantiles need no more rows than this; a z-scored copy of the whole matrix would take 800 MB at the paper's size
-        rows = valid if len(valid) <= 50_000 else np.sort(generator.choice(valid, 50_000, replace=False))
-        normal = self.normalised(rows)
+        # no more rows are needed; a z-scored copy of the whole matrix would take 800 MB at the paper's size
+        rows = valid if len(valid) <= NORMAL_ROWS else np.sort(generator.choice(valid, NORMAL_ROWS, replace=False))
         usable = np.flatnonzero(self.matrix.std > 0)
-        moments = self._columns().iloc[usable]
-        moments = moments.assign(skew=skew(normal[:, usable], axis=0), excess_kurtosis=kurtosis(normal[:, usable], axis=0), sampled=False)
-        levels = np.unique(np.r_[0.5 / len(rows), 0.001, (np.arange(100) + 0.5) / 100, 0.999, 1 - 0.5 / len(rows)])
+        normal = self.normalised(rows)[:, usable]
+        drawn = [places[generator.permutation(len(places))[:NORMAL_COLUMNS]] for places in self._places(usable)]
+        sampled = np.sort(np.concatenate(drawn))
+        shape = normality(normal, NORMAL_BINS, quantiles=1)
+        moments = self._columns().iloc[usable].assign(skew=shape.skew, excess_kurtosis=shape.excess_kurtosis, sampled=False)
+        moments.iloc[sampled, moments.columns.get_loc("sampled")] = True
+        found = normality(normal[:, sampled], NORMAL_BINS, quantiles=min(999, len(rows)))
+        middles = (found.edges[1:] + found.edges[:-1]) / 2
         curves = []
-        for number in range(len(self.tasks)):
-            columns = usable[self.task_of[usable] == number]
-            for column in np.sort(generator.choice(columns, min(NORMAL_COLUMNS, len(columns)), replace=False)):
-                moments.loc[column, "sampled"] = True
-                density, edges = np.histogram(normal[:, column], bins=NORMAL_BINS)
-                density = density / (len(rows) * np.diff(edges))
-                observed = np.quantile(normal[:, column], levels)
-                for kind, x, y in (("density", (edges[1:] + edges[:-1]) / 2, density), ("quantile", norm.ppf(levels), observed)):
-                    name = self.matrix.columns[column]
-                    curves.append(pd.DataFrame({"kind": kind, "task": name["task"], "validation_id": name["id"], "x": x, "y": y}))
+        for number, column in enumerate(usable[sampled]):
+            name = self.matrix.columns[column]
+            for kind, x, y in (("density", middles, found.density[number]), ("quantile", found.expected, found.observed[number])):
+                curves.append(pd.DataFrame({"kind": kind, "task": name["task"], "validation_id": name["id"], "x": x, "y": y}))
         return pd.concat(curves, ignore_index=True), moments.reset_index(drop=True)
+
+    def _places(self, usable: np.ndarray) -> list[np.ndarray]:
+        """Per task, the places of its columns in `usable`."""
+        return [np.flatnonzero(self.task_of[usable] == number) for number in range(len(self.tasks))]
 
     def along_ranking(self, rows: int) -> pd.DataFrame:
         """Mean z-scored influence on each task over the first picks: selector, task, picks, mean."""

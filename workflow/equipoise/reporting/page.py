@@ -11,11 +11,12 @@ from equipoise.layout import Layout
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.render import html_cell
-from equipoise.reporting.style import AXIS, GRID, INK, LOOKS, MUTED, POOL
+from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, PAPER, POOL
 from equipoise.reporting.tables import Table, cells
 from equipoise.store.manifest import atomic_path
 
 TEMPLATES = Path(__file__).parents[2] / "report" / "page"
+NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
 NUMBERS_INLINED = 300_000  # bytes of a figure's CSV offered for download from within the page
 
 # sections of the page in order: id, heading, tables, figures
@@ -62,7 +63,7 @@ def write_page(
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.get_template("page.html.jinja").render(
         config=config,
-        sentences=sentences,
+        sentences=[sentence.replace(" %", NARROW + "%") for sentence in sentences],
         sections=sections,
         examples=examples,
         examples_json=_script_json(examples),
@@ -105,7 +106,7 @@ def themed_svg(svg: str, figure: Figure) -> str:
     svg = re.sub(r"(href=\"#|url\(#)", rf"\g<1>{figure.name}-", svg)
     svg = svg.replace("'DejaVu Sans'", "inherit").replace("font-family: DejaVu Sans", "font-family: inherit")
     svg = re.sub(r"font: ([^;\"]*?)inherit", r"font: \1var(--font)", svg)
-    shades = {INK: "--ink", MUTED: "--muted", AXIS: "--axis", GRID: "--grid", POOL: "--pool", "#eef1f4": "--band"}
+    shades = {INK: "--ink", MUTED: "--muted", AXIS: "--axis", GRID: "--grid", POOL: "--pool", BAND: "--band", PAPER: "--paper"}
     shades |= {look[0]: f"--selector-{name}" for name, look in LOOKS.items()}
     for shade, name in shades.items():
         svg = svg.replace(shade, f"var({name})")

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.patheffects import withStroke
 
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.style import AXIS, INK, MUTED, WIDTH, color, label
-
-BAND = "#eef1f4"
+from equipoise.reporting.style import AXIS, BAND, INK, MUTED, PAPER, WIDTH, color, label
 
 
 def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
@@ -112,7 +111,8 @@ def thi_ablation(frame: pd.DataFrame, budget: str) -> Figure:
         for number, name in enumerate(selectors):
             places = np.arange(len(frame)) + (number - (len(selectors) - 1) / 2) * width
             bars = axis.bar(places, frame[name], width * 0.9, color=color(name), label=label(name))
-            axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK)
+            halo = [withStroke(linewidth=2.5, foreground=PAPER)]  # keeps the number legible on the dashed line
+            axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK, path_effects=halo)
         axis.axhline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
         axis.set_xticks(range(len(frame)), frame["task"])
         axis.tick_params(axis="x", length=0)
@@ -142,6 +142,7 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
         for axis in axes.flat[len(tasks) :] if blocks > 1 else []:
             axis.set_axis_off()
         grid = np.linspace(-4.5, 4.5, 181)
+        top = float(np.clip(1.05 * curves.loc[curves["kind"] == "density", "y"].max(), 0.6, 2.5))
         limit = float(np.ceil(curves.loc[curves["kind"] == "quantile", "y"].abs().max()))
         for number, task in enumerate(tasks):
             upper, lower = axes[2 * (number // columns)][number % columns], axes[2 * (number // columns) + 1][number % columns]
@@ -154,7 +155,7 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
                 for _, line in chosen.groupby("validation_id", sort=False):
                     axis.plot(line["x"], line["y"], color=color("bids"), linewidth=1, alpha=0.6)
             upper.set_title(task)
-            upper.set(xlim=(-5, 5), ylim=(0, 0.85), xticks=[-4, 0, 4])
+            upper.set(xlim=(-5, 5), ylim=(0, top), xticks=[-4, 0, 4])
             lower.set(xlim=(-4, 4), ylim=(-limit, limit), xticks=[-3, 0, 3])
             if number % columns:
                 upper.tick_params(labelleft=False)

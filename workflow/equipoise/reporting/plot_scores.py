@@ -9,7 +9,7 @@ from equipoise.reporting.arms import budget_order
 from equipoise.reporting.comparisons import LEVEL
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.labels import budget_text
-from equipoise.reporting.style import AXIS, INK, WIDTH, color, label, marker
+from equipoise.reporting.style import AXIS, INK, PAPER, WIDTH, color, label, marker
 
 
 def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
@@ -70,7 +70,7 @@ def differences(comparisons: pd.DataFrame) -> Figure:
                     for row in found.to_dict("records"):
                         sure = row["p_holm"] < LEVEL
                         axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=1.8, solid_capstyle="round")
-                        face = color(name) if sure else "#ffffff"
+                        face = color(name) if sure else PAPER
                         axis.plot(row["difference"], number, marker(name), color=color(name), markerfacecolor=face, markersize=6)
                 axis.set_yticks(range(len(names)), [label(name) for name in names])
                 axis.set_ylim(len(names) - 0.4, -0.6)

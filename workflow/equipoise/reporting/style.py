@@ -21,7 +21,7 @@ STYLE_FILE = Path(__file__).with_name("style.mplstyle")
 FORMATS = ("svg", "pdf", "png")
 WIDTH = 7.6  # inches; a figure fills the page's column and a paper's text width
 INK, MUTED, AXIS, GRID = "#1f2933", "#66727f", "#8a949e", "#dfe3e8"
-POOL = "#a9b2bb"
+POOL, PAPER, BAND = "#a9b2bb", "#fefefe", "#eef1f4"
 
 # selector -> (colour, marker)
 LOOKS = {

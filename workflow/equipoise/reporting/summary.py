@@ -108,7 +108,7 @@ def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
         sentences = []
     elif named:
         sentences = [
-            f"Balance: the gains over random differ between tasks by more than noise for {'; '.join(named)}; elsewhere they do not show it."
+            f"Balance: the gains over random differ between tasks by more than noise for {'; '.join(named)}; elsewhere that is not shown."
         ]
     else:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
