@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,8 +171,13 @@ def _file_responses(name: str, task: Task) -> dict[str, str]:
 
 
 def dataset_revisions(task: Any) -> list[str]:
-    """Commits of the hub data sets a task was loaded from, as the cache's folders name them; nothing for local files."""
-    files = [file["filename"] for split in task.dataset.values() for file in split.cache_files]
+    """Commits of the hub data sets a task was loaded from; nothing for local files."""
+    return revisions(task.dataset)
+
+
+def revisions(splits: Mapping[str, Any]) -> list[str]:
+    """Commits of loaded hub data, as the cache's folders name them."""
+    files = [file["filename"] for split in splits.values() for file in split.cache_files]
     return sorted({found[1] for name in files if (found := re.search(r"/([0-9a-f]{40})/[^/]+$", name))})
 
 

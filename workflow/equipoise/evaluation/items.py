@@ -34,9 +34,10 @@ class SuiteItems:
     runs_programs: bool = False  # whether answers are executed
 
 
-def suite_items(config: Experiment, suite: str) -> SuiteItems:
+def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteItems:
     """Loads a suite's lm-eval tasks and chooses their items, by the hold-outs in the targets' manifests.
 
+    whole: for looking at the items only: without the suite's limit, and without checking that their answers can be graded here.
     Raises `UserError` when the data are no longer what the hold-outs were made for, or when a leaf task has no item left.
     """
     from equipoise.evaluation.session import remember_requests
@@ -48,7 +49,7 @@ def suite_items(config: Experiment, suite: str) -> SuiteItems:
     settings = config.suites[suite]
     loaded = load_tasks(wanted, settings.include_path, where=f"suites.{suite}")
     runs_programs = any(getattr(task, "UNSAFE_CODE", False) for task in loaded.tasks.values())
-    if runs_programs:
+    if runs_programs and not whole:
         log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
         check_sandbox(config.sandbox)
     items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
@@ -68,7 +69,7 @@ def suite_items(config: Experiment, suite: str) -> SuiteItems:
             held_out = manifest["holdout"].get(leaf, [])
             hashes = document_hashes(task, task.eval_docs)
             _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
-            kept = choose(leaf, hashes, held_out, validation, settings.limit)
+            kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
             without_validation_shots(task, validation)
             items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
             items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes

@@ -1,0 +1,108 @@
+"""Brings base, pool and benchmark data from the hub into the local cache once, so that every later stage runs offline."""
+
+import os
+from typing import Any
+
+from equipoise.config import Experiment
+from equipoise.data.benchmarks import benchmark
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.progress import log
+from equipoise.store.manifest import write_manifest
+
+
+def fetch(config: Experiment) -> None:
+    """Fetches what the experiment names by hub id; writes <results>/<experiment>/fetch.json: ids, revisions, commits they stand for.
+
+    Base: weights (safetensors), configuration and tokenizer. Pool: the data set of `pool.dataset`. Tasks: the data of their lm-eval
+    tasks, prepared as lm-eval wants them, and NLTK's punkt_tab for IFEval. Raises `UserError` when offline, when an id is missing or
+    gated, and when a task's data do not have the columns its definition reads.
+    """
+    if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
+        raise UserError("fetch: HF_HUB_OFFLINE is set; unset it on a machine with internet, fetch there, and set it for the other stages")
+    content: dict[str, Any] = {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
+    for name in config.tasks:
+        content["tasks"][name] = _fetch_task(config, name)
+    if any(task.benchmark == "ifeval" for task in config.tasks.values()):
+        content["punkt_tab"] = _fetch_punkt_tab()
+    write_manifest(manifest_path(config), "fetch", **content)
+    log("fetch: all there; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
+
+
+def manifest_path(config: Experiment) -> str:
+    """Where `fetch` writes what it brought."""
+    return f"{Layout(config.results, config.experiment, config.model.name).experiment_root}/fetch.json"
+
+
+def _fetch_base(config: Experiment) -> dict[str, str]:
+    from equipoise.modelling.base import base_folder
+
+    folder = base_folder(config.model)
+    return {"id": config.model.base, "revision": config.model.revision, "commit": _commit(str(folder))}
+
+
+def _commit(folder: str) -> str:
+    """The commit a snapshot's folder is named by; a user's own folder has none."""
+    name = folder.rstrip("/").rsplit("/", 1)[-1]
+    return name if len(name) == 40 and "/snapshots/" in folder else ""
+
+
+def _fetch_pool(config: Experiment) -> dict[str, Any]:
+    if config.pool.dataset is None:
+        return {}
+    from datasets import load_dataset
+
+    from equipoise.data.targets import revisions
+
+    try:
+        rows = load_dataset(config.pool.dataset, revision=config.pool.revision)
+    except Exception as error:
+        raise UserError(
+            f"pool.dataset: cannot fetch {config.pool.dataset!r} at revision {config.pool.revision!r}: {reason(error)}"
+        ) from None
+    if config.pool.split not in rows:
+        raise UserError(f"pool.split: {config.pool.dataset} has no split {config.pool.split!r}; write one of {', '.join(rows)}")
+    return {
+        "id": config.pool.dataset,
+        "revision": config.pool.revision,
+        "commits": revisions(rows),
+        "rows": rows[config.pool.split].num_rows,
+    }
+
+
+def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
+    from equipoise.data.targets import dataset_revisions
+    from equipoise.harness.tasks import load_tasks
+
+    task = config.tasks[name]
+    names = task.lm_eval_tasks or (() if task.benchmark == "jsonl" else benchmark(task.benchmark).tasks)
+    if not names:
+        return {}
+    include_path = config.suites[task.suite].include_path if task.suite else None
+    loaded = load_tasks(names, include_path, where=f"tasks.{name}.lm_eval_tasks").tasks
+    log(f"fetch {name}: {len(loaded)} lm-eval tasks")
+    return {leaf: dataset_revisions(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
+
+
+def _fetch_punkt_tab() -> bool:
+    """NLTK's sentence splitter; without it some of IFEval's items cannot be checked."""
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+        return True
+    except LookupError:
+        pass
+    if nltk.download("punkt_tab", quiet=True):
+        return True
+    log("WARNING: NLTK's punkt_tab could not be fetched: IFEval's items that count sentences cannot be checked on this machine")
+    return False
+
+
+def reason(error: BaseException) -> str:
+    """The telling line of a hub error: gated and missing repositories say so at the end of a long text."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    for line in lines:
+        if any(word in line.lower() for word in ("gated", "restricted", "not found", "cannot access", "doesn't exist", "couldn't reach")):
+            return line
+    return lines[0] if lines else type(error).__name__
