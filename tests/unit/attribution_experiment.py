@@ -118,7 +118,8 @@ def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
     tokens[7 % rows] = 0
     table = {
         "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows,
-        "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)], "tokens": tokens, "completion_tokens": tokens,
+        "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)],
+        "tokens": tokens, "completion_tokens": tokens,
         "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
     }  # fmt: skip
     pq.write_table(pa.table(table), layout.pool)

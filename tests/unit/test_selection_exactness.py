@@ -51,10 +51,15 @@ def matrices(draw):
     return np.asarray(A, order=layout), tasks, valid, rows
 
 
-@pytest.fixture(params=["in memory", "streaming", "short lists", "tiny store"])
+@pytest.fixture(params=["in memory", "sampled", "streaming", "short lists", "tiny store"])
 def way(request, monkeypatch):
     """In memory, or streaming with everything so small that chunks split blocks, lists run out and the store overflows."""
     if request.param == "in memory":
+        return lambda A: A
+    if request.param == "sampled":
+        monkeypatch.setattr(top_lists, "SAMPLED_ROWS", 5)
+        monkeypatch.setattr(bids, "first_depth", lambda *_: 2)
+        monkeypatch.setattr(turns, "first_depth", lambda *_: 2)
         return lambda A: A
     monkeypatch.setattr(source, "BLOCK_BYTES", 1)
     if request.param != "streaming":

@@ -41,7 +41,7 @@ def write(path, matrix):
         case ".safetensors":
             save_file({"influence": matrix}, path)
         case ".csv":
-            np.savetxt(path, matrix, delimiter=",", fmt="%.9g")
+            np.savetxt(path, matrix, delimiter=",", fmt="%.17g")
         case ".parquet":
             pq.write_table(pa.table({f"v{j}": matrix[:, j] for j in range(matrix.shape[1])}), path)
     return path

@@ -82,6 +82,7 @@ def collect(
 ) -> tuple[TopLists, RowStore | None, Moments | None]:
     """One pass: top lists of the usable rows (uint8 [N]), the store of their rows where the matrix streams, and the moments."""
     lists = TopLists(source.columns, depth, source.rows, source.dtype)
+    lists.start_from_sample(source, usable)
     store = None
     if keep_rows and source.direct is None:
         capacity = STORE_BYTES // (source.columns * source.dtype.itemsize)

@@ -15,6 +15,8 @@ from equipoise.errors import UserError
 from equipoise.selection.parallel import in_parallel
 from equipoise.selection.source import Block, Source
 
+SAMPLED_ROWS = 8192
+
 
 @njit(nogil=True, cache=True)
 def gather(block, usable, offset, step, first_row, first, last, threshold, values, rows, length, hit):
@@ -75,6 +77,20 @@ class TopLists:
         self.rows = np.empty((columns, capacity), np.int32)
         self.length = np.zeros(columns, np.int64)
         self.threshold = np.full(columns, -np.inf, dtype)
+
+    def start_from_sample(self, source: Source, usable: np.ndarray) -> None:
+        """Sets thresholds by a sample of the usable rows (uint8 [N]), so that few entries are collected only to be cut again.
+
+        For a matrix in memory with many more rows than a list holds. Whatever the sample says, lists stay complete above their threshold.
+        """
+        candidates = np.flatnonzero(usable)
+        wanted = 1.2 * self.depth / max(1, len(candidates))
+        if source.direct is None or len(candidates) < 4 * SAMPLED_ROWS or wanted > 0.25:
+            return
+        sample = source.direct[candidates[:: len(candidates) // SAMPLED_ROWS]]
+        at = int(len(sample) * (1 - wanted)) - 1
+        border = np.partition(sample, at, axis=0)[at]
+        self.threshold[:] = np.where(np.isfinite(border), border, -np.inf)
 
     def add(self, block: np.ndarray, usable: np.ndarray, first_row: int, columns: tuple[int, int], hit: np.ndarray) -> None:
         """Collects the entries of columns [first, last) from a block of rows that begins at `first_row`."""
@@ -170,8 +186,8 @@ def _order_column(lists: TopLists, ordered: OrderedLists, column: int, mean: flo
     score = score[order]
     ordered.score[column, :length] = score
     ordered.rows[column, :length] = rows[order]
-    starts = np.flatnonzero(np.concatenate([[True], score[1:] != score[:-1]])) if length else np.empty(0, np.int64)
-    ordered.next_group[column, :length] = np.repeat(np.append(starts[1:], length), np.diff(np.append(starts, length)))
+    ends = np.append(np.flatnonzero(score[1:] != score[:-1]) + 1, length)
+    ordered.next_group[column, :length] = np.repeat(ends, np.diff(ends, prepend=0))
     threshold = lists.threshold[column]
     if np.isneginf(threshold):
         return
