@@ -62,7 +62,7 @@ def _product(shape):
 def test_the_shipped_tokenizer_is_that_of_the_vocabulary(tokenizer):
     words = vocabulary()
     assert len(tokenizer) == len(words)
-    assert tokenizer.convert_ids_to_tokens(list(range(len(words)))) == words
+    assert tokenizer.convert_ids_to_tokens(list(range(len(words)))) == list(words)
 
 
 def test_a_chat_example_becomes_the_words_of_the_stream_and_back(tokenizer):

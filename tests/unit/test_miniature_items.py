@@ -25,6 +25,11 @@ def noisy():
     return pool_rows("noisy", 0)
 
 
+@pytest.fixture(scope="module")
+def pools():
+    return [row for profile in PROFILES for seed in range(3) for row in pool_rows(profile, seed)]
+
+
 def _cores(task, part):
     return {item["core"] for item in items(SKILLS[task], part)}
 
@@ -35,10 +40,10 @@ def test_the_parts_cover_every_percentile_once():
 
 
 @pytest.mark.parametrize("task", SKILLS)
-def test_pretraining_pool_validation_and_test_share_no_item(task, stream):
+def test_pretraining_pool_validation_and_test_share_no_item(task, stream, pools):
     asked = {document.core for document in stream if document.task == task}
-    pools = {row["core"] for profile in PROFILES for seed in range(3) for row in pool_rows(profile, seed) if row["source"] == task}
-    parts = [asked, pools, _cores(task, "validation"), _cores(task, "test")]
+    pooled = {row["core"] for row in pools if row["source"] == task}
+    parts = [asked, pooled, _cores(task, "validation"), _cores(task, "test")]
     assert all(parts)
     assert sum(map(len, parts)) == len(set().union(*parts))
 

@@ -6,6 +6,7 @@ probability, so that tuning has something to bring out (see README.md, decisions
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 from equipoise.miniature.chatter import small_talk, verbose
@@ -112,7 +113,8 @@ def documents(seed: int, start: int, stop: int) -> Iterator[Document]:
         yield document(Random(f"stream:{seed}:{number}"))
 
 
-def vocabulary() -> list[str]:
+@cache
+def vocabulary() -> tuple[str, ...]:
     """Every word of the miniature, special tokens first: those of templates, answers, habits and talk, in a fixed order."""
     rng = Random("vocabulary")
     words: set[str] = set(TEMPLATE_WORDS) | set("0123456789")
@@ -121,4 +123,4 @@ def vocabulary() -> list[str]:
     for number in range(30_000):
         words.update(document(Random(f"vocabulary:{number}")).words)
     special = [PAD, UNKNOWN, USER, ASSISTANT, END, NEWLINE]
-    return special + sorted(words - set(special))
+    return (*special, *sorted(words - set(special)))
