@@ -21,19 +21,16 @@ EPOCHS = 2
 
 
 def write_store(path: Path, rows: int, dimension: int, seed: int) -> None:
-    store = GradientStore(
-        path, rows, dimension, {"settings": "bench", "estimator": "less", "side": "pool", "epoch": 1, "scaled": False}, {}
-    )
+    attributes = {"settings": "bench", "estimator": "less", "side": "pool", "epoch": 1, "scaled": False}
+    store = GradientStore(path, rows, dimension, attributes, {})
     generator = np.random.default_rng(seed)
     for chunk in range(-(-rows // CHUNK_ROWS)):
         start, stop = chunk_bounds(chunk, rows)
         count = stop - start
         directions = generator.standard_normal((count, dimension), dtype=np.float32)
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
-        ones = np.ones(count, np.float32)
-        store.write(
-            chunk, "bench", GradientRows(directions.astype(np.float16), ones, ones, np.ones(count, np.int32), np.zeros(count, np.int8))
-        )
+        ones, flags = np.ones(count, np.float32), np.zeros(count, np.int8)
+        store.write(chunk, "bench", GradientRows(directions.astype(np.float16), ones, ones, ones.astype(np.int32), flags))
 
 
 def timed(call, repeats: int = 3) -> tuple[float, float]:

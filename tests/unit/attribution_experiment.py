@@ -31,7 +31,9 @@ class Prepared:
 
 
 def make_rows(rng, count, flagged=(), states=False):
-    directions = rng.standard_normal((count, DIMENSION))
+    """Random rows; a longer store begins with the rows of a shorter one of the same seed."""
+    size = max(count, 4096)
+    directions = rng.standard_normal((size, DIMENSION))[:count]
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     directions = directions.astype(np.float16)
     status = np.full(count, VALID, np.int8)
@@ -40,9 +42,9 @@ def make_rows(rng, count, flagged=(), states=False):
     kept = {}
     if states:
         for kind in ("last_token", "position_weighted"):
-            state = rng.standard_normal((count, HIDDEN))
+            state = rng.standard_normal((size, HIDDEN))[:count]
             kept[kind] = (state / np.linalg.norm(state, axis=1, keepdims=True)).astype(np.float16)
-    norm = rng.uniform(0.5, 2, count).astype(np.float32)
+    norm = rng.uniform(0.5, 2, size)[:count].astype(np.float32)
     return GradientRows(directions, norm, norm.copy(), np.full(count, 5, np.int32), status, kept)
 
 

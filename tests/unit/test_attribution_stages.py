@@ -9,10 +9,10 @@ import zarr
 from attribution_experiment import RATES, prepare
 
 from equipoise.attribution.assemble import assemble_attribution
+from equipoise.attribution.attribute import attribute
 from equipoise.attribution.matrix import read_valid
 from equipoise.attribution.seal import seal_attribution
 from equipoise.errors import UserError
-from equipoise.layout import shard_label
 from equipoise.store.manifest import read_manifest
 
 
@@ -95,23 +95,20 @@ def test_a_finished_shard_is_left_alone_and_a_damaged_one_made_again(tmp_path, c
     np.testing.assert_array_equal(assemble(prepared), A)
 
 
-def test_more_pool_rows_leave_finished_shards_alone_and_another_task_does_not(tmp_path, capsys):
-    assemble(prepare(tmp_path, rows=2048, shards=2))
-    grown = prepare(tmp_path, rows=3000, shards=3)
-    capsys.readouterr()
-    for shard in range(3):
-        # the first two shards' gradients are those of before: only their manifests' digests tell
-        stored = read_manifest(grown.layout.pool_gradients_manifest(1, shard_label(shard)), "pool_gradients")
-        assert stored["rows"] == [shard * 1024, min(3000, (shard + 1) * 1024)]
-        assemble_attribution(grown.config, "influence", shard)
-    seal_attribution(grown.config, "influence")
-    wider = prepare(tmp_path, rows=3000, shards=3, tasks=("gsm", "code", "math"))
-    capsys.readouterr()
-    A = assemble(wider)
-    log = capsys.readouterr().err
-    assert "other columns; starting anew" in log
-    assert A.shape == (3000, 9)
-    np.testing.assert_allclose(A[wider.valid], expected(wider)[wider.valid], atol=1e-6)
+def test_an_added_shard_is_assembled_alone_and_an_added_task_reaches_all_shards(tmp_path, capsys):
+    def jobs(prepared):
+        capsys.readouterr()
+        attribute(prepared.config, ["influence"])
+        log = capsys.readouterr().err
+        A = np.asarray(zarr.open_array(prepared.layout.matrix("influence"), mode="r")[:])
+        np.testing.assert_allclose(A[prepared.valid], expected(prepared)[prepared.valid], atol=1e-6)
+        return [shard for shard in range(prepared.config.pool.shards) if f"shard-{shard:05d}.json: inputs unchanged" not in log]
+
+    assert jobs(prepare(tmp_path, rows=2048, shards=2)) == [0, 1]
+    assert jobs(prepare(tmp_path, rows=2048, shards=2)) == []
+    assert jobs(prepare(tmp_path, rows=3000, shards=3)) == [2]
+    assert jobs(prepare(tmp_path, rows=3000, shards=3, tasks=("gsm", "code", "math"))) == [0, 1, 2]
+    assert jobs(prepare(tmp_path, rows=3000, shards=3, tasks=("gsm", "code", "math"))) == []
 
 
 @pytest.mark.parametrize(
