@@ -188,3 +188,20 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
     damaged = CliRunner().invoke(app, ["verify", layout.root])
     assert damaged.exit_code == 1
     assert "was made with other settings" in damaged.output
+
+
+def test_neither_the_results_folder_nor_threads_nor_activation_checkpointing_reach_the_stores(tmp_path):
+    config = make_experiment(tmp_path, epochs=1)
+    moved = config.model_copy(
+        update={
+            "results": str(tmp_path / "moved"),
+            "jobs": config.jobs.model_copy(update={"threads": {"default": 7}}),
+            "gradients": config.gradients.model_copy(update={"activation_checkpointing": True}),
+        }
+    )
+    shutil.copytree(config.results, moved.results)
+    for one in (config, moved):
+        collect_pool_gradients(one, [1], 0)
+        collect_target_gradients(one, [1], ["alpha"])
+    here, there = (stored_bytes(f"{layout_of(one).root}/gradients") for one in (config, moved))
+    assert here == there

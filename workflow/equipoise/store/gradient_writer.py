@@ -50,6 +50,8 @@ class GradientStore:
     def _start_anew_if_foreign(self, settings: str) -> None:
         import zarr
 
+        for stale in self.path.parent.glob(f".{self.path.name}.*.stale"):  # left by a job killed while it started anew
+            shutil.rmtree(stale)
         if not self.path.exists():
             return
         try:
