@@ -10,8 +10,8 @@ from equipoise.layout import Layout
 from equipoise.reporting.labels import budget_text, short_label
 from equipoise.runs import selection_seeds
 
-PICKS = 1_000  # shown of one selector: the page stays small for a large pool
-CHARACTERS = 600  # shown of one prompt or response
+PICKS = 500  # shown of one selector: the page stays small for a large pool
+CHARACTERS = 500  # shown of one prompt or response
 
 
 def selected_examples(config: Experiment) -> dict[str, object]:

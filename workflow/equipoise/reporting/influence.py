@@ -17,7 +17,7 @@ from equipoise.reporting.matrix import Matrix, read_matrix
 from equipoise.runs import selection_seeds
 
 NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
-NORMAL_ROWS = 50_000
+NORMAL_ROWS = 50_000  # shapes and axes need no more; a z-scored copy of the whole matrix would take 800 MB at the paper's size
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
 STEP_BINS = 40
@@ -108,7 +108,6 @@ class Influence:
         """
         valid = np.flatnonzero(self.matrix.valid)
         generator = np.random.default_rng(seed)
-        # no more rows are needed; a z-scored copy of the whole matrix would take 800 MB at the paper's size
         rows = valid if len(valid) <= NORMAL_ROWS else np.sort(generator.choice(valid, NORMAL_ROWS, replace=False))
         usable = np.flatnonzero(self.matrix.std > 0)
         normal = self.normalised(rows)[:, usable]
@@ -170,12 +169,13 @@ class Influence:
         """
         valid = np.flatnonzero(self.matrix.valid)
         usable = self.matrix.std > 0
-        covariance = np.corrcoef(self.matrix.values[valid][:, usable], rowvar=False)
-        _, vectors = np.linalg.eigh(covariance)
+        generator = np.random.default_rng(seed)
+        basis = valid if len(valid) <= NORMAL_ROWS else generator.choice(valid, NORMAL_ROWS, replace=False)
+        _, vectors = np.linalg.eigh(np.corrcoef(self.matrix.values[basis][:, usable], rowvar=False))
         axes = vectors[:, [-1, -2]]
         axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # an eigenvector's sign is arbitrary
         if len(valid) > points:
-            valid = np.sort(np.random.default_rng(seed).choice(valid, points, replace=False))
+            valid = np.sort(generator.choice(valid, points, replace=False))
         place = self.normalised(valid)[:, usable] @ axes
         frame = pd.DataFrame({"row": valid, "source": sources[valid], "x": place[:, 0], "y": place[:, 1]})
         for selector in self.selectors:

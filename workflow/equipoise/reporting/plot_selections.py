@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.style import DIVERGING, INK, POOL, SEQUENTIAL, SOURCES, WIDTH, color, label, marker, text_on
+from equipoise.reporting.style import DIVERGING, INK, PAPER, POOL, SEQUENTIAL, SOURCES, WIDTH, color, label, marker, text_on
 
 SOURCES_SHOWN = 8
+CARD = "#ffffff"  # the map is an image: it keeps a white ground in the dark theme
 OTHER = "other sources"
 
 
@@ -20,7 +21,7 @@ def overlap(frame: pd.DataFrame, budget: str) -> Figure:
         side = 1.6 + 0.46 * len(names)
         figure, axis = pyplot.subplots(figsize=(side + 0.7, side))
         shown = np.where(np.tri(len(names), dtype=bool), values, np.nan)
-        axis.pcolormesh(shown, cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolor="#ffffff", linewidth=1.2)
+        axis.pcolormesh(shown, cmap=SEQUENTIAL, vmin=0, vmax=1, edgecolor=PAPER, linewidth=1.2)
         for line in range(len(names)):
             for place in range(line + 1):
                 value = values[line, place]
@@ -118,7 +119,7 @@ def source_composition(frame: pd.DataFrame, budget: str) -> Figure:
         pool = shown["pool"].to_numpy()[:, None]
         shares = shown[["pool", *names]].to_numpy(float)
         ratio = np.log2(np.maximum(shares, 1e-9) / pool).clip(-3, 3)
-        mesh = axis.pcolormesh(ratio, cmap=DIVERGING, norm=TwoSlopeNorm(0, -3, 3), edgecolor="#ffffff", linewidth=1.2)
+        mesh = axis.pcolormesh(ratio, cmap=DIVERGING, norm=TwoSlopeNorm(0, -3, 3), edgecolor=PAPER, linewidth=1.2)
         for line in range(shares.shape[0]):
             for place in range(shares.shape[1]):
                 dark = abs(ratio[line, place]) > 2.1
@@ -162,9 +163,8 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
             points = frame[group == name]
             first.scatter(points["x"], points["y"], s=size, color=shade, alpha=0.6, linewidth=0, label=name, rasterized=True)
         first.set_title("By source")
-        legend = first.legend(
-            loc="upper left", markerscale=2, fontsize=7.5, handletextpad=0.2, frameon=True, framealpha=0.85, edgecolor="none"
-        )
+        box = {"frameon": True, "facecolor": CARD, "framealpha": 0.85, "edgecolor": "none", "labelcolor": "#111111"}
+        legend = first.legend(loc="best", markerscale=2, fontsize=7.5, handletextpad=0.2, **box)
         legend.set_zorder(5)
         for name, (line, place) in zip(selectors, places, strict=False):
             axis = figure.add_subplot(grid[line, place], sharex=first, sharey=first)
@@ -176,6 +176,7 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
             axis.set(xticks=[], yticks=[])
             axis.grid(visible=False)
             axis.spines[:].set_visible(False)
+            axis.set_facecolor(CARD)
         low, high = frame[["x", "y"]].quantile(0.001), frame[["x", "y"]].quantile(0.999)
         margin = 0.06 * (high - low)
         first.set(xlim=(low["x"] - margin["x"], high["x"] + margin["x"]), ylim=(low["y"] - margin["y"], high["y"] + margin["y"]))

@@ -9,8 +9,8 @@ from equipoise.reporting.tables import Cell, Table, cells
 from equipoise.store.manifest import atomic_path
 
 FORMATS = ("csv", "md", "tex", "html")
-LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}"}
-LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
+LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}", "{": r"\{", "}": r"\}"}
+LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar\allowbreak{}"}
 LATEX |= {"−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "“": "``", "”": "''", "’": "'", "≥": r"$\geq$", "≤": r"$\leq$", '"': "''"}
 LONG_TEXT = 12  # share of the line, in percent, below which a paragraph column of LaTeX is never cut
 

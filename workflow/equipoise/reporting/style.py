@@ -39,7 +39,8 @@ LOOKS = {
     "oracle": ("#3d4751", "_"),
     "zero_shot": ("#3e4852", "_"),
 }
-SOURCES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#999933", "#882255")
+# one step beside the selectors' colours: these stand on a white card in the dark theme too
+SOURCES = ("#0072b3", "#e69f01", "#009e74", "#cc79a8", "#56b4ea", "#d55e01", "#999934", "#882256")
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])
 DIVERGING = LinearSegmentedColormap.from_list("equipoise_diverging", ["#a84a00", "#e8a36e", "#f6f5f3", "#7fb6d9", "#005a8f"])
