@@ -1,5 +1,6 @@
 """Evaluation of runs through lm-eval: what is written, what is left out, and that runs do not influence each other."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_a_limit_is_applied_after_the_hold_out_and_ids_stay_sorted():
     assert len(kept) == 6
     assert not {0, 1, 7} & set(kept)
     assert choose("leaf", hashes, [], set(), 100) == list(range(20))
-    with pytest.raises(UserError, match="smaller targets.size"):
+    with pytest.raises(UserError, match=r"smaller targets\.size"):
         choose("leaf", hashes, list(range(20)), set(), None)
 
 
@@ -172,6 +173,17 @@ def test_temperature_draws_by_the_suites_seed(tiny_values, tmp_path):
     assert [row["response"] for row in first] != [row["response"] for row in second]
     evaluate_anew(config, ZERO, "chat")
     assert samples(config, ZERO, "chat") == first
+
+
+def test_vllm_is_imported_only_when_a_suite_chooses_it(tiny_values, tmp_path):
+    if importlib.util.find_spec("vllm") is not None:
+        pytest.skip("vllm is installed here")
+    values = evaluation_values(tiny_values, tmp_path)
+    values["suites"]["chat"]["backend"] = "vllm"
+    config = parse_config(values)
+    prepare_targets(config, ["first"])
+    with pytest.raises(UserError, match=r"backend: vllm, but it cannot be imported here .* envs/vllm-requirements.txt"):
+        evaluate(config, ZERO, "chat", 0)
 
 
 def test_mistakes_are_named(experiment, tiny_values):

@@ -87,7 +87,6 @@ def test_greedy_decoding_gives_what_transformers_generates(experiment, adapted):
 
 
 def test_rows_with_a_stop_string_end_and_leave_the_others_alone(experiment):
-    tokenizer = load_tokenizer(experiment.model)
     model = load_base(experiment.model, "fp32", "cpu")
     torch.manual_seed(1)
     context = torch.randint(6, 50, (10, 6))

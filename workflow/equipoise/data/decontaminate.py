@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
@@ -51,7 +52,6 @@ def decontaminate(config: Experiment) -> None:
     import pyarrow.parquet
 
     from equipoise.evaluation.items import suite_items
-    from equipoise.harness.documents import question
 
     layout = Layout(config.results, config.experiment, config.model.name)
     read_manifest(layout.pool_manifest, "pool")
@@ -62,11 +62,7 @@ def decontaminate(config: Experiment) -> None:
     for suite in suites:
         items = suite_items(config, suite, whole=True)
         for name, leaves in items.leaves.items():
-            texts[name] = [
-                f"{question(items.tasks[leaf], items.tasks[leaf].eval_docs[doc_id])} {items.targets[leaf][doc_id]}"
-                for leaf in leaves
-                for doc_id in items.samples[leaf]
-            ]
+            texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf])]
     file = pyarrow.parquet.ParquetFile(layout.pool)
     batches = file.iter_batches(ROWS_A_BATCH, columns=["row", "prompt", "response"])
     shown = track(batches, "decontaminate", file.metadata.num_rows, size=lambda batch: batch.num_rows)
@@ -77,6 +73,13 @@ def decontaminate(config: Experiment) -> None:
     write_manifest(contamination_path(config), "contamination", **content, fingerprint=fingerprint(content))
     for name, task in tasks.items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
+
+
+def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str]) -> list[str]:
+    from equipoise.harness.documents import question
+
+    docs = list(task.eval_docs)
+    return [f"{question(task, docs[doc_id])} {targets[doc_id]}" for doc_id in doc_ids]
 
 
 def contamination_path(config: Experiment) -> str:

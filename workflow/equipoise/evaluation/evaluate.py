@@ -66,7 +66,6 @@ def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity
 def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
     """lm-eval's logged samples by leaf task."""
     import lm_eval.evaluator
-    import torch
 
     from equipoise.harness.tasks import reseed_fewshot
 
@@ -75,7 +74,7 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
         if getattr(task, "sampler", None) is not None:
             reseed_fewshot(task)
     with session.language_model(suite, adapter) as language_model:
-        torch.manual_seed(suite_seed)
+        language_model.start(suite_seed)
         results = lm_eval.evaluator.evaluate(
             language_model,
             {"tasks": items.tasks, "groups": {}, "group_map": {}},

@@ -67,13 +67,14 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             task = loaded.tasks[leaf]
             set_up(task, settings)
             held_out = manifest["holdout"].get(leaf, [])
-            hashes = document_hashes(task, task.eval_docs)
+            docs = list(task.eval_docs)  # a task with process_docs makes them anew at every call
+            hashes = document_hashes(task, docs)
             _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
             kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
             without_validation_shots(task, validation)
             items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
             items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes
-            items.targets[leaf] = {doc_id: target_text(task, task.eval_docs[doc_id]) for doc_id in kept}
+            items.targets[leaf] = {doc_id: target_text(task, docs[doc_id]) for doc_id in kept}
             remember_requests(task)
     return items
 

@@ -42,6 +42,10 @@ class LanguageModel(HFLM):
     def model(self, model: "PreTrainedModel") -> None:
         self._model = model
 
+    def start(self, seed: int) -> None:
+        """Sampling begins anew, by `seed`."""
+        torch.manual_seed(seed)
+
     # tokens: BOS exactly once where the tokenizer has one, nothing else added (as modelling.chat.encode does)
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **_: Any) -> list[int]:
         known = self._remembered.get(string) if add_special_tokens is None else None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from equipoise.evaluation.language_model import LanguageModel
+    from equipoise.evaluation.vllm_model import VllmModel
 
 
 class Session:
@@ -25,6 +26,7 @@ class Session:
         self.config = config
         self._suites: dict[str, SuiteItems] = {}
         self._language_models: dict[str, LanguageModel] = {}
+        self._vllm_model: VllmModel | None = None
 
     @cached_property
     def tokenizer(self) -> "PreTrainedTokenizerBase":
@@ -49,6 +51,9 @@ class Session:
     @contextmanager
     def language_model(self, suite: str, adapter: str | None) -> Iterator["LanguageModel"]:
         """lm-eval's model for one run: the base with the adapter saved in a folder, or the bare base for None."""
+        if self.config.suites[suite].backend == "vllm":
+            yield self._vllm(adapter)
+            return
         from equipoise.evaluation.language_model import LanguageModel
 
         if suite not in self._language_models:
@@ -60,6 +65,19 @@ class Session:
                 yield language_model
             finally:
                 language_model.model = self.base
+
+    def _vllm(self, adapter: str | None) -> "VllmModel":
+        try:
+            from equipoise.evaluation.vllm_model import VllmModel
+        except ImportError as error:
+            raise UserError(
+                f"suites: backend: vllm, but it cannot be imported here ({error}); run with the environment of envs/vllm-requirements.txt, "
+                "or write backend: hf"
+            ) from None
+        if self._vllm_model is None:
+            self._vllm_model = VllmModel(self.config, self.tokenizer)
+        self._vllm_model.use(adapter)
+        return self._vllm_model
 
     @contextmanager
     def _adapted(self, adapter: str | None) -> Iterator["PreTrainedModel"]:

@@ -3,9 +3,10 @@
 import logging
 import os
 import random
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +36,7 @@ def load_tasks(names: Sequence[str], include_path: str | None = None, where: str
     """
     import lm_eval.tasks
 
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    _quieten()
     _compile_templates_once()
     manager = _task_manager(lm_eval.tasks.TaskManager, names, include_path, where)
     loaded = LoadedTasks()
@@ -67,6 +68,20 @@ def _task_manager(manager_class: "type[TaskManager]", names: Sequence[str], incl
                 f"{where}: lm-eval has no task {name!r}; write a name that `lm-eval ls tasks` shows, or set the suite's include_path"
             )
     return manager
+
+
+def _quieten() -> None:
+    """Keeps the libraries' chatter, and in logs their progress bars, from burying our own lines."""
+    import datasets
+    import lm_eval.api.task
+    import transformers
+
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    if not sys.stderr.isatty():
+        datasets.disable_progress_bars()
+        transformers.utils.logging.disable_progress_bar()
+        if not isinstance(lm_eval.api.task.tqdm, partial):
+            lm_eval.api.task.tqdm = partial(lm_eval.api.task.tqdm, disable=True)
 
 
 def _compile_templates_once() -> None:

@@ -1,0 +1,64 @@
+"""lm-eval's vLLM model with the tokens that training sees; adapters are exchanged between runs while the engine stays.
+
+Import only when a suite says `backend: vllm`: vLLM needs an environment of its own (envs/vllm-requirements.txt).
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.models.vllm_causallms import VLLM
+from vllm.lora.request import LoRARequest
+
+from equipoise.config import Experiment
+from equipoise.harness.documents import fold
+from equipoise.modelling.base import base_folder
+from equipoise.modelling.chat import chat_prefix
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+
+
+class VllmModel(VLLM):
+    """Answers lm-eval's requests for the base with an adapter that may be exchanged (`use`)."""
+
+    def __init__(self, config: Experiment, tokenizer: "PreTrainedTokenizerBase"):
+        super().__init__(
+            pretrained=str(base_folder(config.model)),
+            dtype=DTYPES[config.model.precision],
+            batch_size="auto",
+            max_lora_rank=config.lora.rank,
+            enable_lora=True,
+        )
+        self.tokenizer = tokenizer
+        self._seed = 0
+        self._adapters: dict[str, LoRARequest] = {}
+
+    def use(self, adapter: str | None) -> None:
+        """Takes the adapter saved in a folder, or none."""
+        if adapter is not None and adapter not in self._adapters:
+            number = len(self._adapters) + 1
+            self._adapters[adapter] = LoRARequest(f"adapter-{number}", number, adapter)
+        self.lora_request = self._adapters[adapter] if adapter else None
+
+    def start(self, seed: int) -> None:
+        """Sampling begins anew, by `seed`."""
+        self._seed = seed
+
+    def tok_encode(self, string: str | list[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
+        if isinstance(string, list):
+            return [self.tok_encode(one, add_special_tokens) for one in string]
+        ids = self.tokenizer(string, add_special_tokens=False).input_ids
+        bos = self.tokenizer.bos_token_id
+        if add_special_tokens is not False and bos is not None and not string.startswith(self.tokenizer.bos_token):
+            ids = [bos, *ids]
+        return ids
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        prompt, begun = fold(chat_history)
+        return chat_prefix(self.tokenizer, prompt) + begun
+
+    def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
+        for place, settings in enumerate(sampling_params if isinstance(sampling_params, list) else []):
+            settings.seed = self._seed + place
+        return super()._model_generate(requests, generate, sampling_params)
