@@ -26,7 +26,8 @@ for (const table of document.querySelectorAll("table.report:not(#example-table)"
 
 const data = JSON.parse(document.getElementById("example-data").textContent);
 const escape = DataTable.render.text().display;
-const cut = { display: (text) => `<span class="cut">${escape(text)}</span>` };
+// escaped for the search too: DataTables decodes it there, and would take raw < for markup and drop it
+const cut = { display: (text) => `<span class="cut">${escape(text)}</span>`, filter: escape };
 const picks = data.picks.map(([selector, rank, row, task, validation, score, margin]) => {
   const [origin, prompt, response] = data.rows[row];
   return { selector, rank: rank + 1, row, task, origin, validation, score, margin, prompt, response };
@@ -53,8 +54,8 @@ const examples = new DataTable("#example-table", {
     { data: "rank", className: "number" },
     { data: "task", render: named(data.tasks, "–") },
     { data: "origin", render: named(data.sources, "") },
-    { data: "prompt", render: cut },
-    { data: "response", render: cut },
+    { data: "prompt", type: "string", render: cut },
+    { data: "response", type: "string", render: cut },
     { data: "score", className: "number", render: (score) => (score === null ? "–" : score) },
   ],
   createdRow: (line) => { line.tabIndex = 0; line.setAttribute("aria-expanded", "false"); },
