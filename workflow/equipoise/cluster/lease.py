@@ -24,6 +24,7 @@ from equipoise.progress import log
 
 HEARTBEAT = 10.0
 PATIENCE = 60.0
+LEASES = ".leases"
 LOST = 75  # EX_TEMPFAIL: try again
 
 
@@ -72,7 +73,7 @@ def one_writer(*manifests: str) -> Iterator[None]:
     with ExitStack() as held:
         if "WORLD_SIZE" not in os.environ:
             for manifest in sorted(map(Path, manifests)):  # one order for all jobs, so that none waits for the other in a circle
-                held.enter_context(lease(manifest.parent / ".leases" / manifest.name))
+                held.enter_context(lease(manifest.parent / LEASES / manifest.name))
         yield
 
 

@@ -35,11 +35,13 @@ def cancel_leftovers(folder: Path, seconds_between_looks: float = 2.0) -> list[s
 def leftovers(folder: Path) -> list[str]:
     """Ids of this user's Slurm jobs, in any state of the queue, that snakemake submitted from `folder`; none without a Slurm.
 
-    Raises `UserError` when Slurm does not answer: an unseen job could write beside a new one.
+    Raises `UserError` when Slurm does not answer in a folder that has used it: an unseen job could write beside a new one.
     """
     if shutil.which("squeue") is None:
         return []
     shown = subprocess.run(["squeue", "--me", "--noheader", "--format=%i|%j|%Z"], capture_output=True, text=True, check=False)
+    if shown.returncode and not (folder / ".snakemake" / "slurm_logs").is_dir():
+        return []
     if shown.returncode:
         raise UserError(f"squeue: {shown.stderr.strip() or 'no answer'}; jobs of the last run may be there: run again when Slurm answers")
     jobs = [line.split("|", 2) for line in shown.stdout.splitlines()]

@@ -1,0 +1,96 @@
+"""A Slurm to run on, and an experiment that is ready for its gradient jobs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from slurm_runs import OWN_NODE, SlurmRun
+
+from conftest import REPOSITORY, texts, write_jsonl
+
+CONFIGURATION = Path("/etc/slurm/slurm.conf")
+SITE = {
+    "account": "lab",
+    "slurm-init-seconds-before-status-checks": 3,
+    "latency-wait": 20,
+    "group-components": {"shards": 1},
+    "default-resources": {"mem_mb": 2000, "runtime": 10},
+    "set-resources": {
+        rule: {"mem_mb": 2500, "runtime": 10}
+        for rule in (
+            "warm_up",
+            "collect_pool_gradients",
+            "collect_target_gradients",
+            "fine_tune_and_evaluate",
+            "assemble_attribution",
+            "rank",
+            "report",
+        )
+    },
+}
+
+
+@pytest.fixture(scope="session")
+def cluster() -> None:
+    """A Slurm that answers; skips without one."""
+    if shutil.which("sinfo") is None or subprocess.run(["sinfo"], capture_output=True, check=False).returncode:
+        pytest.skip("no Slurm answers; `tests/slurm/single_node.sh up` starts one")
+
+
+@pytest.fixture(scope="session")
+def own_node(cluster) -> None:
+    """A node that may be stopped and drained: the one of single_node.sh, nobody's real cluster."""
+    if not CONFIGURATION.is_file() or OWN_NODE not in CONFIGURATION.read_text():
+        pytest.skip("drills stop daemons and drain nodes: only on the Slurm that tests/slurm/single_node.sh started")
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_base, tmp_path_factory) -> Path:
+    """Folder of an experiment of 3 shards of 3 chunks, run without a cluster up to all gradients."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    tasks = {
+        "first": {"capability": "logic", "files": [write_jsonl(folder / "first.jsonl", texts(6, 3))]},
+        "second": {"capability": "math", "files": [write_jsonl(folder / "second.jsonl", texts(6, 11))]},
+    }
+    values = {
+        "experiment": "drill",
+        "results": "results",
+        "budgets": [0.1],
+        "selectors": ["bids"],
+        "model": {"name": "tiny", "base": str(tiny_base), "precision": "fp32", "max_length": 16, "device": "auto"},
+        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
+        "pool": {"files": [write_jsonl(folder / "pool.jsonl", texts(9 * 1024 - 100))], "shards": 3},
+        "targets": {"size": 4},
+        "tasks": tasks,
+        "training": {"batch_size": 128, "micro_batch_size": 128, "learning_rate": 0.01, "report_to": []},
+        "warmup": {"epochs": 2, "fraction": 0.1},
+        "gradients": {"precision": "fp32", "token_budget": 1024, "projection": {"dimension": 256}},
+        "jobs": {"epochs": "together", "tasks": "together", "runs": "together"},
+    }
+    (folder / "experiment.yaml").write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
+    manifests = [f"results/drill/tiny/gradients/pool/epoch-1/shard-0000{shard}.json" for shard in range(3)]
+    done = subprocess.run([*command, "--cores", "1", *manifests], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-6000:]
+    return folder
+
+
+@pytest.fixture
+def drill(own_node, undisturbed, tmp_path):
+    """Makes runs whose pool gradients are still to be collected; stops what they leave running."""
+    runs = []
+
+    def make(**resources: str) -> SlurmRun:
+        folder = tmp_path / "drill"
+        shutil.copytree(undisturbed, folder)
+        shutil.rmtree(folder / "results" / "drill" / "tiny" / "gradients" / "pool")
+        site = SITE | {"set-resources": SITE["set-resources"] | {"collect_pool_gradients": {"mem_mb": 2500, "runtime": 10} | resources}}
+        runs.append(SlurmRun(folder, site))
+        return runs[-1]
+
+    yield make
+    for run in runs:
+        run.stop()

@@ -1,0 +1,82 @@
+"""GPUs of one machine shared out among its jobs: each takes free ones for its lifetime and sees no others.
+
+Snakemake counts GPUs on a workstation (`resources: gpu`) but assigns none. A job locks one small file a device; the kernel drops the lock
+when the job ends, however it ends. Under Slurm, which assigns devices itself, $EQUIPOISE_DEVICES is not set and nothing happens here.
+"""
+
+import fcntl
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.progress import log
+
+VARIABLE = "EQUIPOISE_DEVICES"
+TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
+ON_GPU = (*TRAINING, "collect_pool_gradients", "collect_target_gradients", "evaluate")
+_held: list[int] = []
+
+
+def offer_devices() -> list[str]:
+    """Devices of this machine, left in $EQUIPOISE_DEVICES for the jobs: what it says already, else what nvidia-smi lists.
+
+    Called by profiles/workstation as snakemake reads it.
+    """
+    if VARIABLE not in os.environ:
+        os.environ[VARIABLE] = ",".join(_listed())
+    return [device for device in os.environ[VARIABLE].split(",") if device]
+
+
+def take_devices(config: Experiment, stage: str) -> None:
+    """Waits for as many free devices as the stage needs and shows this process only those (CUDA_VISIBLE_DEVICES) until it ends.
+
+    Does nothing without $EQUIPOISE_DEVICES, for CPU stages and experiments, and in training processes, whose parent has taken them.
+    Raises `UserError` when the stage needs more than there are. Call before torch is imported.
+    """
+    offered = [device for device in os.environ.get(VARIABLE, "").split(",") if device]
+    if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:
+        return
+    wanted = config.training.processes if stage in TRAINING else 1
+    if wanted > len(offered):
+        raise UserError(f"{stage} needs {wanted} GPUs (training.processes), {VARIABLE} offers {','.join(offered)}")
+    waiting = False
+    while not (taken := _lock(offered, wanted)):
+        if not waiting:
+            log(f"{stage}: waiting for {wanted} of the GPUs {','.join(offered)}")
+        waiting = True
+        time.sleep(random.uniform(0.2, 1.0))  # two that wait must not collide for ever
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
+
+
+def _lock(offered: list[str], wanted: int) -> list[str]:
+    """Locks `wanted` devices, or none."""
+    folder = Path(tempfile.gettempdir()) / f"equipoise-devices-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    locks: dict[str, int] = {}
+    for device in offered:
+        descriptor = os.open(folder / device.replace("/", "_"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            continue
+        locks[device] = descriptor
+        if len(locks) == wanted:
+            _held.extend(locks.values())
+            return list(locks)
+    for descriptor in locks.values():
+        os.close(descriptor)
+    return []
+
+
+def _listed() -> list[str]:
+    if shutil.which("nvidia-smi") is None:
+        return []
+    command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()

@@ -1,0 +1,66 @@
+"""Jobs that failed in the last run of a folder, read from snakemake's own log."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+RULE = re.compile(r"^(?:Error in| {7}) rule (\w+):$")  # a job alone, or one of a group
+FIELD = re.compile(r"^ {4,}(jobid|output|log): (.*)$")
+FINISHED = re.compile(r"^Finished jobid: (\d+)")
+LAST_LINES = 5
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A job that failed last and has not succeeded since."""
+
+    rule: str
+    log: str
+    words: list[str]
+
+
+def last_log(folder: Path) -> Path | None:
+    """Snakemake's log of the newest run in `folder`."""
+    logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
+    return logs[-1] if logs else None
+
+
+def failures(folder: Path) -> list[Failure]:
+    """Jobs of the newest run whose last try failed, each with the last lines of its log."""
+    path = last_log(folder)
+    failed: dict[str, dict[str, str]] = {}
+    job: dict[str, str] | None = None
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path else []:
+        if rule := RULE.match(line):
+            job = {"rule": rule.group(1)}
+        elif finished := FINISHED.match(line):
+            failed.pop(finished.group(1), None)
+        elif job is not None and (field := FIELD.match(line)):
+            job[field.group(1)] = field.group(2).split(" (check")[0]
+            failed[job.get("jobid", "")] = job
+        elif not line.startswith("    "):
+            job = None
+    return [_failure(folder, job) for job in failed.values() if not _is_done(folder, job)]
+
+
+def _is_done(folder: Path, job: dict[str, str]) -> bool:
+    """A job of a group that failed may itself have succeeded."""
+    outputs = job.get("output", "").split(", ")
+    return all(output and (folder / output).exists() for output in outputs)
+
+
+def _failure(folder: Path, job: dict[str, str]) -> Failure:
+    log = job.get("log", "").split(", ")[0]
+    return Failure(job["rule"], log, last_words(folder / log) if log else [])
+
+
+def last_words(log: Path, lines: int = LAST_LINES) -> list[str]:
+    """The last non-empty lines of a log; one line that says so when there is none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 20_000))
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ["(no log: the job ended before its stage began; see .snakemake/slurm_logs)"]
+    return [line for line in text.splitlines() if line.strip()][-lines:]

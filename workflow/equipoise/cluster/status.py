@@ -1,0 +1,132 @@
+"""Where an experiment stands, from its files alone: works while it runs, after a crash, and from another machine of the file system."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from equipoise.cluster.failures import Failure, failures
+from equipoise.cluster.lease import LEASES, PATIENCE, is_gone, read_claim
+from equipoise.cluster.outputs import stage_outputs
+from equipoise.config import Experiment
+from equipoise.config_file import read_config
+from equipoise.errors import UserError
+from equipoise.layout import Layout
+from equipoise.store.manifest import read_manifest
+
+RATE_OVER = 600.0  # seconds of which the rate is the mean
+CHUNK_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class StageStatus:
+    """A stage: items done of all, and how many are being written now."""
+
+    stage: str
+    done: int
+    total: int
+    running: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """An experiment: its stages, rows of pool gradients with their rate, disk, and jobs that failed.
+
+    rows_done, rows: over all epochs. rate: rows per second of the last minutes, 0 when none are coming. seconds_left: of the pool
+    gradients, None when unknown.
+    """
+
+    experiment: str
+    stages: list[StageStatus]
+    rows_done: int
+    rows: int | None
+    rate: float
+    used: int
+    free: int
+    failed: list[Failure] = field(default_factory=list)
+
+    @property
+    def seconds_left(self) -> float | None:
+        return (self.rows - self.rows_done) / self.rate if self.rows is not None and self.rate > 0 else None
+
+
+def find_experiments(results: str | Path) -> list[Path]:
+    """Effective configurations at or directly below `results`; raises `UserError` when there is none."""
+    root = Path(results)
+    found = [root / "config.yaml"] if (root / "config.yaml").is_file() else sorted(root.glob("*/config.yaml"))
+    if not found:
+        raise UserError(f"{root}: holds no experiment; write the folder of results, or <results>/<experiment>")
+    return found
+
+
+def status_of(configuration: Path, folder: Path, now: float | None = None) -> Status:
+    """The status of the experiment whose effective configuration is `configuration`; `folder` is where snakemake runs."""
+    now = time.time() if now is None else now
+    config = read_config(configuration)
+    config = config.model_copy(update={"results": str(configuration.parent.parent), "experiment": configuration.parent.name})
+    layout = Layout(config.results, config.experiment, config.model.name)
+    by_stage = stage_outputs(config)
+    written = _being_written({os.path.dirname(path) for outputs in by_stage.values() for path in outputs}, now)
+    stages = []
+    for stage, outputs in by_stage.items():
+        done = sum(os.path.exists(path) for path in outputs)
+        stages.append(StageStatus(stage, done, len(outputs), sum(path in written for path in outputs if not os.path.exists(path))))
+    rows_done, rate = _rows(config, layout, now)
+    return Status(
+        config.experiment,
+        stages,
+        rows_done,
+        _pool_rows(config, layout),
+        rate,
+        sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _files(configuration.parent)),
+        shutil.disk_usage(configuration.parent).free,
+        failures(folder),
+    )
+
+
+def _being_written(folders: set[str], now: float) -> set[str]:
+    """Manifests in `folders` that a living job holds the lease of: its heartbeat is fresh, its process not known to be gone."""
+    held = set()
+    for folder in folders:
+        leases = Path(folder) / LEASES
+        for file in leases.iterdir() if leases.is_dir() else ():
+            name, _, generation = file.name.rpartition(".")
+            claim = read_claim(leases / name, int(generation)) if generation.isdigit() else None
+            try:
+                fresh = now - file.stat().st_mtime < PATIENCE
+            except FileNotFoundError:
+                continue
+            if claim is not None and fresh and not is_gone(claim):
+                held.add(f"{folder}/{name}")
+    return held
+
+
+def _rows(config: Experiment, layout: Layout, now: float) -> tuple[int, float]:
+    """Pool rows whose gradients are stored, over all epochs, and rows per second over the last minutes."""
+    times: list[float] = []
+    for epoch in range(1, config.warmup.epochs + 1):
+        chunks = Path(layout.pool_gradients(epoch)) / "chunks"
+        if chunks.is_dir():
+            with os.scandir(chunks) as entries:
+                times += [entry.stat().st_mtime for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+    recent = sorted(moment for moment in times if now - moment < RATE_OVER)
+    since = now - recent[0] if recent else 0.0
+    return len(times) * CHUNK_ROWS, (len(recent) - 1) * CHUNK_ROWS / since if len(recent) > 1 and since > 0 else 0.0
+
+
+def _pool_rows(config: Experiment, layout: Layout) -> int | None:
+    if not os.path.isfile(layout.pool_manifest):
+        return None
+    rows = read_manifest(layout.pool_manifest, "pool")["rows"]
+    return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * config.warmup.epochs
+
+
+def _files(folder: Path) -> Iterator[os.DirEntry]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(Path(entry.path))
+            else:
+                yield entry
