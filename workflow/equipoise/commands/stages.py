@@ -23,12 +23,14 @@ RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epoc
 
 
 def _open(path: str, stage: str) -> "Experiment":
-    """Reads the configuration and fixes threads and allocator before any library starts its own."""
+    """Reads the configuration; fixes threads, allocator and, on a workstation, GPUs before any library starts its own."""
+    from equipoise.cluster.devices import take_devices
     from equipoise.config_file import read_config
     from equipoise.process import prepare_process
 
     config = read_config(path)
     prepare_process(config, stage)
+    take_devices(config, stage)
     return config
 
 

@@ -1,0 +1,89 @@
+"""Dry run of the paper-scale experiment cut into many shard jobs: seconds and memory, beside a bare Snakefile with as many jobs.
+
+The bare one (one rule a shard, one that waits for all) is the floor that snakemake itself sets on this machine today.
+Run it alone:  python tests/benchmarks/bench_dag.py [1000 5000 10000]
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXPERIMENT = REPOSITORY / "workflow" / "experiments" / "llama3-8b.yaml"
+SIZES = (1_000, 5_000, 10_000)
+BARE = """
+SHARDS = [f"{{shard:05d}}" for shard in range({jobs})]
+rule all:
+    input: "sealed"
+rule collect:
+    input: "pool"
+    output: "shard-{{shard}}.json"
+    shell: "touch {{output}}"
+rule seal:
+    input: expand("shard-{{shard}}.json", shard=SHARDS)
+    output: "sealed"
+    shell: "touch {{output}}"
+"""
+
+
+def main(sizes: list[int]) -> None:
+    print("shard jobs |  seconds      MiB | bare: s      MiB |   ratio      MiB    (processor seconds)")
+    for jobs in sizes:
+        with tempfile.TemporaryDirectory() as folder:
+            bare, bare_size = dry_run(bare_snakefile(Path(folder), jobs))
+            ours, size = dry_run(experiment(Path(folder), jobs))
+        print(
+            f"{jobs:>10,} | {ours:>8.1f} {size:>8.0f} | {bare:>7.1f} {bare_size:>8.0f} | {ours / bare:>7.2f} {size / bare_size:>8.2f}",
+            flush=True,
+        )
+
+
+def bare_snakefile(folder: Path, jobs: int) -> list[str]:
+    """Arguments of a dry run of as many jobs with nothing to them."""
+    (folder / "bare").mkdir()
+    (folder / "bare" / "Snakefile").write_text(BARE.format(jobs=jobs))
+    (folder / "bare" / "pool").touch()
+    return ["--directory", str(folder / "bare"), "--snakefile", str(folder / "bare" / "Snakefile"), "--cores", "1"]
+
+
+def experiment(folder: Path, jobs: int) -> list[str]:
+    """Arguments of a dry run of the llama3-8b experiment, its pool cut into `jobs` shard jobs, in an empty folder, for Slurm."""
+    values = yaml.safe_load(EXPERIMENT.read_text(encoding="utf-8"))
+    values["pool"]["shards"] = jobs
+    values["jobs"] = values.get("jobs", {}) | {"epochs": "together", "assembly": 100}
+    (folder / "experiment").mkdir()
+    tasks = values["tasks"].values()
+    for file in [
+        *values["pool"].get("files", []),
+        *(file for task in tasks for file in [*task.get("files", []), *task.get("substitutes", [])]),
+    ]:
+        (folder / "experiment" / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "experiment" / file).touch()
+    config = folder / "experiment" / "experiment.yaml"
+    config.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    where = ["--directory", str(folder / "experiment"), "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", str(config)]
+    return ["--profile", str(REPOSITORY / "profiles" / "slurm"), *where]
+
+
+def dry_run(arguments: list[str]) -> tuple[float, float]:
+    """Processor seconds and peak resident MiB of `snakemake -n ARGUMENTS`. Raises `RuntimeError` with its last words when it fails."""
+    measure = (
+        "import resource, subprocess, sys; "
+        "done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True); "
+        "usage = resource.getrusage(resource.RUSAGE_CHILDREN); "
+        "print(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024); "
+        "sys.stderr.write(done.stderr); sys.exit(done.returncode)"
+    )
+    command = [sys.executable, "-c", measure, sys.executable, "-m", "snakemake", "-n", "--quiet", "all", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    seconds, mebibytes = map(float, done.stdout.split()[-2:])
+    return seconds, mebibytes
+
+
+if __name__ == "__main__":
+    main([int(size) for size in sys.argv[1:]] or list(SIZES))
