@@ -14,6 +14,7 @@ import numpy as np
 
 from equipoise.attribution.matrix import MatrixStore, chunk_digest, open_array, read_rows, valid_path
 from equipoise.attribution.moments import CHUNK_ROWS, chunk_partials
+from equipoise.attribution.widen import widened
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Layout, shard_label
@@ -38,11 +39,11 @@ class Term:
     scaled: bool
     state: str | None
 
-    def read(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [n, k] rows of the pool, and bool [n], which of them are valid."""
+    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """float32 [n, k] rows of the pool, in the first rows of `buffer`, and bool [n], which of them are valid."""
         rows = self.reader.read(start, stop)
         values = rows.directions if self.state is None else self.reader.read_states(start, stop, self.state)
-        values = values.astype(np.float32)
+        values = widened(values, buffer)
         if self.scaled:
             values *= rows.norm[:, None]
         return values, rows.status == VALID
@@ -92,16 +93,19 @@ def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[
     """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN."""
     bounds = [(at, min(at + CHUNK_ROWS, stop)) for at in range(start, stop, CHUNK_ROWS)]
     parts = [(term, bound) for bound in bounds for term in terms]
+    # fresh pages cost as much as the reading: one buffer is filled while the other is multiplied
+    buffers = [np.empty((CHUNK_ROWS, terms[0].targets.shape[1]), np.float32) for _ in range(2)]
     with ThreadPoolExecutor(1, "gradient-reader") as reader:
-        ahead = reader.submit(parts[0][0].read, *parts[0][1])
-        following = iter([*parts[1:], None])
+        ahead = reader.submit(parts[0][0].read, *parts[0][1], buffers[0])
+        following = enumerate([*parts[1:], None], start=1)
         for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
             total = np.zeros((end - at, len(terms[0].targets)), np.float32)
             valid = np.ones(end - at, bool)
             for term in terms:
                 values, usable = ahead.result()
-                if (next_part := next(following)) is not None:
-                    ahead = reader.submit(next_part[0].read, *next_part[1])
+                number, part = next(following)
+                if part is not None:
+                    ahead = reader.submit(part[0].read, *part[1], buffers[number % 2])
                 total += values @ term.targets.T
                 valid &= usable
             total[~valid] = np.nan
