@@ -60,6 +60,11 @@ class Layout:
         return f"{self.experiment_root}/config.yaml"
 
     @property
+    def fetch_manifest(self) -> str:
+        """What was fetched from the hub: ids, revisions, commits."""
+        return f"{self.experiment_root}/fetch.json"
+
+    @property
     def report(self) -> str:
         return f"{self.experiment_root}/report"
 

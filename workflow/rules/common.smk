@@ -21,7 +21,9 @@ except UserError as error:
 
 LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
-EQUIPOISE = f"{sys.executable if CONFIG.python == 'python' and not IN_CONDA else CONFIG.python} -m equipoise"
+STAGE = f"{sys.executable if CONFIG.python == 'python' and not IN_CONDA else CONFIG.python} -m equipoise"
+# Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
+EQUIPOISE = f"env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 {STAGE}"
 EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
 SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
 ASSEMBLED = SHARDS[:: CONFIG.jobs.assembly]
@@ -79,10 +81,20 @@ def training_slice():
     return CONFIG.training.model_dump(mode="json", exclude={"report_to", "save_steps"})
 
 
+def needs_hub():
+    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
+    benchmarks = {task.benchmark for task in CONFIG.tasks.values()}
+    return bool(CONFIG.pool.dataset) or benchmarks != {"jsonl"} or not (Path(CONFIG.model.base) / "config.json").exists()
+
+
 def base_files():
-    """Files of a base that is a folder; a hub id has its snapshot's manifest instead."""
-    folder = Path(CONFIG.model.base)
-    return [str(folder / "config.json")] if (folder / "config.json").exists() else []
+    """What says that the base is here: its configuration, and the manifest of what was fetched from the hub.
+
+    Only that the manifest is there counts: its parts that matter to a rule are in that rule's parameters, so that a new task does not
+    rerun the pool.
+    """
+    config = Path(CONFIG.model.base) / "config.json"
+    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if needs_hub() else [])]
 
 
 def per_epoch(pattern):

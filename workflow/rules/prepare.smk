@@ -1,3 +1,24 @@
+localrules:
+    fetch,
+
+
+rule fetch:
+    """Brings base, pool and benchmark data from the hub into the local cache; every other stage runs offline."""
+    output:
+        manifest=LAYOUT.fetch_manifest,
+    log:
+        log_of("fetch"),
+    conda:
+        "../../envs/equipoise.yaml"
+    params:
+        base=[CONFIG.model.base, CONFIG.model.revision],
+        pool=[CONFIG.pool.dataset, CONFIG.pool.revision],
+        tasks=config_slice("tasks"),
+        config=LAYOUT.config,
+    shell:
+        "{STAGE} fetch --config {params.config} 2> {log}"
+
+
 if CONFIG.miniature:
 
     rule generate_miniature:

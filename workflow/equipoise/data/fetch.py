@@ -25,13 +25,8 @@ def fetch(config: Experiment) -> None:
         content["tasks"][name] = _fetch_task(config, name)
     if any(task.benchmark == "ifeval" for task in config.tasks.values()):
         content["punkt_tab"] = _fetch_punkt_tab()
-    write_manifest(manifest_path(config), "fetch", **content)
+    write_manifest(Layout(config.results, config.experiment, config.model.name).fetch_manifest, "fetch", **content)
     log("fetch: all there; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
-
-
-def manifest_path(config: Experiment) -> str:
-    """Where `fetch` writes what it brought."""
-    return f"{Layout(config.results, config.experiment, config.model.name).experiment_root}/fetch.json"
 
 
 def _fetch_base(config: Experiment) -> dict[str, str]:
