@@ -69,12 +69,12 @@ def _warnings(config: Experiment, stages: list[Stage], device: Gpu, rows: int) -
     found = [
         f"{stage.name} needs {stage.memory / 1e9:.0f} GB, an {device.name} has {device.memory / 1e9:.0f}; {advice.get(stage.name, tuning)}"
         for stage in stages
-        if stage.memory and stage.memory > device.memory
+        if stage.memory and stage.memory > device.memory and config.model.device != "cpu"
     ]
     if config.pool.shards > chunk_count(rows):
         found.append(f"pool.shards is {config.pool.shards}, but {rows:,} rows fill {chunk_count(rows)} chunks of 1,024; lower it")
     if config.model.device == "cpu":
-        found.append("model.device is cpu: the hours below are what the GPU would need")
+        found.append("model.device is cpu: hours and memory are what a GPU would need")
     return found
 
 
