@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 from equipoise.cluster.lease import Claim
 from equipoise.cluster.leftovers import leftovers
 
-PATIENCE = 420.0
+PATIENCE = 600.0
 OWN_NODE = "# written by equipoise's tests/slurm/single_node.sh"
 
 

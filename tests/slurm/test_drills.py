@@ -23,22 +23,24 @@ def assert_same(run: SlurmRun, reference: Path, finished: dict[Path, int]) -> No
 
 
 def test_jobs_ended_by_scancel_time_limit_and_memory_run_again_with_more(drill, undisturbed):  # noqa: F811
-    run = drill(
-        runtime="(1 if wildcards.shard == '00001' else 10) * attempt",
-        mem_mb="250 if wildcards.shard == '00002' and attempt == 1 else 2500",
-    )
+    run = drill(mem_mb="250 if wildcards.shard == '00002' and attempt == 1 else 2500", runtime="10 * attempt")
     run.start(*GRADIENTS)
     halted = run.halt_midway({shard: CHUNKS[shard] for shard in ("00000", "00001")})
-    cancelled, late = halted["00000"], halted["00001"]
+    cancelled, late = halted["00000"].job, halted["00001"].job
     finished = run.records(0, 6)
     assert 0 < len(finished) < 12, "both shards were to be halted before their end"
-    slurm("scancel", cancelled.job)
+    slurm("scancel", cancelled)
+    slurm("scontrol", "update", f"jobid={late}", "timelimit=1")  # minutes, the least there is: the halted job will overrun it
     run.finish()
-    assert job_state(cancelled.job).startswith("CANCELLED")
-    assert job_state(late.job) == "TIMEOUT"
-    states = slurm("sacct", "--noheader", "--parsable2", "--format=State,Comment", "--allocations", f"--name={name_of(run, late.job)}")
-    assert sum(line.startswith("COMPLETED") for line in states.splitlines()) == 3
-    assert len(states.splitlines()) == 6, "each of the three was submitted twice: once to be ended, once to succeed"
+    assert job_state(cancelled).startswith("CANCELLED")
+    assert job_state(late) == "TIMEOUT"
+    jobs = slurm(
+        "sacct", "--allocations", "--noheader", "--parsable2", "--format=State,Timelimit,ReqMem", f"--name={name_of(late)}"
+    ).splitlines()
+    assert len(jobs) == 6, "each of the three was submitted twice: once to be ended, once to succeed"
+    completed = [line for line in jobs if line.startswith("COMPLETED")]
+    assert [line.split("|")[1] for line in completed] == ["00:20:00"] * 3, "the second try asks for more time"
+    assert sum("|250M" in line for line in jobs) == 1
     assert_same(run, undisturbed, finished)
 
 
@@ -83,6 +85,6 @@ def test_a_killed_controller_is_replaced_by_typing_the_command_again(drill, undi
     assert_same(run, undisturbed, finished)
 
 
-def name_of(run: SlurmRun, job: str) -> str:
-    """The name all jobs of a run share."""
-    return slurm("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobName", "--jobs", job).strip()
+def name_of(job: str) -> str:
+    """The name that all jobs of its run share."""
+    return slurm("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobName%100", "--jobs", job).strip()
