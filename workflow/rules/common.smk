@@ -146,9 +146,10 @@ def matrix_epochs(wildcards):
     return EPOCHS if wildcards.matrix == "influence" else EPOCHS[-1:]
 
 
-def ranked_matrix(wildcards):
-    """Manifest of the matrix a selector ranks on; those that look at none still need to know which rows are valid."""
-    return LAYOUT.matrix_manifest(selector(wildcards.selector).matrix or "influence")
+def ranked_matrices(wildcards):
+    """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
+    used = dict.fromkeys(["influence", selector(wildcards.selector).matrix or "influence"])
+    return [LAYOUT.matrix_manifest(name) for name in used]
 
 
 def selections_of(runs):

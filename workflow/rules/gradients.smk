@@ -31,6 +31,7 @@ rule collect_pool_gradients:
 rule collect_target_gradients:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     input:
+        fisher=LAYOUT.pool_manifest if CONFIG.gradients.estimator == "logra" else [],
         targets=per_task(LAYOUT.target_manifest("{task}")),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:

@@ -1,7 +1,7 @@
 rule rank:
     """Ranks the pool with a selector; budgets are prefixes of the ranking."""
     input:
-        matrix=ranked_matrix,
+        matrices=ranked_matrices,
         pool=LAYOUT.pool_manifest,
     output:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),

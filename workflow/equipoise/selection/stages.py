@@ -99,15 +99,15 @@ def _problem(config: Experiment, layout: Layout, selector: str, seed: int) -> Pr
 
 
 def _valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:
-    """bool [N]: the matrix's valid rows; without a matrix, the rows that have a completion token."""
-    import pyarrow.parquet as pq
-
-    if matrix is not None:
-        read_manifest(layout.matrix_manifest(matrix), MATRIX_KIND)
-        return read_valid(layout.matrix(matrix))
-    if not Path(layout.pool).is_file():
-        raise UserError(f"{layout.pool}: missing; run prepare_pool")
-    return pq.read_table(layout.pool, columns=["completion_tokens"])["completion_tokens"].to_numpy() > 0
+    """bool [N]: the rows that may be chosen, the attribution matrix's valid ones for every selector; and valid in its own matrix."""
+    names = dict.fromkeys(["influence", *([matrix] if matrix else [])])
+    valid = []
+    for name in names:
+        read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
+        valid.append(read_valid(layout.matrix(name)))
+    if len({len(rows) for rows in valid}) > 1:
+        raise UserError(f"{layout.matrix_manifest(matrix)}: has other rows than the attribution matrix; run seal_attribution for both")
+    return np.logical_and.reduce(valid)
 
 
 def _oracle_ranks(pool: str) -> np.ndarray:
