@@ -9,6 +9,8 @@ PYTHON := $(VENV)/bin/python
 SNAKEMAKE := $(VENV)/bin/snakemake
 CORES ?= all
 PROFILE ?= profiles/local
+# Test files that run at a time.
+WORKERS ?= 2
 # Further snakemake options, e.g.  make demo ARGS="--config budgets='[0.02,0.05]'"
 ARGS ?=
 
@@ -43,7 +45,7 @@ dag: $(STAMP) ## Print the rule graph in mermaid form
 	@$(SNAKEMAKE) --rulegraph mermaid-js
 
 test: $(STAMP) ## Run the tests
-	$(PYTHON) -m pytest -m "not slurm" $(ARGS)
+	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
 	$(PYTHON) -m pytest -m slurm $(ARGS)
