@@ -205,7 +205,7 @@ class Suite(Section):
     seeds: list[int] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
-    backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (its own environment, envs/vllm-requirements.txt).")
+    backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
 
 
 class Sandbox(Section):
