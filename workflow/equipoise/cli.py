@@ -16,7 +16,7 @@ from equipoise.errors import UserError
 app = typer.Typer(
     name="equipoise",
     help="Choose instruction-tuning data by balanced influence (BIDS). The workflow calls these commands; each also works alone.",
-    epilog="Example:  equipoise select matrix.npy --tasks tasks.json --selector bids --budget 0.1 --output picks.jsonl",
+    epilog="Example:  equipoise config check config.yaml",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -57,9 +57,7 @@ class Lora(Section):
     rank: int = Field(128, ge=1, description="Rank r.")
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
-    target_modules: list[str] = Field(
-        ["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers with an adapter."
-    )
+    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers with an adapter.")
 
 
 class Pool(Section):
@@ -137,9 +135,7 @@ class Warmup(Section):
 class Projection(Section):
     """The random map of gradients to `dimension` numbers."""
 
-    kind: Literal["sketch", "rademacher", "identity"] = Field(
-        "sketch", description="sketch (CountSketch), rademacher (dense) or identity."
-    )
+    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
     dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
 
@@ -226,17 +222,11 @@ class Sandbox(Section):
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Literal["separate", "together"] = Field(
-        "separate", description="Gradients of all epochs in one job, or a job each."
-    )
+    epochs: Literal["separate", "together"] = Field("separate", description="Gradients of all epochs in one job, or a job each.")
     tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
-    runs: Literal["separate", "together"] = Field(
-        "separate", description="All runs of a selector in one job, or a job each."
-    )
+    runs: Literal["separate", "together"] = Field("separate", description="All runs of a selector in one job, or a job each.")
     assembly: int = Field(1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands.")
-    threads: dict[str, int] = Field(
-        {}, description="CPU threads of a stage, by rule name; `default` for the others."
-    )
+    threads: dict[str, int] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others.")
 
 
 class Miniature(Section):

@@ -7,10 +7,14 @@ import typer
 app = typer.Typer()
 
 
-@app.command("select", epilog="Example:  equipoise select matrix.npy --tasks tasks.json --selector bids --budget 0.1 --output picks.jsonl")
+@app.command(
+    "select",
+    epilog="Example (after make demo):  equipoise select results/miniature/miniature-base/attribution/influence/matrix.zarr "
+    "--tasks results/miniature/miniature-base/attribution/influence/manifest.json --selector bids --budget 0.1 --output picks.jsonl",
+)
 def select_command(
     matrix: Annotated[str, typer.Argument(help="N x V matrix: .npy, .zarr, .safetensors, .csv or .parquet; a row a pool example.")],
-    tasks: Annotated[str, typer.Option(help="JSON list of V task names, the task of every column.")],
+    tasks: Annotated[str, typer.Option(help="JSON list of V task names, the task of every column (or a sealed matrix's manifest.json).")],
     output: Annotated[str, typer.Option(help='JSON lines, one a pick: {"rank", "row", "score", "column", "task"}.')],
     selector: Annotated[str, typer.Option(help="Name of a selector.")] = "bids",
     budget: Annotated[str, typer.Option(help="A share of the valid rows (0.1) or a count (500).")] = "0.1",
@@ -39,7 +43,11 @@ def attribute_command(
     attribute(experiment, [matrix] if matrix else None)
 
 
-@app.command("explain", epilog="Example:  equipoise explain results/my/model/selection/bids/selection-0/budget-0.1.jsonl --row id42")
+@app.command(
+    "explain",
+    epilog="Example (after make demo):  equipoise explain results/miniature/miniature-base/selection/bids/selection-0/budget-0.1.jsonl "
+    "--row noisy-0-0514",
+)
 def explain_command(
     run: Annotated[str, typer.Argument(help="A selection file, or the folder of a run that was trained on one.")],
     row: Annotated[str, typer.Option(help="The pool record's id, or its row number.")],
@@ -52,7 +60,11 @@ def explain_command(
     typer.echo(explain(run, row, shutil.get_terminal_size((120, 40)).columns))
 
 
-@app.command("export", epilog="Example:  equipoise export picks.jsonl --pool pool.jsonl --format huggingface --output my-selection")
+@app.command(
+    "export",
+    epilog="Example (after make demo):  equipoise export results/miniature/miniature-base/selection/bids/selection-0/budget-0.1.jsonl "
+    "--format huggingface --output my-selection",
+)
 def export_command(
     selection: Annotated[str, typer.Argument(help="A selection file, a run's folder, or picks of `equipoise select` (then with --pool).")],
     output: Annotated[str, typer.Option(help="File, or folder for huggingface.")],

@@ -28,8 +28,10 @@ def open_matrix(path: str | Path) -> tuple[Any, np.ndarray | None]:
 
 
 def read_tasks(path: str | Path) -> list[str]:
-    """V task names from a JSON list; raises `UserError` for anything else."""
+    """V task names from a JSON list, or from the manifest of a sealed matrix; raises `UserError` for anything else."""
     tasks = _read_json(path, "a JSON list of V task names")
+    if isinstance(tasks, dict) and tasks.get("kind") == "matrix":
+        return [column["task"] for column in tasks["columns"]]
     if not isinstance(tasks, list):
         raise UserError(f'{path}: not a list; write a JSON list of V task names such as ["gsm", "gsm", "code"]')
     return tasks
