@@ -52,8 +52,9 @@ def bare_snakefile(folder: Path, jobs: int) -> list[str]:
 def experiment(folder: Path, jobs: int) -> list[str]:
     """Arguments of a dry run of the llama3-8b experiment, its pool cut into `jobs` shard jobs, in an empty folder, for Slurm."""
     values = yaml.safe_load(EXPERIMENT.read_text(encoding="utf-8"))
-    values["pool"]["shards"] = jobs
-    values["jobs"] = values.get("jobs", {}) | {"epochs": "together", "assembly": 100}
+    epochs = values["warmup"]["epochs"] if values["jobs"]["epochs"] == "separate" else 1  # a job a shard and epoch, or a job a shard
+    values["pool"]["shards"] = jobs // epochs
+    values["jobs"] = values["jobs"] | {"assembly": 100}
     (folder / "experiment").mkdir()
     tasks = values["tasks"].values()
     for file in [
