@@ -1,5 +1,6 @@
 """Every selector gives what the naive form of the method gives, for any input."""
 
+import os
 import warnings
 
 import naive_selectors as naive
@@ -12,7 +13,8 @@ from equipoise.attribution import moments
 from equipoise.errors import UserError
 from equipoise.selection import bids, select, source, top_lists, turns
 
-SETTINGS = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+# Every example goes through five ways of reading: EXACTNESS_EXAMPLES=100 searches for longer.
+SETTINGS = settings(max_examples=int(os.environ.get("EXACTNESS_EXAMPLES", "6")), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 MAKERS = {
     "gaussian": lambda rng, shape: rng.standard_normal(shape),
     "binary": lambda rng, shape: rng.integers(0, 2, shape).astype(float),
