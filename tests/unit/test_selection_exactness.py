@@ -14,7 +14,9 @@ from equipoise.errors import UserError
 from equipoise.selection import bids, select, source, top_lists, turns
 
 # Every example goes through five ways of reading: EXACTNESS_EXAMPLES=100 searches for longer.
-SETTINGS = settings(max_examples=int(os.environ.get("EXACTNESS_EXAMPLES", "6")), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SETTINGS = settings(
+    max_examples=int(os.environ.get("EXACTNESS_EXAMPLES", "6")), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 MAKERS = {
     "gaussian": lambda rng, shape: rng.standard_normal(shape),
     "binary": lambda rng, shape: rng.integers(0, 2, shape).astype(float),
