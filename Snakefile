@@ -36,15 +36,18 @@ rule all:
     default_target: True
     input:
         report=rules.report.output,
+        manifests=all_manifests(),
+        results=report_inputs(),
 
 
 rule matrix:
     """The sealed matrices alone."""
     input:
-        manifests=expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+        manifests=all_manifests(),
 
 
 rule selections:
     """Every selection, ready to train on."""
     input:
         selections=all_selections(),
+        manifests=all_manifests(),

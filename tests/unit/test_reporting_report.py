@@ -119,7 +119,7 @@ def test_summary_speaks_of_what_is_not_distinguishable_and_of_intervals(reported
     start = page.index('<ul class="summary">')
     text = page[start : page.index("</ul>", start)]
     assert "not distinguishable from" in text
-    assert "95 % interval" in text
+    assert "95\u202f% interval" in text or "95 % interval" in text
     assert "Zero-shot" in text
 
 

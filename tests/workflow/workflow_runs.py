@@ -22,9 +22,9 @@ class Workflow:
 
     def snakemake(self, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess:
         config = self.folder / "experiment.yaml"
-        config.write_text(yaml.safe_dump(self.values), encoding="utf-8")
+        config.write_text(yaml.safe_dump(self.values, sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
-        command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete", *arguments]
+        command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete", "--show-failed-logs", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 
     def run(self, *arguments: str, cores: int = 2) -> str:

@@ -184,6 +184,18 @@ def suite_slice(wildcards):
     return {"suites": {n: CONFIG.suites[n].model_dump(mode="json") for n in names}, "tasks": tasks}
 
 
+def all_manifests():
+    """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
+    Snakemake would not miss it)."""
+    return [
+        *expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+        *expand(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}"), epoch=EPOCHS, shard=SHARDS),
+        *expand(LAYOUT.target_gradients_manifest("{epoch}", "{task}"), epoch=EPOCHS, task=TASKS),
+        *expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), matrix=matrices(), shard=SHARDS),
+        *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+    ]
+
+
 def all_scores():
     """What the report waits for: every score, or the fold manifests of jobs that made all runs of a selector."""
     if CONFIG.jobs.runs == "together":
