@@ -180,3 +180,17 @@ def test_a_smaller_budget_is_a_prefix_of_a_larger_one(selector, case):
     assert some.rows.tolist() == everything.rows[:rows].tolist()
     np.testing.assert_array_equal(some.scores, everything.scores[:rows])
     np.testing.assert_array_equal(some.margins, everything.margins[:rows])
+
+
+def test_ties_beyond_a_full_row_store_do_not_stop_the_steps(monkeypatch):
+    """Three ones and five zeros: after the ones every zero ties, and a store of one row cuts each list before the smallest of them."""
+    monkeypatch.setattr(source, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(bids, "first_depth", lambda *_: 1)
+    monkeypatch.setattr(bids, "STORE_BYTES", 1)
+    for module in (top_lists, source, moments):
+        monkeypatch.setattr(module, "CHUNK_ROWS", 4)
+    for order in ([1, 1, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1, 1, 1]):
+        A = np.array(order, np.float32)[:, None]
+        valid = np.ones(8, bool)
+        picks, *_ = naive.bids(A, valid, 8, "zscore")
+        assert run(ChunkedView(A), ["t"], "bids", 8, valid).rows.tolist() == picks

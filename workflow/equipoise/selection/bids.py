@@ -48,10 +48,16 @@ class _Greedy:
         lists, store, scanned = collect(source, usable, depth, moments=known is None, keep_rows=True)
         moments = known or scanned
         active = informative(self.problem, moments)
+        store_bytes, chosen = STORE_BYTES, 0
         while self._steps(lists, store, moments, active) == DEEPER:
             depth *= 2
+            if (
+                self.progress[0] == chosen
+            ):  # a full row store cuts the lists short again: without more room the same step would wait for ever
+                store_bytes *= 2
+            chosen = self.progress[0]
             remaining = usable & (self.taken ^ 1)
-            lists, store, _ = collect(source, remaining, depth, moments=False, keep_rows=True)
+            lists, store, _ = collect(source, remaining, depth, moments=False, keep_rows=True, store_bytes=store_bytes)
         return self.result
 
     def _steps(self, lists: TopLists, store: RowStore | None, moments: Moments, active: np.ndarray) -> int:
@@ -78,14 +84,14 @@ def first_depth(source: Source, rows: int) -> int:
 
 
 def collect(
-    source: Source, usable: np.ndarray, depth: int, moments: bool, keep_rows: bool
+    source: Source, usable: np.ndarray, depth: int, moments: bool, keep_rows: bool, store_bytes: int | None = None
 ) -> tuple[TopLists, RowStore | None, Moments | None]:
     """One pass: top lists of the usable rows (uint8 [N]), the store of their rows where the matrix streams, and the moments."""
     lists = TopLists(source.columns, depth, source.rows, source.dtype)
     lists.start_from_sample(source, usable)
     store = None
     if keep_rows and source.direct is None:
-        capacity = STORE_BYTES // (source.columns * source.dtype.itemsize)
+        capacity = (store_bytes or STORE_BYTES) // (source.columns * source.dtype.itemsize)
         store = RowStore(source.rows, source.columns, source.dtype, capacity)
     scan = MomentScan(source.columns) if moments else None
     ranges = split(source.columns)
