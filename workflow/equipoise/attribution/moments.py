@@ -40,21 +40,27 @@ def chunk_partials(block, usable, first, last, mean, squares):
             if pivot < 0:
                 pivot = row
             count += 1
-    for column in range(first, last):
+    # loops over slices from 0 are what the compiler vectorises
+    mean, squares = mean[first:last], squares[first:last]
+    width = mean.shape[0]
+    for column in range(width):
         mean[column] = 0.0
         squares[column] = 0.0
     if count == 0:
         return 0
+    origin = block[pivot, first:last]
     for row in range(pivot + 1, block.shape[0]):
         if usable[row]:
-            for column in range(first, last):
-                mean[column] += np.float64(block[row, column]) - np.float64(block[pivot, column])
-    for column in range(first, last):
-        mean[column] = np.float64(block[pivot, column]) + mean[column] / count
+            values = block[row, first:last]
+            for column in range(width):
+                mean[column] += np.float64(values[column]) - np.float64(origin[column])
+    for column in range(width):
+        mean[column] = np.float64(origin[column]) + mean[column] / count
     for row in range(pivot, block.shape[0]):
         if usable[row]:
-            for column in range(first, last):
-                deviation = np.float64(block[row, column]) - mean[column]
+            values = block[row, first:last]
+            for column in range(width):
+                deviation = np.float64(values[column]) - mean[column]
                 squares[column] += deviation * deviation
     return count
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from equipoise.gradients.adam import Constants
 
 GROUP = 8
-ELEMENTS_PER_THREAD = 1 << 17
+ELEMENTS_PER_THREAD = 1 << 20  # a thread is worth its wake-up from about a tenth of a millisecond of work
 _NOTHING = np.zeros(0, np.float32)
 _jit = numba.njit(nogil=True, cache=True, error_model="numpy")
 

@@ -16,6 +16,8 @@ from equipoise.selection.row_store import RowStore
 from equipoise.selection.source import Source
 from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
+LIST_STEPS = 8  # entries a list starts with, in mean picks a column: correlated columns use up about three
+LIST_LEAST = 256
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
 STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
 STORE_BYTES = 448 * 2**20  # rows kept of a matrix that streams
@@ -50,7 +52,7 @@ class _Greedy:
         active = informative(self.problem, moments)
         store_bytes, chosen = STORE_BYTES, 0
         while self._steps(lists, store, moments, active) == DEEPER:
-            depth *= 2
+            depth *= 4
             if (
                 self.progress[0] == chosen
             ):  # a full row store cuts the lists short again: without more room the same step would wait for ever
@@ -76,11 +78,11 @@ class _Greedy:
 
 
 def first_depth(source: Source, rows: int) -> int:
-    """Entries a list starts with: never more than a selection can need, and no more than memory allows."""
+    """Entries a list starts with: what most selections need, never more than one can need, and no more than memory allows."""
     entry = source.dtype.itemsize + 4
     budget = STREAM_BYTES if source.direct is None else source.nbytes // LIST_SHARE
     affordable = int(budget / (2 * entry * source.columns))
-    return max(16, min(rows + 1, affordable))
+    return max(16, min(max(LIST_LEAST, LIST_STEPS * rows // source.columns), rows + 1, affordable))
 
 
 def collect(

@@ -27,21 +27,33 @@ def gather(block, usable, offset, step, first_row, first, last, threshold, value
     """
     size = block.shape[0]
     mark = hit.shape[0] > 0
+    limit = threshold[first:last]
+    width = limit.shape[0]
+    # most entries stay below: eight comparisons are made at once and looked at as one word
+    reaches = np.zeros((width + 7) // 8 * 8, np.uint8)
+    words = reaches.view(np.uint64)
     while offset < size:
         end = min(offset + step, size)
         for column in range(first, last):
             if length[column] + (end - offset) > values.shape[1]:
                 return offset
         for row in range(offset, end):
-            if usable[row]:
-                for column in range(first, last):
-                    value = block[row, column]
-                    if value >= threshold[column]:
-                        at = length[column]
+            if not usable[row]:
+                continue
+            entries = block[row, first:last]
+            for at in range(width):
+                reaches[at] = entries[at] >= limit[at]
+            for word in range(words.shape[0]):
+                if words[word] == 0:
+                    continue
+                for at in range(8 * word, min(8 * word + 8, width)):
+                    if reaches[at]:
+                        column = first + at
+                        place = length[column]
                         # + 0 turns -0.0 into 0.0: equal values must be equal however they are compared
-                        values[column, at] = value + 0
-                        rows[column, at] = first_row + row
-                        length[column] = at + 1
+                        values[column, place] = entries[at] + 0
+                        rows[column, place] = first_row + row
+                        length[column] = place + 1
                         if mark:
                             hit[row] = 1
         offset = end
@@ -87,9 +99,9 @@ class TopLists:
         wanted = 1.2 * self.depth / max(1, len(candidates))
         if source.direct is None or len(candidates) < 4 * SAMPLED_ROWS or wanted > 0.25:
             return
-        sample = source.direct[candidates[:: len(candidates) // SAMPLED_ROWS]]
-        at = int(len(sample) * (1 - wanted)) - 1
-        border = np.partition(sample, at, axis=0)[at]
+        sample = np.ascontiguousarray(source.direct[candidates[:: len(candidates) // SAMPLED_ROWS]].T)
+        at = int(sample.shape[1] * (1 - wanted)) - 1
+        border = np.partition(sample, at, axis=1)[:, at]
         self.threshold[:] = np.where(np.isfinite(border), border, -np.inf)
 
     def add(self, block: np.ndarray, usable: np.ndarray, first_row: int, columns: tuple[int, int], hit: np.ndarray) -> None:
