@@ -14,7 +14,7 @@ from equipoise.selection.top_lists import TopLists, order_lists
 def build(matrix, first, last, depth):
     lists = TopLists(matrix.shape[1], depth, len(matrix), matrix.dtype)
     usable = np.ones(last - first, np.uint8)
-    lists.add(np.ascontiguousarray(matrix[first:last]), usable, first, (0, matrix.shape[1]), np.zeros(0, np.uint8))
+    lists.add(np.ascontiguousarray(matrix[first:last]), usable, first, np.zeros(0, np.uint8))
     return lists
 
 

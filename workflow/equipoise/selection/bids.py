@@ -7,15 +7,15 @@ remaining rows makes deeper ones. Steps, ties and scores are those of the naive 
 
 import numpy as np
 
-from equipoise.attribution.moments import Moments
+from equipoise.attribution.moments import CHUNK_ROWS, Moments
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
-from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.problem import Problem, Ranking
 from equipoise.selection.row_store import RowStore
 from equipoise.selection.source import Source
 from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
+PIECE_ROWS = 8 * CHUNK_ROWS
 LIST_STEPS = 8  # entries a list starts with, in mean picks a column: correlated columns use up about three
 LIST_LEAST = 256
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
@@ -96,19 +96,15 @@ def collect(
         capacity = (store_bytes or STORE_BYTES) // (source.columns * source.dtype.itemsize)
         store = RowStore(source.rows, source.columns, source.dtype, capacity)
     scan = MomentScan(source.columns) if moments else None
-    ranges = split(source.columns)
     for block in source.blocks():
         use = usable[block.start : block.start + len(block.values)]
-        hits = [np.zeros(len(use) if store is not None else 0, np.uint8) for _ in ranges]
-
-        def work(part: int, block=block, use=use, hits=hits) -> bool:
-            finite = scan is None or scan.add(block.values, use, ranges[part])
-            if finite:
-                lists.add(block.values, use, block.start, ranges[part], hits[part])
-            return finite
-
-        if not all(in_parallel(work, range(len(ranges)), block.values.nbytes)):
-            refuse_non_finite(block, use, source)
+        hit = np.zeros(len(use) if store is not None else 0, np.uint8)
+        # in pieces that are still in cache when the lists read what the moments have read
+        for start in range(0, len(use), PIECE_ROWS):
+            piece = slice(start, start + PIECE_ROWS)
+            if scan is not None and not scan.add(block.values[piece], use[piece]):
+                refuse_non_finite(block, use, source)
+            lists.add(block.values[piece], use[piece], block.start + start, hit[piece])
         if store is not None:
-            store.add(block, np.bitwise_or.reduce(hits), lists)
+            store.add(block, hit, lists)
     return lists, store, scan.moments() if scan else None

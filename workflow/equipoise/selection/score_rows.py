@@ -40,10 +40,9 @@ def scan_moments_of(problem: Problem) -> MomentScan:
     """One pass for the column moments alone."""
     source, usable = problem.source, problem.usable
     scan = MomentScan(source.columns)
-    ranges = split(source.columns)
     for block in source.blocks():
         use = usable[block.start : block.start + len(block.values)]
-        if not all(in_parallel(lambda part, b=block.values, u=use: scan.add(b, u, part), ranges, block.values.nbytes)):
+        if not scan.add(block.values, use):
             refuse_non_finite(block, use, source)
     return scan
 

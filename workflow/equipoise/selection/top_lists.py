@@ -12,66 +12,71 @@ from numba import njit
 
 from equipoise.attribution.moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
 from equipoise.errors import UserError
-from equipoise.selection.parallel import in_parallel
+from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.source import Block, Source
 
 SAMPLED_ROWS = 8192
+STRIP = 8  # columns looked at together
 
 
 @njit(nogil=True, cache=True)
-def gather(block, usable, offset, step, first_row, first, last, threshold, values, rows, length, hit):
-    """Appends the entries of columns [first, last) that reach their threshold, chunk by chunk from row `offset` on.
+def mark_strips(block, usable, first, last, threshold, strips):
+    """Marks, in rows [first, last) of strips, uint8 [n, S], the strips of eight columns with an entry that reaches its threshold."""
+    width = block.shape[1]
+    # most entries stay below: comparisons of a row are made at once, and eight of them looked at as one word
+    reaches = np.zeros(strips.shape[1] * STRIP, np.uint8)
+    words = reaches.view(np.uint64)
+    for row in range(first, last):
+        if usable[row]:
+            entries = block[row]
+            for column in range(width):
+                reaches[column] = entries[column] >= threshold[column]
+            for strip in range(words.shape[0]):
+                strips[row, strip] = words[strip] != 0
+        else:
+            strips[row] = 0
+
+
+@njit(nogil=True, cache=True)
+def gather(block, strips, offset, step, first_row, first, last, threshold, values, rows, length, hit):
+    """Appends the entries of strips [first, last) that reach their threshold, chunk by chunk from row `offset` on.
 
     Stops before a chunk for which some column might lack room; returns the row it stopped at, or the block's length.
-    step: rows in a chunk. hit: uint8 [n], marks rows that were appended to some list; an empty array marks nothing.
+    strips: of `mark_strips`, for these thresholds or lower ones. step: rows in a chunk. hit: uint8 [n], marks rows that were
+    appended to some list; an empty array marks nothing.
     """
     size = block.shape[0]
     mark = hit.shape[0] > 0
-    limit = threshold[first:last]
-    width = limit.shape[0]
-    # most entries stay below: eight comparisons are made at once and looked at as one word
-    reaches = np.zeros((width + 7) // 8 * 8, np.uint8)
-    words = reaches.view(np.uint64)
+    width = block.shape[1]
     while offset < size:
         end = min(offset + step, size)
-        for column in range(first, last):
+        for column in range(first * STRIP, min(last * STRIP, width)):
             if length[column] + (end - offset) > values.shape[1]:
                 return offset
         for row in range(offset, end):
-            if not usable[row]:
-                continue
-            entries = block[row, first:last]
-            for at in range(width):
-                reaches[at] = entries[at] >= limit[at]
-            for word in range(words.shape[0]):
-                if words[word] == 0:
-                    continue
-                for at in range(8 * word, min(8 * word + 8, width)):
-                    if reaches[at]:
-                        column = first + at
-                        place = length[column]
-                        # + 0 turns -0.0 into 0.0: equal values must be equal however they are compared
-                        values[column, place] = entries[at] + 0
-                        rows[column, place] = first_row + row
-                        length[column] = place + 1
-                        if mark:
-                            hit[row] = 1
+            for strip in range(first, last):
+                if strips[row, strip]:
+                    for column in range(strip * STRIP, min((strip + 1) * STRIP, width)):
+                        value = block[row, column]
+                        if value >= threshold[column]:
+                            at = length[column]
+                            # + 0 turns -0.0 into 0.0: equal values must be equal however they are compared
+                            values[column, at] = value + 0
+                            rows[column, at] = first_row + row
+                            length[column] = at + 1
+                            if mark:
+                                hit[row] = 1
         offset = end
     return size
 
 
 @njit(nogil=True, cache=True)
-def scan_moments(block, usable, step, first, last, mean, squares, counts, total_mean, total_squares):
-    """Folds the block's chunks into the running moments of columns [first, last); returns False at a non-finite result."""
-    for offset in range(0, block.shape[0], step):
-        end = min(offset + step, block.shape[0])
-        count = chunk_partials(block[offset:end], usable[offset:end], first, last, mean, squares)
-        total = fold_partials(count, mean, squares, first, last, counts[first], total_mean, total_squares)
-        for column in range(first, last):
-            counts[column] = total
-            if not np.isfinite(total_squares[column]):
-                return False
-    return True
+def partial_moments(block, usable, step, first, last, counts, mean, squares):
+    """Partial moments of the block's chunks [first, last), `step` rows each: counts int64 [C], mean and squares float64 [C, V]."""
+    for chunk in range(first, last):
+        start = chunk * step
+        end = min(start + step, block.shape[0])
+        counts[chunk] = chunk_partials(block[start:end], usable[start:end], 0, block.shape[1], mean[chunk], squares[chunk])
 
 
 class TopLists:
@@ -104,15 +109,24 @@ class TopLists:
         border = np.partition(sample, at, axis=1)[:, at]
         self.threshold[:] = np.where(np.isfinite(border), border, -np.inf)
 
-    def add(self, block: np.ndarray, usable: np.ndarray, first_row: int, columns: tuple[int, int], hit: np.ndarray) -> None:
-        """Collects the entries of columns [first, last) from a block of rows that begins at `first_row`."""
-        offset = 0
-        while offset < len(block):
-            offset = gather(
-                block, usable, offset, CHUNK_ROWS, first_row, *columns, self.threshold, self.values, self.rows, self.length, hit
-            )
-            if offset < len(block):
-                self.cut(columns, self.values.shape[1] - CHUNK_ROWS)
+    def add(self, block: np.ndarray, usable: np.ndarray, first_row: int, hit: np.ndarray) -> None:
+        """Collects from a block of rows that begins at `first_row`; threads share its rows to compare, its columns to append."""
+        strips = np.empty((len(block), -(-block.shape[1] // STRIP)), np.uint8)
+
+        def compare(part: tuple[int, int]) -> None:
+            mark_strips(block, usable, *part, self.threshold, strips)
+
+        def append(part: tuple[int, int]) -> None:
+            offset = 0
+            while offset < len(block):
+                offset = gather(
+                    block, strips, offset, CHUNK_ROWS, first_row, *part, self.threshold, self.values, self.rows, self.length, hit
+                )
+                if offset < len(block):
+                    self.cut((part[0] * STRIP, min(part[1] * STRIP, len(self.length))), self.values.shape[1] - CHUNK_ROWS)
+
+        in_parallel(compare, split(len(block)), block.nbytes)
+        in_parallel(append, split(strips.shape[1]), block.nbytes)
 
     def cut(self, columns: tuple[int, int], longest: int) -> None:
         """Cuts lists of columns [first, last) longer than `longest` to their `depth` largest, earlier rows first among equals."""
@@ -212,22 +226,23 @@ def _order_column(lists: TopLists, ordered: OrderedLists, column: int, mean: flo
 
 
 class MomentScan:
-    """Running moments of all columns of a source, computed column range by column range."""
+    """Running moments of all columns of a source; threads share the chunks, which are folded in row order."""
 
     def __init__(self, columns: int):
-        self._mean, self._squares = np.empty(columns), np.empty(columns)
-        self._total_mean, self._total_squares = np.zeros(columns), np.zeros(columns)
-        self._counts = np.zeros(columns, np.int64)
+        self._mean, self._squares, self._count = np.zeros(columns), np.zeros(columns), 0
 
-    def add(self, block: np.ndarray, usable: np.ndarray, columns: tuple[int, int]) -> bool:
-        """Adds a block for columns [first, last); False when a value or a sum is not finite."""
-        return scan_moments(
-            block, usable, CHUNK_ROWS, *columns, self._mean, self._squares, self._counts, self._total_mean, self._total_squares
-        )
+    def add(self, block: np.ndarray, usable: np.ndarray) -> bool:
+        """Adds a block of whole chunks; False when a value or a sum is not finite."""
+        chunks, columns = -(-len(block) // CHUNK_ROWS), block.shape[1]
+        counts, mean, squares = np.empty(chunks, np.int64), np.empty((chunks, columns)), np.empty((chunks, columns))
+        in_parallel(lambda part: partial_moments(block, usable, CHUNK_ROWS, *part, counts, mean, squares), split(chunks), block.nbytes)
+        for chunk in range(chunks):
+            self._count = fold_partials(counts[chunk], mean[chunk], squares[chunk], 0, columns, self._count, self._mean, self._squares)
+        return bool(np.isfinite(self._squares).all())
 
     def moments(self) -> Moments:
         """The moments of all rows added."""
-        return finish_moments(self._counts[0], self._total_mean, self._total_squares)
+        return finish_moments(self._count, self._mean, self._squares)
 
 
 def refuse_non_finite(block: Block, usable: np.ndarray, source: Source) -> None:
