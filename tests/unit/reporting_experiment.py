@@ -32,6 +32,8 @@ CAPABILITIES = {
 }
 SOURCES = ("code_alpha", "gsm_book", "math_drill", "logic_lab", "chat")
 SELECTORS = ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "rds", "bids", "round_robin", "full", "oracle"]
+FEW = {"selectors": ["random", "bids", "full"], "budgets": (0.1,), "extra": [], "items": 12, "rows": 60, "per_task": 2}
+"""Settings of the smallest experiment with something to compare."""
 # points of log-odds above zero-shot
 ADVANTAGE = {
     "zero_shot": -1.2,

@@ -9,28 +9,20 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from reporting_experiment import ADVANTAGE, CAPABILITIES, SOURCES, make_experiment
+from reporting_experiment import ADVANTAGE, CAPABILITIES, FEW, SOURCES, make_experiment
 
-from conftest import SHARED
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run
-from equipoise.reporting import published
 from equipoise.reporting.answers import answer_table, chosen_items
 from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.compare import compare, find_experiment
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.facts import cost_table, times
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.report import figures, report
 from equipoise.reporting.scores import read_evaluation
-from equipoise.reporting.side_by_side import side_by_side
-from equipoise.reporting.style import LOOKS
-from equipoise.reporting.style import SOURCES as SOURCE_COLORS
-from equipoise.selection.registry import selector_names
 
 REPORT_FOLDER = Path(__file__).parents[2] / "workflow" / "report"
-FEW = {"selectors": ["random", "bids", "full"], "budgets": (0.1,), "extra": [], "items": 12, "rows": 60, "per_task": 2}
 
 
 @pytest.fixture(scope="module")
@@ -211,7 +203,7 @@ def test_cost_and_time_come_from_measured_files(reported, tmp_path):
 def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
     config = make_experiment(tmp_path, seeds=(0,), **FEW)
     bootstrap = Bootstrap(read_evaluation(config), draws=500)
-    from equipoise.reporting.score_tables import statistics_tables
+    from equipoise.reporting.statistics_tables import statistics_tables
     from equipoise.reporting.summary import summary
 
     statistics = {table.name: table.frame for table in statistics_tables(bootstrap, ["0.1"])}
@@ -254,91 +246,9 @@ def test_broken_inputs_are_named(tmp_path):
         read_evaluation(config)
 
 
-def test_published_numbers_equal_the_shared_ones():
-    folder = SHARED / "published"
-    if not folder.exists():
-        pytest.skip(f"{folder}: the shared published numbers are not here")
-    for name, rows in (("scores.csv", published.published_scores()), ("thi_10percent.csv", published.published_counts())):
-        with (folder / name).open(encoding="utf-8") as file:
-            assert [{k: v for k, v in row.items() if k != "source"} for row in rows] == list(csv.DictReader(file))
-        assert all(row["source"].startswith("arXiv 2501.12147, ") for row in rows)
-
-
-def test_side_by_side_only_where_model_and_budget_match(tmp_path):
-    from equipoise.reporting.score_tables import score_row
-
-    def table(config):
-        bootstrap = Bootstrap(read_evaluation(config), draws=10)
-        return side_by_side(config, pd.DataFrame([score_row(config, bootstrap, arm) for arm in bootstrap.arms]))
-
-    assert table(make_experiment(tmp_path / "a", **FEW)) is None
-    config = make_experiment(tmp_path / "b", model="llama3-8b", **FEW)  # of its tasks only `math` bears a benchmark's name
-    assert published.benchmark_of(config) == {"math": "math"}
-    rows = table(config).frame
-    assert set(zip(rows["selector"], rows["published"], strict=True)) == {("random", 24.0), ("bids", 25.1), ("full", 32.3)}
-    assert (rows["ours"] - rows["published"]).to_numpy() == pytest.approx(rows["difference"].to_numpy())
-    assert published.published_thi(config, "task_max", "0.1") == {"math": pytest.approx(2073 / 28857)}
-
-
-def test_compare_finds_what_changed_and_pairs_equal_items(tmp_path):
-    first = make_experiment(tmp_path, name="first", seeds=(0, 1, 2), **FEW | {"items": 60})
-    second = make_experiment(tmp_path, name="second", seeds=(0, 1, 2), advantage={"bids": 3.0}, **FEW | {"items": 60})
-    table = compare(find_experiment("first", str(tmp_path)), find_experiment(str(tmp_path / "second")))
-    rows = table.frame.set_index("selector")
-    assert rows.loc["bids", "verdict"] == "higher"
-    assert rows.loc["random", "difference"] == 0  # the same answers in both
-    assert rows.loc["bids", "difference"] == pytest.approx(rows.loc["bids", [f"gain_{task}" for task in CAPABILITIES]].mean())
-    assert "same items in both)" in table.caption
-    assert compare(first, first).frame["difference"].abs().max() == 0
-    with pytest.raises(UserError, match="first, second"):
-        find_experiment("third", str(tmp_path))
-    assert second.experiment in table.title
-
-
-def test_compare_command_prints_the_table(tmp_path):
-    from typer.testing import CliRunner
-
-    from equipoise.commands.reporting import app
-
-    make_experiment(tmp_path, name="first", **FEW)
-    make_experiment(tmp_path, name="second", **FEW)
-    done = CliRunner().invoke(app, ["compare", "first", "second", "--results", str(tmp_path), "--output", str(tmp_path / "out")])
-    assert done.exit_code == 0, done.output
-    assert done.output.startswith("**second against first.**")
-    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".md", ".tex", ".html"}
-
-
 def test_answers_need_two_sides(tmp_path):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["random"]})
     assert answer_table(config, Bootstrap(read_evaluation(config), draws=10)) is None
-
-
-def test_every_selector_has_its_own_look_that_survives_colour_blindness():
-    assert set(LOOKS) == {*selector_names(), "zero_shot"}
-    compared = ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "bids", "rds", "round_robin"]
-    assert len({marker for marker, _ in map(tuple, (reversed(LOOKS[name]) for name in compared[1:]))}) == len(compared) - 1
-    assert len({color for color, _ in LOOKS.values()}) == len(LOOKS)
-    for matrix in (np.eye(3), DEUTERANOPIA, PROTANOPIA):
-        for colors in ([LOOKS[name][0] for name in ("random", *ABLATION_AND_LESS)], SOURCE_COLORS[:4]):
-            seen = [_lightness_and_hue(color, matrix) for color in colors]
-            distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
-            assert min(distances) > 14
-
-
-ABLATION_AND_LESS = ("task_max", "instance_max", "instance_max_normalized", "bids")
-# Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
-DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
-PROTANOPIA = np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]])
-
-
-def _lightness_and_hue(color: str, matrix: np.ndarray) -> np.ndarray:
-    """CIELAB (D65) of a colour as seen through `matrix`."""
-    value = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    seen = np.clip(matrix @ linear, 0, 1)
-    xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen / np.array([0.9505, 1.0, 1.089])
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 def test_examples_json_cannot_close_its_script_element():

@@ -229,6 +229,14 @@ class Jobs(Section):
     threads: dict[str, int] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others.")
 
 
+class Report(Section):
+    """What the report shows beside the experiment's own results."""
+
+    second_model: str | None = Field(
+        None, description="A finished experiment with another model (name, results folder or YAML file): Table 4 shows both."
+    )
+
+
 class Miniature(Section):
     """The generated pool of the embedded experiment."""
 
@@ -262,6 +270,7 @@ class Experiment(Section):
     finetune: Finetune = Field(default_factory=Finetune, description="Fine-tunings.")
     sandbox: Sandbox = Field(default_factory=Sandbox, description="Execution of model-written programs.")
     jobs: Jobs = Field(default_factory=Jobs, description="How work is cut into jobs.")
+    report: Report = Field(default_factory=Report, description="The report.")
     miniature: Miniature | None = Field(None, description="Set by the embedded experiment only: generate its data.")
 
     @model_validator(mode="after")

@@ -10,11 +10,13 @@ from equipoise.config_file import parse_config, write_config
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.process import stage_threads
+from equipoise.reporting.experiments import score_files, second_model
 from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors, selection_seeds
 from equipoise.selection.registry import selector, selector_names
 
 try:
     CONFIG = parse_config(config, "configuration")
+    SECOND_MODEL = second_model(CONFIG)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
@@ -200,4 +202,4 @@ def all_scores():
     """What the report waits for: every score, or the fold manifests of jobs that made all runs of a selector."""
     if CONFIG.jobs.runs == "together":
         return [LAYOUT.fold_manifest(name) for name in run_selectors(CONFIG)]
-    return [LAYOUT.scores(run, suite, seed) for run in experiment_runs(CONFIG) for suite, seed in evaluations(CONFIG)]
+    return score_files(CONFIG)

@@ -19,6 +19,7 @@ def report_inputs():
         *all_selections(),
         *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
         LAYOUT.pool_manifest,
+        *(score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]
 
 

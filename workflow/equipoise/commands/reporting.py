@@ -26,7 +26,7 @@ def compare(
 ) -> None:
     """Prints what the second experiment gives more or less than the first, arm by arm, with intervals."""
     from equipoise.reporting.compare import compare as compare_experiments
-    from equipoise.reporting.compare import find_experiment
+    from equipoise.reporting.experiments import find_experiment
     from equipoise.reporting.render import to_markdown, write_table
 
     table = compare_experiments(find_experiment(first, results), find_experiment(second, results))

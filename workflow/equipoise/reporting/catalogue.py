@@ -52,11 +52,12 @@ def results(config: Experiment) -> list[Result]:
     choosing = [name for name in config.selectors if name != "full"]
     ranked = any(len(competitors(arms, budget_label(budget))) > 1 for budget in config.budgets)
     compared, ablated = bool(baseline_pairs(arms)), bool(set(ABLATION) & set(config.selectors))
+    models = "two models" if config.report.second_model else "this model"
     wanted = [
         (True, "table_2_selectors", "Table 2: all selectors", "Scores", "tables"),
         ({"random", "task_max"} <= names, "table_1_less_and_random", "Table 1: LESS and random", "Scores", "tables"),
         (len(names & set(ABLATION)) > 1, "table_3_ablation", "Table 3: ablation", "Scores", "tables"),
-        (len(names & {"random", *ABLATION}) > 1, "table_4_model", "Table 4: this model", "Scores", "tables"),
+        (len(names & {"random", *ABLATION}) > 1, "table_4_model", f"Table 4: {models}", "Scores", "tables"),
         (True, "score_by_budget", "Score against budget", "Scores", "figures"),
         (compared, "statistics_comparisons", "Comparisons with random and LESS", "Statistics", "tables"),
         (bool(rival_pairs(arms, "bids")), "statistics_bids", "BIDS against everything else", "Statistics", "tables"),

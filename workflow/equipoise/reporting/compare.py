@@ -1,32 +1,16 @@
 """Sets two experiments side by side: what the second gives more or less than the first, arm by arm, with intervals."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.layout import Layout
 from equipoise.reporting.comparisons import Bootstrap, adjust, difference
-from equipoise.reporting.labels import budget_text, long_label
+from equipoise.reporting.labels import NO_BUDGET, budget_text, long_label
 from equipoise.reporting.scores import Evaluation, read_evaluation
 from equipoise.reporting.tables import Column, Table
 from equipoise.seeds import derive_seed
-
-
-def find_experiment(name: str, results: str = "results") -> Experiment:
-    """The configuration of an experiment given by name, by its results folder or by a YAML file.
-
-    Raises `UserError` that lists the experiments there are when it is none of these.
-    """
-    path = Path(name)
-    for candidate in (path, path / "config.yaml", Path(Layout(results, name, "").config)):
-        if candidate.is_file():
-            return read_config(candidate)
-    known = sorted(found.parent.name for found in Path(results).glob("*/config.yaml"))
-    raise UserError(f"no experiment {name!r} in {results}; write one of {', '.join(known) or 'none yet'}, its folder or its YAML file")
 
 
 def compare(first: Experiment, second: Experiment) -> Table:
@@ -53,7 +37,7 @@ def compare(first: Experiment, second: Experiment) -> Table:
         other = known.get(arm.key)
         if other is not None:
             gains = theirs.mean(arm) - ours.mean(other)
-            row = {"group": "Anchors" if arm.selector == "zero_shot" else budget_text(arm.budget), "label": long_label(arm.selector)}
+            row = {"group": NO_BUDGET if arm.selector == "zero_shot" else budget_text(arm.budget), "label": long_label(arm.selector)}
             row |= {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs}
             row |= {"first": ours.mean(other).mean(), "second": theirs.mean(arm).mean()} | difference((theirs, arm), (ours, other))
             rows.append(row | {f"gain_{task}": gain for task, gain in zip(tasks, gains, strict=True)})

@@ -5,6 +5,7 @@ from equipoise.layout import Run
 from equipoise.selection.registry import selector
 
 ZERO_SHOT_LABEL = "Zero-shot"
+NO_BUDGET = "Anchors"  # heading over rows that have no budget
 
 
 def long_label(name: str) -> str:

@@ -95,7 +95,9 @@ def page_table(table: Table) -> str:
 
 
 def _group_heading(table: Table) -> str:
-    return "Capability" if table.group == "capability" else "Budget"
+    if table.group == "capability":
+        return "Capability"
+    return "Model and budget" if "model" in table.frame and table.frame["model"].nunique() > 1 else "Budget"
 
 
 def themed_svg(svg: str, figure: Figure) -> str:

@@ -12,15 +12,17 @@ from equipoise.reporting.answers import answer_table
 from equipoise.reporting.audit import audit_table
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.examples import selected_examples
+from equipoise.reporting.experiments import second_model
 from equipoise.reporting.facts import cost_table
 from equipoise.reporting.figure import Figure, write_figure
 from equipoise.reporting.figures import influence_figures, score_figures
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.page import write_page
 from equipoise.reporting.render import write_table
-from equipoise.reporting.score_tables import score_tables, statistics_tables
+from equipoise.reporting.score_tables import score_tables
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.side_by_side import side_by_side
+from equipoise.reporting.statistics_tables import statistics_tables
 from equipoise.reporting.summary import summary
 from equipoise.reporting.tables import Table
 from equipoise.seeds import derive_seed
@@ -64,7 +66,8 @@ def _statistics(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
 
 
 def _tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
-    scores = score_tables(config, bootstrap)
+    other = second_model(config)
+    scores = score_tables(config, bootstrap, (other, Bootstrap(read_evaluation(other))) if other else None)
     every = next(table for table in scores if table.name == "table_2_selectors")
     more = [side_by_side(config, every.frame), audit_table(config), answer_table(config, bootstrap), cost_table(config)]
     return [*scores, *_statistics(config, bootstrap), *(table for table in more if table is not None)]
