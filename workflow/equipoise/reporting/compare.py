@@ -28,8 +28,8 @@ def compare(first: Experiment, second: Experiment) -> Table:
     seed = derive_seed(first.seed, "compare")
     apart = {task: derive_seed(seed, "second", task) for task in tasks if task not in paired}
     ours, theirs = (
-        Bootstrap(_restricted(evaluation, tasks), seed, item_seeds=seeds)
-        for evaluation, seeds in zip(evaluations, ({}, apart), strict=True)
+        Bootstrap(_restricted(evaluation, tasks), seed, item_seeds=seeds, side=side)
+        for evaluation, seeds, side in zip(evaluations, ({}, apart), ("first", "second"), strict=True)
     )
     known = {arm.key: arm for arm in ours.arms}
     rows = []
