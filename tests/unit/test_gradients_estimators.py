@@ -6,14 +6,14 @@ import torch
 from gradient_experiment import make_experiment
 
 from equipoise.config import Projection
-from equipoise.gradients.audit import autograd_gradients
+from equipoise.gradients.audit import audit, autograd_gradients
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.gradients.examples import encode_file
 from equipoise.gradients.logra import projection_matrix
 from equipoise.gradients.moments import load_moments
 from equipoise.gradients.projection import build_projector
 from equipoise.layout import Layout
-from equipoise.modelling.adapter import load_adapter
+from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
 from equipoise.store.gradients import open_rows
@@ -56,7 +56,10 @@ def model_at(config, layout, epoch):
 
 
 def adapter_rows(model, examples):
-    rows = [torch.cat([gradient.flatten() for gradient in autograd_gradients(model, example)[0].values()]) for example in examples]
+    rows = [
+        torch.cat([gradient.flatten() for gradient in autograd_gradients(model, example, lora_parameters(model))[0].values()])
+        for example in examples
+    ]
     return torch.stack(rows).double().numpy()
 
 
@@ -138,3 +141,6 @@ def test_logra_is_the_damped_fisher_product_of_projected_base_gradients(tmp_path
             expected = expected + weight * of_pool[:, layer] @ np.linalg.inv(damped) @ of_targets[:, layer].T
     assert close(matrix_of_stores(layout), expected)
     assert open_rows(layout.pool_gradients(1)).dimension == 6 * rank**2
+    audited = audit(config, 1, None, 4, 0) + audit(config, 2, "alpha", 2, 0)
+    assert min(one.cosine for one in audited) > 0.9999999
+    assert all(abs(one.norm_ratio - 1) < 1e-5 for one in audited)
