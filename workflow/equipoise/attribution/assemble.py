@@ -41,9 +41,11 @@ class Term:
 
     def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """float32 [n, k] rows of the pool, in the first rows of `buffer`, and bool [n], which of them are valid."""
+        if self.state is not None:
+            values, status = self.reader.read_states(start, stop, self.state), self.reader.read_column("status", start, stop)
+            return widened(values, buffer), status == VALID
         rows = self.reader.read(start, stop)
-        values = rows.directions if self.state is None else self.reader.read_states(start, stop, self.state)
-        values = widened(values, buffer)
+        values = widened(rows.directions, buffer)
         if self.scaled:
             values *= rows.norm[:, None]
         return values, rows.status == VALID
