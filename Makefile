@@ -5,6 +5,9 @@ SHELL := /bin/bash
 
 VENV := .venv
 STAMP := $(VENV)/.installed
+TESTED := $(VENV)/.tested
+# Every file of the project that is not ignored, and their folders, whose times tell of files that are gone.
+FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
 PYTHON := $(VENV)/bin/python
 SNAKEMAKE := $(VENV)/bin/snakemake
 CORES ?= all
@@ -14,7 +17,7 @@ WORKERS ?= 2
 # Further snakemake options, e.g.  make demo ARGS="--config budgets='[0.02,0.05]'"
 ARGS ?=
 
-.PHONY: help install demo dry-run study report figures dag test test-slurm bench lint format clean
+.PHONY: help install demo dry-run study report dag test test-now test-slurm bench lint format clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,7 +47,14 @@ report: $(STAMP) ## Make the report of the embedded experiment again
 dag: $(STAMP) ## Print the rule graph in mermaid form
 	@$(SNAKEMAKE) --rulegraph mermaid-js
 
-test: $(STAMP) ## Run the tests
+test: $(if $(ARGS),test-now,$(TESTED)) ## Run the tests, unless they passed on these very files
+	@echo "Tests passed; nothing more to do until a file changes (make test-now runs them regardless)."
+
+$(TESTED): $(STAMP) $(FILES) $(filter-out ./,$(sort $(dir $(FILES)))) $(if $(FILES),,without-git)
+	@$(MAKE) --no-print-directory test-now
+	@touch $@
+
+test-now: $(STAMP) ## Run the tests; ARGS="-k select" picks some
 	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
