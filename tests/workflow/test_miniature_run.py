@@ -2,12 +2,15 @@
 
 import csv
 import json
+import re
 
 import pytest
 import yaml
 from workflow_runs import Workflow
 
 from conftest import REPOSITORY
+from equipoise.config_file import parse_config
+from equipoise.reporting.catalogue import PAGE, SCORES, results
 
 TASKS = ["trace", "code", "gsm", "math", "logic", "know", "form"]
 
@@ -64,3 +67,49 @@ def test_selections_are_ready_to_train_on(miniature):
     assert [row["rank"] for row in rows] == list(range(150))
     assert all([message["role"] for message in row["messages"]] == ["user", "assistant"] for row in rows)
     assert all(row["task"] in TASKS for row in rows)
+
+
+def report_data(page: str, name: str) -> dict:
+    """A variable of the page that `snakemake --report` writes."""
+    before = f"var {name} = "
+    return json.JSONDecoder().raw_decode(page[page.index(before + "{") + len(before) :])[0]
+
+
+@pytest.mark.slow
+def test_snakemakes_own_report_shows_every_result_with_caption_category_and_labels(miniature):
+    path = miniature.folder / "report.html"
+    miniature.run("--report", str(path))
+    page = path.read_text(encoding="utf-8")
+    shown = {key.split("/report/")[-1]: value for key, value in report_data(page, "results").items()}
+    wanted = results(parse_config(miniature.values))
+    assert set(shown) == {PAGE, SCORES} | {result.files[0] for result in wanted}
+    for name, value in shown.items():
+        assert "<p>" in value["caption"], name
+        assert "system-message" not in value["caption"], value["caption"]
+        assert set(value["labels"]) == {"result", "kind"}, name
+    categories = report_data(page, "categories")
+    assert set(categories) == {"Report", "Scores"} | {result.category for result in wanted}
+
+
+@pytest.mark.slow
+def test_a_sweep_reaches_the_report_and_makes_nothing_anew_that_was_there(miniature):
+    root = miniature.folder / miniature.results / "miniature" / "miniature-base"
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    said = miniature.run("--config", "budgets=[0.02,0.05,0.1]", "selectors=[bids,round_robin]")
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    started = re.findall(r"^(?:local)?rule (\w+):", said, re.M)
+    assert {name: started.count(name) for name in set(started)} == {
+        "rank": 1,
+        "select_budget": 5,
+        "fine_tune": 5,
+        "evaluate": 5,
+        "report": 1,
+        "all": 1,
+    }
+    report = root.parent / "report"
+    with open(report / "scores.csv", encoding="utf-8") as file:
+        arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
+    assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05", "0.1")}
+    for path in (report / "tables" / "table_2_selectors.md", report / "index.html"):
+        text = path.read_text(encoding="utf-8")
+        assert all(budget in text for budget in ("2 %", "5 %", "10 %")), path

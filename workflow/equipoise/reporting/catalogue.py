@@ -11,6 +11,8 @@ from equipoise.reporting.arms import ABLATION, arms_of, balance_pairs, baseline_
 from equipoise.reporting.published import has_published
 from equipoise.runs import experiment_runs
 
+# No category may be called Workflow or Statistics: Snakemake puts link targets of these names below every caption, and a second one of
+# the same name is an error message in the caption.
 PAGE, SCORES = "index.html", "scores.csv"
 TABLE_FORMATS = ("csv", "md", "tex", "html")
 FIGURE_FORMATS = ("svg", "pdf", "png", "csv")
@@ -59,13 +61,13 @@ def results(config: Experiment) -> list[Result]:
         (len(names & set(ABLATION)) > 1, "table_3_ablation", "Table 3: ablation", "Scores", "tables"),
         (len(names & {"random", *ABLATION}) > 1, "table_4_model", f"Table 4: {models}", "Scores", "tables"),
         (True, "score_by_budget", "Score against budget", "Scores", "figures"),
-        (compared, "statistics_comparisons", "Comparisons with random and LESS", "Statistics", "tables"),
-        (bool(rival_pairs(arms, "bids")), "statistics_bids", "BIDS against everything else", "Statistics", "tables"),
-        (True, "statistics_macro", "Macro averages and their errors", "Statistics", "tables"),
-        (ranked, "statistics_ranks", "Ranks", "Statistics", "tables"),
-        (bool(balance_pairs(arms)), "statistics_balance", "Balance", "Statistics", "tables"),
-        (compared, "differences", "Differences from random and LESS", "Statistics", "figures"),
-        (ranked, "ranks", "Ranks of the selectors", "Statistics", "figures"),
+        (compared, "statistics_comparisons", "Comparisons with random and LESS", "Comparisons", "tables"),
+        (bool(rival_pairs(arms, "bids")), "statistics_bids", "BIDS against everything else", "Comparisons", "tables"),
+        (True, "statistics_macro", "Macro averages and their errors", "Comparisons", "tables"),
+        (ranked, "statistics_ranks", "Ranks", "Comparisons", "tables"),
+        (bool(balance_pairs(arms)), "statistics_balance", "Balance", "Comparisons", "tables"),
+        (compared, "differences", "Differences from random and LESS", "Comparisons", "figures"),
+        (ranked, "ranks", "Ranks of the selectors", "Comparisons", "figures"),
         (has_published(config), "published", "Side by side with the paper", "Scores", "tables"),
         (True, "figure_1_aid_pool", "Figure 1: raw AID of the pool", "Influence", "figures"),
         ("task_max" in config.selectors, "figure_2_thi_less", "Figure 2: THI of LESS's selection", "Influence", "figures"),

@@ -35,7 +35,7 @@ def aid_ablation(frame: pd.DataFrame, budget: str) -> Figure:
         for number, (axis, name) in enumerate(zip(axes[:, 0], selectors, strict=True)):
             _by_task(axis, frame, name, color(name), names=number == len(selectors) - 1)
             low, high = frame[name].min(), frame[name].max()
-            axis.set_title(label(name), color=color(name))
+            axis.set_title(label(name))
             axis.set_title(f"{low:.2f} to {high:.2f}".replace("-", "−"), loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
             axis.set_ylabel("Normalised AID")
         return figure

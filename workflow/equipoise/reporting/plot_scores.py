@@ -32,7 +32,7 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
                 x = [place[budget] for budget in rows["budget"]]
                 axis.fill_between(x, rows["low"], rows["high"], color=color(shown), alpha=0.18, linewidth=0)
                 axis.plot(x, rows["macro"], color=color(shown), marker=marker(shown))
-            axis.set_title(label(name), color=color(name))
+            axis.set_title(label(name))
             axis.set_xticks(range(len(budgets)), [budget_text(budget).replace(" examples", "") for budget in budgets])
             axis.set_xlim(-0.25, len(budgets) - 0.75)
         for axis in list(axes.flat)[len(selectors) :]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.style import DIVERGING, INK, PAPER, POOL, SEQUENTIAL, SOURCES, WIDTH, color, label, marker, text_on
@@ -44,6 +45,7 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
     """Mean z-scored influence on each task over the first picks: a panel a task, a line a selector."""
     tasks = list(dict.fromkeys(frame["task"]))
     selectors = list(dict.fromkeys(frame["selector"]))
+    span = frame["picks"].max() / frame["picks"].min()
 
     def draw(pyplot):
         columns = min(4, len(tasks) + 1)
@@ -58,7 +60,9 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
                 axis.plot(rows["picks"], rows["mean"], color=color(name), linewidth=width, label=label(name), **style)
             axis.set_title(task)
             axis.set_xscale("log")
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,)))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+            axis.xaxis.set_minor_formatter(NullFormatter())  # would label 2, 3, 4 ... on top of each other within one decade
             axis.grid(which="minor", visible=False)
         for axis in list(axes.flat)[len(tasks) :]:
             axis.set_axis_off()
@@ -171,7 +175,7 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
             axis.scatter(frame["x"], frame["y"], s=2, color=POOL, alpha=0.5, linewidth=0, rasterized=True)
             points = frame[frame[name]]
             axis.scatter(points["x"], points["y"], s=size * 0.6, color=color(name), alpha=0.75, linewidth=0, rasterized=True)
-            axis.set_title(label(name), color=color(name))
+            axis.set_title(label(name))
         for axis in figure.axes:
             axis.set(xticks=[], yticks=[])
             axis.grid(visible=False)
