@@ -7,10 +7,10 @@ bare float32 product of rows in memory), all in one process. Prints wall and CPU
 import argparse
 import shutil
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from timing import timed
 
 from equipoise.attribution.assemble import Term, assemble_chunks
 from equipoise.store.gradient_writer import GradientStore
@@ -31,17 +31,6 @@ def write_store(path: Path, rows: int, dimension: int, seed: int) -> None:
         directions /= np.linalg.norm(directions, axis=1, keepdims=True)
         ones, flags = np.ones(count, np.float32), np.zeros(count, np.int8)
         store.write(chunk, "bench", GradientRows(directions.astype(np.float16), ones, ones, ones.astype(np.int32), flags))
-
-
-def timed(call, repeats: int = 3) -> tuple[float, float]:
-    """Smallest wall and smallest CPU seconds of some calls."""
-    walls, cpus = [], []
-    for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
 
 
 def read_raw(terms: list[Term], rows: int) -> None:

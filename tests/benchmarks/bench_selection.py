@@ -10,10 +10,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
+from timing import timed
 
 from equipoise.attribution.moments import column_moments
 from equipoise.selection import select
@@ -68,17 +68,6 @@ def make_block(rows: int, correlated: bool, seed: list[int]) -> np.ndarray:
         loadings = np.random.default_rng(1).standard_normal((8, COLUMNS)).astype(np.float32)
         block += generator.standard_normal((rows, 8), dtype=np.float32) @ loadings
     return block
-
-
-def timed(call, repeats: int = 3) -> tuple[float, float]:
-    """Smallest wall and smallest CPU seconds of some calls."""
-    walls, cpus = [], []
-    for _ in range(repeats):
-        wall, cpu = time.perf_counter(), time.process_time()
-        call()
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
-    return min(walls), min(cpus)
 
 
 def naive_steps(matrix: np.ndarray, steps: int) -> None:
