@@ -52,7 +52,7 @@ def test_a_results_folder_is_read_where_it_was_copied_to(tmp_path):
 
 def two_models(folder: Path, **first):
     """An experiment that names a second model, and that one."""
-    config = make_experiment(folder, name="alpha", model="one", **FEW | first)
+    config = make_experiment(folder, name="alpha", model="llama3-8b", **FEW | first)
     other = make_experiment(folder, name="beta", model="two", seed=9, **FEW)
     return config.model_copy(update={"report": Report(second_model="beta")}), other
 
@@ -63,19 +63,25 @@ def test_table_4_holds_both_models_in_every_format(tmp_path):
     report(other)
     tables = [Path(Layout(c.results, c.experiment, c.model.name).report) / "tables" for c in (config, other)]
     ours, theirs = (pd.read_csv(folder / "table_4_model.csv", dtype={"budget": str}) for folder in tables)
-    assert list(dict.fromkeys(ours["model"])) == ["one", "two"]
+    assert list(dict.fromkeys(ours["model"])) == ["llama3-8b", "two"]
     assert list(dict.fromkeys(theirs["model"])) == ["two"]
     shown = ours[ours["model"] == "two"].drop(columns="group").reset_index(drop=True)
     pd.testing.assert_frame_equal(shown, theirs.drop(columns="group"))
-    groups = ["one, 10 %", "one, 20 %", "one, Full pool", "two, 10 %", "two, Full pool"]
+    groups = ["llama3-8b, 10 %", "llama3-8b, 20 %", "llama3-8b, Full pool", "two, 10 %", "two, Full pool"]
     assert list(dict.fromkeys(ours["group"])) == groups
     for ending in ("md", "tex", "html"):
         text = (tables[0] / f"table_4_model.{ending}").read_text(encoding="utf-8").replace("\\%", "%")
         assert all(group in text for group in groups), ending
-        assert "Table 4. one and two." in text
+        assert "Table 4. llama3-8b and two." in text
     page = (tables[0].parent / "index.html").read_text(encoding="utf-8")
     assert "Model and budget" in page
     assert "two, Full pool" in page
+    # the paper's numbers stand beside this model's, and the other's page says why it has none
+    assert 'id="published"' in page
+    assert "The paper has no numbers" not in page
+    unmatched = (tables[1].parent / "index.html").read_text(encoding="utf-8")
+    assert 'id="published"' not in unmatched
+    assert "The paper has no numbers to set beside these: it reports llama3-8b and mistral-7b-v0.3" in unmatched
     assert [r.title for r in results(config) if r.name == "table_4_model"] == ["Table 4: two models"]
 
 
@@ -83,14 +89,14 @@ def test_a_second_model_that_cannot_be_shown_is_one_clear_line(tmp_path):
     config, other = two_models(tmp_path)
     assert second_model(config).model.name == "two"
     assert second_model(config.model_copy(update={"report": Report()})) is None
-    make_experiment(tmp_path, name="gamma", model="one", **FEW)
+    make_experiment(tmp_path, name="gamma", model="llama3-8b", **FEW)
     fewer = make_experiment(tmp_path, name="delta", model="three", **FEW)
     path = Path(Layout(fewer.results, "delta", "three").config)
     path.write_text(path.read_text(encoding="utf-8").replace("suite: instructions", "suite: null"), encoding="utf-8")
     Path(score_files(other)[3]).unlink()
     for name, words in (
         ("nowhere", "no experiment 'nowhere'"),
-        ("gamma", "gamma is of one as well"),
+        ("gamma", "gamma is of llama3-8b as well"),
         ("delta", "delta evaluates code, gsm"),
         ("beta", f"{score_files(other)[3]} is missing"),
     ):

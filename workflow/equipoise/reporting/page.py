@@ -11,6 +11,7 @@ from equipoise.layout import Layout
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.render import html_cell
+from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, PAPER, POOL
 from equipoise.reporting.tables import Table, cells
 from equipoise.store.manifest import atomic_path
@@ -58,8 +59,9 @@ def write_page(
     for identifier, heading, table_names, figure_names in SECTIONS:
         shown = [by_name[name] for name in table_names if name in by_name]
         pictures = [drawn[name] for name in figure_names if name in drawn]
-        if shown or pictures:
-            sections.append({"id": identifier, "heading": heading, "tables": shown, "figures": pictures})
+        note = unmatched_note(config) if identifier == "paper" else ""
+        if shown or pictures or note:
+            sections.append({"id": identifier, "heading": heading, "tables": shown, "figures": pictures, "note": note})
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.get_template("page.html.jinja").render(
         config=config,

@@ -4,7 +4,7 @@ import pandas as pd
 
 from equipoise.config import Experiment
 from equipoise.reporting.labels import arm_label, budget_text
-from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matches
+from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matches, published_scores
 from equipoise.reporting.tables import Column, Table
 
 
@@ -25,6 +25,17 @@ def side_by_side(config: Experiment, scores: pd.DataFrame) -> Table | None:
         "The paper's numbers beside this experiment's, where model, budget, selector and epochs match; ± standard deviation over runs."
     )
     return Table("published", "Side by side with the paper.", caption, pd.DataFrame(lines), tuple(columns), group="group")
+
+
+def unmatched_note(config: Experiment) -> str:
+    """Says why no published number stands beside the experiment's; empty where some do."""
+    if has_published(config):
+        return ""
+    models = " and ".join(dict.fromkeys(row["model"] for row in published_scores()))
+    return (
+        f"The paper has no numbers to set beside these: it reports {models} on seven benchmarks at 5, 10 and 15 % and on the full pool; "
+        f"this experiment's model is {config.model.name}. Numbers of another model or budget are not comparable and are left out."
+    )
 
 
 def _lines(config: Experiment, ours: dict[str, object], theirs: dict[str, str], tasks: dict[str, str]) -> list[dict[str, object]]:
