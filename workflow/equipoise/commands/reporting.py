@@ -17,7 +17,7 @@ def figures(config: Annotated[str, typer.Option(help="YAML file of the experimen
     draw_figures(read_config(config))
 
 
-@app.command(epilog="Example:  equipoise compare miniature miniature-clean")
+@app.command(epilog="Example (after make study):  equipoise compare miniature miniature-clean-0")
 def compare(
     first: Annotated[str, typer.Argument(help="Name, results folder or YAML file of an experiment.")],
     second: Annotated[str, typer.Argument(help="The experiment that is set against it.")],
