@@ -102,3 +102,40 @@ def shared_hub() -> Path:
     if not (SHARED / "hub" / "serve.py").exists():
         pytest.skip(f"no loopback hub at {SHARED / 'hub'}")
     return SHARED / "hub"
+
+
+@pytest.fixture(scope="session")
+def sandbox_modes() -> set[str]:
+    """The modes of the sandbox that work on this machine."""
+    from equipoise.config import Sandbox
+    from equipoise.errors import UserError
+    from equipoise.evaluation.sandbox import check_sandbox
+
+    found = set()
+    for mode in ("namespaces", "process"):
+        try:
+            check_sandbox(Sandbox(mode=mode))
+            found.add(mode)
+        except UserError as error:
+            print(mode, error)
+    return found
+
+
+@pytest.fixture(params=["namespaces", "process"])
+def confined(request, sandbox_modes):
+    """Settings of the sandbox with tight limits, once for every mode."""
+    from equipoise.config import Sandbox
+
+    if request.param not in sandbox_modes:
+        pytest.skip(f"this machine does not allow sandbox.mode {request.param}")
+    return Sandbox(mode=request.param, seconds=2, memory_mb=512)
+
+
+@pytest.fixture
+def own_namespaces(sandbox_modes):
+    """Settings of the sandbox in namespaces."""
+    from equipoise.config import Sandbox
+
+    if "namespaces" not in sandbox_modes:
+        pytest.skip("this machine does not allow namespaces")
+    return Sandbox(mode="namespaces", seconds=5, memory_mb=512)

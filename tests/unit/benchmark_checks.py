@@ -6,14 +6,17 @@
 import json
 import sys
 from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet
 
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets, task_targets
 from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.session import Session
-from equipoise.harness.documents import evaluation_prompt
-from equipoise.harness.tasks import reseed_fewshot
+from equipoise.harness.documents import evaluation_prompt, question
+from equipoise.harness.tasks import load_tasks, reseed_fewshot
 from equipoise.layout import Layout
 from equipoise.modelling.chat import encode
 from equipoise.store.manifest import read_manifest
@@ -142,6 +145,37 @@ def same_tokens(config, session: Session, name: str, item: tuple[str, int]) -> b
         return sent == trained.input_ids[: trained.prompt_length] and (chat or begun == trained.input_ids[trained.prompt_length :])
 
 
+def substituted(responses: str, results: str, name: str) -> dict:
+    """Leak-free validation from eight substitutes, the last of which is, against its purpose, a test item."""
+    plain = configuration(responses, results, validation="paper")
+    test_item = next(row for row in task_targets(plain, name)[0])
+    folder = Path(results) / "substitutes"
+    folder.mkdir(parents=True, exist_ok=True)
+    questions = [*(f"Another question {i}?" for i in range(7)), _question(name, test_item)]
+    path = folder / f"{name}.jsonl"
+    path.write_text("".join(json.dumps({"prompt": q, "response": f"answer {i}"}) + "\n" for i, q in enumerate(questions)), encoding="utf-8")
+    config = configuration(responses, f"{results}/{name}", validation="leak_free")
+    config.tasks[name].substitutes = [str(path)]
+    prepare_targets(config, [name])
+    items = Session(config).items(name)
+    evaluated = [items.hashes[leaf][doc_id] for leaf in items.leaves[name] for doc_id in items.samples[leaf]]
+    layout = Layout(config.results, config.experiment, config.model.name)
+    manifest = read_manifest(layout.target_manifest(name), "targets")
+    rows = pyarrow.parquet.read_table(layout.target(name)).to_pylist()
+    return {
+        "responses": [row["response"] for row in rows],
+        "evaluated": len(evaluated),
+        "leaked": len(set(evaluated) & set(manifest["hashes"])),
+    }
+
+
+def _question(name: str, row: dict) -> str:
+    """The question of a validation example drawn from the test set, without shots."""
+    origin = json.loads(row["origin"])
+    task = load_tasks([origin["lm_eval_task"]]).tasks[origin["lm_eval_task"]]
+    return question(task, task.eval_docs[origin["doc_id"]])
+
+
 def main() -> None:
     responses, results, *mode = sys.argv[1:]
     answers: dict = {}
@@ -152,6 +186,7 @@ def main() -> None:
                 prepare_targets(config, [name])
             except UserError as error:
                 answers[name] = {"error": str(error)}
+                answers[f"{name} with substitutes"] = substituted(responses, results, name)
     else:
         config = configuration(responses, results)
         prepare_targets(config, list(LEAVES))

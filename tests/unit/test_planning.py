@@ -5,13 +5,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from conftest import write_jsonl
 from equipoise.config import Lora
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
-from equipoise.planning.plan import as_text, as_values, plan
+from equipoise.planning.plan import plan
 from equipoise.planning.workload import assumed_lengths, pool_load
 
 BATCH, LENGTH = 3, 24
@@ -196,37 +195,6 @@ def test_a_prepared_pool_is_planned_with_its_own_lengths(tiny_config):
     assert stages["prepare_pool"].jobs_left == 0
     assert stages["warm_up"].jobs_left == 1
     assert stages["warm_up"].cost.tokens == 2 * made.tokens
-
-
-def test_how_work_is_cut_into_jobs_changes_no_cost(tiny_values):
-    tasks = {name: {**task, "suite": "small", "lm_eval_tasks": [name]} for name, task in tiny_values["tasks"].items()}
-    made = {}
-    for cut in ("separate", "together"):
-        jobs = dict.fromkeys(("epochs", "tasks", "runs"), cut)
-        made[cut] = plan(parse_config({**tiny_values, "suites": {"small": {}}, "tasks": tasks, "jobs": jobs}))
-    assert made["separate"].cost.flops == pytest.approx(made["together"].cost.flops)
-    assert made["separate"].cost.disk == pytest.approx(made["together"].cost.disk)
-    assert sum(len(s.jobs) for s in made["separate"].stages) > sum(len(s.jobs) for s in made["together"].stages)
-
-
-def test_finished_work_is_taken_off_and_totals_add_up(tiny_config):
-    from pathlib import Path
-
-    from equipoise.layout import Layout
-
-    before = plan(tiny_config)
-    assert before.left.flops == before.cost.flops
-    layout = Layout(tiny_config.results, tiny_config.experiment, tiny_config.model.name)
-    done = layout.pool_gradients_manifest(1, "00000")
-    write_jsonl(Path(done), [])
-    after = plan(tiny_config)
-    stage = {stage.name: stage for stage in after.stages}["collect_pool_gradients"]
-    assert (len(stage.jobs), stage.jobs_left) == (2, 1)
-    assert stage.left.flops == pytest.approx(stage.cost.flops / 2)
-    assert after.left.flops == pytest.approx(before.cost.flops - stage.cost.flops / 2)
-    values = as_values(after)
-    assert values["total"]["flops"] == pytest.approx(sum(s["cost"]["flops"] for s in values["stages"].values()))
-    assert "collect_pool_gradients" in as_text(after)
 
 
 def test_a_faster_gpu_and_a_higher_mfu_need_fewer_hours(tiny_config):

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from conftest import SHARED
+from loopback import serving
+
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 CHECKS = Path(__file__).with_name("benchmark_checks.py")
 
@@ -15,20 +18,15 @@ CHECKS = Path(__file__).with_name("benchmark_checks.py")
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory):
     """Environment of a process that finds the hub's data; the server ends with the module."""
-    from conftest import SHARED
-
     if not (SHARED / "hub" / "serve.py").exists():
         pytest.skip(f"no loopback hub at {SHARED / 'hub'}")
-    server = subprocess.Popen([sys.executable, str(SHARED / "hub" / "serve.py"), "--port", "0"], stdout=subprocess.PIPE, text=True)
-    address = server.stdout.readline().strip()
-    yield {
-        **os.environ,
-        "HF_ENDPOINT": address,
-        "HF_HOME": str(tmp_path_factory.mktemp("hf")),
-        "responses": str(SHARED / "hub" / "ifeval_responses.jsonl"),
-    }
-    server.terminate()
-    server.wait()
+    with serving(SHARED / "hub") as (address, _):
+        yield {
+            **os.environ,
+            "HF_ENDPOINT": address,
+            "HF_HOME": str(tmp_path_factory.mktemp("hf")),
+            "responses": str(SHARED / "hub" / "ifeval_responses.jsonl"),
+        }
 
 
 def answers(hub, folder, *mode) -> dict:
@@ -104,3 +102,8 @@ def test_leak_free_takes_other_splits_or_asks_for_substitutes(hub, tmp_path):
     assert found["mmlu"]["splits"] == ["validation"]
     assert found["math"]["splits"] == ["train"]
     assert all(found[name]["leaked"] == 0 for name in ("mbpp", "mmlu", "math"))
+    for name, evaluated in (("human_eval", 164), ("bbh", 2 * 40), ("gsm_plus", 600), ("ifeval", 541)):
+        substituted = found[f"{name} with substitutes"]
+        assert substituted["responses"] == [f"answer {i}" for i in range(8)], name
+        assert substituted["evaluated"] == evaluated - 1, "the test item that stands among the substitutes is left out, and no other"
+        assert substituted["leaked"] == 0

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -30,6 +31,17 @@ def test_draws_are_even_over_leaves_without_repeats_and_by_seed(sizes, size, see
     counts = Counter(document.leaf for document in chosen)
     most = max(counts.values(), default=0)
     assert all(counts[leaf] >= min(len(listed), most - 1) for leaf, listed in pool.items())
+
+
+@pytest.mark.parametrize("leaves", [27, 57])
+def test_fifty_examples_cover_the_subtasks_of_bbh_and_the_subjects_of_mmlu(leaves):
+    chosen = draw(documents({f"leaf{i}": 5 + i % 40 for i in range(leaves)}), 50, "0")
+    counts = Counter(document.leaf for document in chosen)
+    assert len(chosen) == 50
+    assert len(counts) == min(leaves, 50)
+    assert max(counts.values()) - min(counts.values()) <= 1
+    seen = {d.leaf for seed in range(20) for d in draw(documents(dict.fromkeys(map(str, range(leaves)), 9)), 50, str(seed))}
+    assert len(seen) == leaves, "no subtask is out of reach of all seeds"
 
 
 def test_every_document_can_be_drawn_and_seeds_differ():

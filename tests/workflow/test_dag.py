@@ -154,3 +154,23 @@ def test_the_effective_configuration_is_written_beside_the_results(workflow):
     workflow.run(str(workflow.results / "tiny" / "tiny" / "pool" / "manifest.json"))
     written = yaml.safe_load((workflow.results / "tiny" / "config.yaml").read_text())
     assert parse_config(written) == parse_config(workflow.values)
+
+
+def test_the_search_for_contaminated_rows_stands_where_its_result_is_used(workflow, tmp_path):
+    assert "decontaminate" not in workflow.planned()
+    folder = tmp_path / "definitions"
+    folder.mkdir()
+    workflow.values["suites"] = {"mine": {"include_path": str(folder)}}
+    workflow.values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": ["mine"]}
+    pool = str(workflow.results / "tiny" / "tiny" / "pool" / "pool.parquet")
+    workflow.values["pool"]["decontaminate"] = "report"
+    assert workflow.planned()["decontaminate"] == 1
+    assert workflow.planned(pool) == {"prepare_pool": 1}
+    workflow.values["pool"]["decontaminate"] = "remove"
+    assert workflow.planned(pool) == {"decontaminate": 1, "prepare_pool": 1, "prepare_targets": 1}
+
+
+def test_one_job_assembles_as_many_shards_as_configured(workflow, tmp_path):
+    workflow.values["pool"] = {"files": [write_jsonl(tmp_path / "wide.jsonl", texts(3000))], "shards": 3}
+    workflow.values["jobs"] = {"assembly": 2}
+    assert workflow.planned("matrix")["assemble_attribution"] == 2

@@ -11,20 +11,18 @@ import yaml
 from workflow_runs import Workflow
 
 from conftest import REPOSITORY
+from loopback import serving
 
 
 @pytest.fixture
 def hub(shared_hub, tmp_path, monkeypatch):
     """The loopback hub as a running process, and an empty cache."""
-    server = subprocess.Popen([sys.executable, str(shared_hub / "serve.py"), "--port", "0"], stdout=subprocess.PIPE, text=True)
-    address = server.stdout.readline().split()[-1]
-    monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub-cache"))
     for variable in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
         monkeypatch.delenv(variable, raising=False)
-    yield server
-    server.kill()
-    server.wait()
+    with serving(shared_hub) as (address, server):
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield server
 
 
 @pytest.mark.slow

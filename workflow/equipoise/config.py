@@ -68,6 +68,10 @@ class Pool(Section):
     revision: str = Field("main", description="Branch, tag or commit of the hub data set.")
     split: str = Field("train", description="Split of the hub data set.")
     limit: int | None = Field(None, ge=1, description="Take the first rows only.")
+    decontaminate: Literal["skip", "report", "remove"] = Field(
+        "skip",
+        description="Rows that share 13 words in a row with a test item: skip the search, report them by task, or also remove them.",
+    )
     shards: int = Field(1, ge=1, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows.")
 
     @model_validator(mode="after")
@@ -86,6 +90,7 @@ class Task(Section):
     )
     files: list[str] = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
     substitutes: list[str] = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    revision: str | None = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
     metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score.")
@@ -279,6 +284,12 @@ class Experiment(Section):
             if task.suite and task.suite not in self.suites:
                 known = ", ".join(self.suites) or "none defined"
                 raise ValueError(f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})")
+        return self
+
+    @model_validator(mode="after")
+    def _test_items_are_known(self):
+        if self.pool.decontaminate != "skip" and not any(task.suite for task in self.tasks.values()):
+            raise ValueError("pool.decontaminate: no task names a suite, so there are no test items to look for; write skip")
         return self
 
     @model_validator(mode="after")

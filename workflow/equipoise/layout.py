@@ -77,6 +77,11 @@ class Layout:
     def pool_manifest(self) -> str:
         return f"{self.root}/pool/manifest.json"
 
+    @property
+    def contamination(self) -> str:
+        """Which rows of the pool's source share words with test items."""
+        return f"{self.root}/pool/contamination.json"
+
     def target(self, task: str) -> str:
         return f"{self.root}/targets/{task}/validation.parquet"
 

@@ -7,6 +7,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from equipoise.budgets import budget_label
 from equipoise.config_file import parse_config, write_config
+from equipoise.data.fetch import needs_hub
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.process import stage_threads
@@ -83,10 +84,25 @@ def training_slice():
     return CONFIG.training.model_dump(mode="json", exclude={"report_to", "save_steps"})
 
 
-def needs_hub():
-    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = {task.benchmark for task in CONFIG.tasks.values()}
-    return bool(CONFIG.pool.dataset) or benchmarks != {"jsonl"} or not (Path(CONFIG.model.base) / "config.json").exists()
+def pool_slice():
+    """Where the pool's rows come from; whether contaminated ones leave it shows in the inputs."""
+    return CONFIG.pool.model_dump(mode="json", exclude={"decontaminate", "shards"})
+
+
+def fetched_slice():
+    """What says which benchmark data are fetched."""
+    return {name: task.model_dump(mode="json", include={"benchmark", "lm_eval_tasks", "revision"}) for name, task in CONFIG.tasks.items()}
+
+
+def evaluated_items_slice():
+    """What says which items are evaluated, limits aside."""
+    tasks = {n: t.model_dump(mode="json", include={"lm_eval_tasks", "revision"}) for n, t in CONFIG.tasks.items() if t.suite}
+    return {"tasks": tasks, "folders": {name: suite.include_path for name, suite in CONFIG.suites.items()}}
+
+
+def contamination():
+    """The manifest of contaminated rows, where they are looked for."""
+    return [LAYOUT.contamination] if CONFIG.pool.decontaminate != "skip" else []
 
 
 def base_files():
@@ -96,7 +112,7 @@ def base_files():
     rerun the pool.
     """
     config = Path(CONFIG.model.base) / "config.json"
-    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if needs_hub() else [])]
+    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if needs_hub(CONFIG) else [])]
 
 
 def per_epoch(pattern):
@@ -193,7 +209,7 @@ def all_manifests():
         *expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
         *expand(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}"), epoch=EPOCHS, shard=SHARDS),
         *expand(LAYOUT.target_gradients_manifest("{epoch}", "{task}"), epoch=EPOCHS, task=TASKS),
-        *expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), matrix=matrices(), shard=SHARDS),
+        *expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), matrix=matrices(), shard=ASSEMBLED),
         *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
     ]
 

@@ -13,7 +13,7 @@ rule fetch:
     params:
         base=[CONFIG.model.base, CONFIG.model.revision],
         pool=[CONFIG.pool.dataset, CONFIG.pool.revision],
-        tasks=config_slice("tasks"),
+        tasks=fetched_slice(),
         config=LAYOUT.config,
     shell:
         "{STAGE} fetch --config {params.config} 2> {log}"
@@ -37,10 +37,34 @@ if CONFIG.miniature:
             "{EQUIPOISE} miniature generate --config {params.config} 2> {log}"
 
 
+rule decontaminate:
+    """Finds rows of the pool's source that share 13 words in a row with a test item (pool.decontaminate)."""
+    input:
+        files=CONFIG.pool.files,
+        targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        base=base_files(),
+    output:
+        manifest=LAYOUT.contamination,
+    log:
+        log_of("decontaminate"),
+    benchmark:
+        benchmark_of("decontaminate")
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("decontaminate")
+    params:
+        pool=pool_slice(),
+        evaluated=evaluated_items_slice(),
+        config=LAYOUT.config,
+    shell:
+        "{EQUIPOISE} decontaminate --config {params.config} 2> {log}"
+
+
 rule prepare_pool:
     """Reads the pool into one Parquet file with ids and token counts, and plans its shards."""
     input:
         files=CONFIG.pool.files,
+        contamination=LAYOUT.contamination if CONFIG.pool.decontaminate == "remove" else [],
         base=base_files(),
     output:
         pool=LAYOUT.pool,
@@ -51,7 +75,8 @@ rule prepare_pool:
         "../../envs/equipoise.yaml"
     threads: threads_of("prepare_pool")
     params:
-        pool=config_slice("pool"),
+        pool=pool_slice(),
+        shards=CONFIG.pool.shards,
         model=model_slice(),
         config=LAYOUT.config,
     shell:

@@ -20,6 +20,7 @@ def report_inputs():
         *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
         LAYOUT.pool_manifest,
         *(score_files(SECOND_MODEL) if SECOND_MODEL else []),
+        *contamination(),
     ]
 
 

@@ -1,6 +1,7 @@
 """What every stage of an experiment leaves behind when it is done, as paths: the rules' declared outputs."""
 
 from equipoise.config import Experiment
+from equipoise.data.fetch import needs_hub
 from equipoise.layout import Layout, shard_label
 from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors
 from equipoise.selection.registry import selector
@@ -17,8 +18,10 @@ def stage_outputs(config: Experiment) -> dict[str, list[str]]:
     rankings = dict.fromkeys((run.selector, run.selection_seed) for run in trained)
     picks = dict.fromkeys((run.selector, run.selection_seed, run.budget) for run in trained)
     outputs = {
-        "prepare_pool": [layout.pool_manifest],
+        "fetch": [layout.fetch_manifest] if needs_hub(config) else [],
         "prepare_targets": [layout.target_manifest(task) for task in tasks],
+        "decontaminate": [layout.contamination] if config.pool.decontaminate != "skip" else [],
+        "prepare_pool": [layout.pool_manifest],
         "warm_up": [layout.checkpoint_manifest(epoch) for epoch in epochs],
         "collect_pool_gradients": [layout.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in shards],
         "collect_target_gradients": [layout.target_gradients_manifest(epoch, task) for epoch in epochs for task in tasks],

@@ -20,7 +20,7 @@ def fetch_command(config: ConfigArgument) -> None:
 
 @app.command("decontaminate", epilog="Example:  equipoise decontaminate --config workflow/experiments/llama3-8b.yaml")
 def decontaminate_command(config: ConfigArgument) -> None:
-    """Reports pool rows that share a 13-gram with a test item, per task; needs prepare_pool and prepare_targets."""
+    """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
     from equipoise.config_file import read_config
     from equipoise.data.decontaminate import decontaminate
 

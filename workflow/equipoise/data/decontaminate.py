@@ -1,20 +1,22 @@
-"""Pool rows that share a 13-gram with an evaluated item: how many per task, and which (the check of GPT-3 and its successors)."""
+"""Pool rows that share a 13-gram with an evaluated item: how many per task, and which (the check of GPT-3 and its successors).
+
+The source of the pool is searched, not the prepared pool, so that `prepare_pool` can leave out what was found (pool.decontaminate).
+"""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
 from equipoise.layout import Layout
 from equipoise.progress import log, track
-from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, write_manifest
 
 GRAM = 13
 WORD = re.compile(r"\w+", re.UNICODE)
-ROWS_A_BATCH = 8192
 
 
 def words(text: str) -> list[str]:
@@ -43,18 +45,15 @@ def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[st
 
 
 def decontaminate(config: Experiment) -> None:
-    """Compares the pool with the evaluated items of every suite; writes <root>/pool/contamination.json.
+    """Compares the rows of the pool's source with the evaluated items of every suite; writes layout.contamination.
 
-    Its `tasks` gives, by task, `items` (compared), `rows` (numbers of pool rows that share a 13-gram with one of them) and `count`.
-    A row's text is its prompt and response; an item's its question and its target. Nothing is removed. Raises `UserError` when pool
-    or targets are missing, or when no task has a suite.
+    Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's rows, from 0, that share a 13-gram with one of them)
+    and `count`; `rows` is the number of rows searched, `found` that of rows found for any task, `source` the digest of their texts. A
+    row's text is its prompt and response; an item's its question and its target. Raises `UserError` when the source or the targets
+    cannot be read, or when no task has a suite.
     """
-    import pyarrow.parquet
-
     from equipoise.evaluation.items import suite_items
 
-    layout = Layout(config.results, config.experiment, config.model.name)
-    read_manifest(layout.pool_manifest, "pool")
     suites = sorted({task.suite for task in config.tasks.values() if task.suite})
     if not suites:
         raise UserError("tasks: none names a suite, so there are no test items to compare the pool with")
@@ -63,15 +62,20 @@ def decontaminate(config: Experiment) -> None:
         items = suite_items(config, suite, whole=True)
         for name, leaves in items.leaves.items():
             texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf])]
-    file = pyarrow.parquet.ParquetFile(layout.pool)
-    batches = file.iter_batches(ROWS_A_BATCH, columns=["row", "prompt", "response"])
-    shown = track(batches, "decontaminate", file.metadata.num_rows, size=lambda batch: batch.num_rows)
-    rows = ((row["row"], f"{row['prompt']} {row['response']}") for batch in shown for row in batch.to_pylist())
+    texts = {name: texts[name] for name in config.tasks if name in texts}
+    records = list(pool_records(config))
+    rows = ((i, f"{record.prompt} {record.response}") for i, record in enumerate(track(records, "decontaminate", len(records))))
     found = overlapping(rows, texts)
-    tasks = {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in found.items()}
-    content = {"gram": GRAM, "pool": file_digest(layout.pool), "tasks": tasks}
-    write_manifest(contamination_path(config), "contamination", **content, fingerprint=fingerprint(content))
-    for name, task in tasks.items():
+    content = {
+        "gram": GRAM,
+        "source": records_digest(records),
+        "rows": len(records),
+        "found": len(set().union(*found.values())),
+        "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in found.items()},
+    }
+    path = Layout(config.results, config.experiment, config.model.name).contamination
+    write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))
+    for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
 
 
@@ -80,9 +84,3 @@ def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str]) -> list[st
 
     docs = list(task.eval_docs)
     return [f"{question(task, docs[doc_id])} {targets[doc_id]}" for doc_id in doc_ids]
-
-
-def contamination_path(config: Experiment) -> str:
-    """Where `decontaminate` writes its counts."""
-    layout = Layout(config.results, config.experiment, config.model.name)
-    return str(Path(layout.pool_manifest).with_name("contamination.json"))

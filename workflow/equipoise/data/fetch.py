@@ -1,14 +1,22 @@
 """Brings base, pool and benchmark data from the hub into the local cache once, so that every later stage runs offline."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.data.benchmarks import benchmark
 from equipoise.errors import UserError
+from equipoise.hub import hub_reason
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
+
+
+def needs_hub(config: Experiment) -> bool:
+    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
+    benchmarks = {task.benchmark for task in config.tasks.values()}
+    return bool(config.pool.dataset) or benchmarks != {"jsonl"} or not (Path(config.model.base) / "config.json").exists()
 
 
 def fetch(config: Experiment) -> None:
@@ -47,26 +55,28 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
         return {}
     from datasets import load_dataset
 
-    from equipoise.data.targets import revisions
+    from equipoise.data.records import to_record
+    from equipoise.harness.revisions import commits
 
     try:
         rows = load_dataset(config.pool.dataset, revision=config.pool.revision)
     except Exception as error:
         raise UserError(
-            f"pool.dataset: cannot fetch {config.pool.dataset!r} at revision {config.pool.revision!r}: {reason(error)}"
+            f"pool.dataset: cannot fetch {config.pool.dataset!r} at revision {config.pool.revision!r}: {hub_reason(error)}"
         ) from None
     if config.pool.split not in rows:
         raise UserError(f"pool.split: {config.pool.dataset} has no split {config.pool.split!r}; write one of {', '.join(rows)}")
+    to_record(next(iter(rows[config.pool.split]), {}), f"{config.pool.dataset} row 0", "0", default_source=config.pool.dataset)
     return {
         "id": config.pool.dataset,
         "revision": config.pool.revision,
-        "commits": revisions(rows),
+        "commits": commits(rows),
         "rows": rows[config.pool.split].num_rows,
     }
 
 
 def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
-    from equipoise.data.targets import dataset_revisions
+    from equipoise.harness.revisions import commits
     from equipoise.harness.tasks import load_tasks
 
     task = config.tasks[name]
@@ -74,9 +84,9 @@ def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
     if not names:
         return {}
     include_path = config.suites[task.suite].include_path if task.suite else None
-    loaded = load_tasks(names, include_path, where=f"tasks.{name}.lm_eval_tasks").tasks
+    loaded = load_tasks(names, include_path, f"tasks.{name}.lm_eval_tasks", task.revision).tasks
     log(f"fetch {name}: {len(loaded)} lm-eval tasks")
-    return {leaf: dataset_revisions(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
+    return {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
 
 
 def _fetch_punkt_tab() -> bool:
@@ -92,12 +102,3 @@ def _fetch_punkt_tab() -> bool:
         return True
     log("WARNING: NLTK's punkt_tab could not be fetched: IFEval's items that count sentences cannot be checked on this machine")
     return False
-
-
-def reason(error: BaseException) -> str:
-    """The telling line of a hub error: gated and missing repositories say so at the end of a long text."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    for line in lines:
-        if any(word in line.lower() for word in ("gated", "restricted", "not found", "cannot access", "doesn't exist", "couldn't reach")):
-            return line
-    return lines[0] if lines else type(error).__name__

@@ -14,9 +14,10 @@ from equipoise.config import Experiment
 from equipoise.data.records import Record, read_records, to_record
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
+from equipoise.hub import hub_reason
 from equipoise.layout import Layout
 from equipoise.progress import log, track
-from equipoise.store.manifest import atomic_path, file_digest, fingerprint, write_manifest
+from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
 
 TOKENISED_AT_ONCE = 1000
 
@@ -24,7 +25,8 @@ TOKENISED_AT_ONCE = 1000
 def prepare_pool(config: Experiment) -> None:
     """Writes the pool's Parquet file and, last, its manifest with the shard plan.
 
-    Raises `UserError` for unreadable or empty sources, bad records, ids that stand twice, and more shards than 1,024-row chunks.
+    With `pool.decontaminate: remove`, rows that `decontaminate` found are left out. Raises `UserError` for unreadable or empty sources, bad
+    records, ids that stand twice, and more shards than 1,024-row chunks.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -32,9 +34,10 @@ def prepare_pool(config: Experiment) -> None:
     from equipoise.modelling.base import load_tokenizer
 
     layout = Layout(config.results, config.experiment, config.model.name)
-    records = list(_records(config))
-    if not records:
+    read = list(pool_records(config))
+    if not read:
         raise UserError(f"pool: no rows in {_source_name(config)}; write a file with at least one record")
+    records = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
     shards = plan_shards(len(records), config.pool.shards)
     _refuse_repeated_ids(records)
     tokenizer = load_tokenizer(config.model)
@@ -69,6 +72,7 @@ def prepare_pool(config: Experiment) -> None:
         tokens=sum(tokens),
         completion_tokens=sum(completion),
         without_completion=len(flagged),
+        removed=len(read) - len(records),
     )
     log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
 
@@ -77,7 +81,8 @@ def _source_name(config: Experiment) -> str:
     return config.pool.dataset or ", ".join(config.pool.files)
 
 
-def _records(config: Experiment) -> Iterator[Record]:
+def pool_records(config: Experiment) -> Iterator[Record]:
+    """Records of the pool's source in their order, up to `pool.limit`. Raises `UserError` naming what cannot be read, and where."""
     records = _hub_records(config) if config.pool.dataset else _file_records(config.pool.files)
     for number, record in enumerate(records):
         if number == config.pool.limit:
@@ -93,14 +98,36 @@ def _file_records(files: list[str]) -> Iterator[Record]:
 def _hub_records(config: Experiment) -> Iterator[Record]:
     from datasets import load_dataset
 
+    from equipoise.harness.revisions import commits, refuse_other_commits
+
     pool = config.pool
     try:
         rows = load_dataset(pool.dataset, revision=pool.revision, split=pool.split)
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"pool.dataset: cannot load {pool.dataset!r} ({pool.split}, revision {pool.revision}): {reason}") from None
+        raise UserError(
+            f"pool.dataset: cannot load {pool.dataset!r} ({pool.split}, revision {pool.revision}): {hub_reason(error)}"
+        ) from None
+    refuse_other_commits(config, "pool.revision", commits({pool.split: rows}), "pool", "commits")
     for number, row in enumerate(rows):
         yield to_record(row, f"{pool.dataset} row {number}", f"{pool.dataset}/{number}", default_source=pool.dataset)
+
+
+def records_digest(records: list[Record]) -> str:
+    """SHA-256 of the texts of records in their order."""
+    return fingerprint([[record.prompt, record.response] for record in records])
+
+
+def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -> list[Record]:
+    """The records without those that share words with a test item. Raises `UserError` when the search was of others, or leaves none."""
+    found = read_manifest(layout.contamination, "contamination")
+    if found["source"] != records_digest(records):
+        raise UserError(f"{layout.contamination}: was made for another pool; run decontaminate again")
+    removed = set().union(*(task["rows"] for task in found["tasks"].values()))
+    kept = [record for number, record in enumerate(records) if number not in removed]
+    if not kept:
+        raise UserError("pool.decontaminate: every row shares words with a test item; write report, or give another pool")
+    log(f"pool: {len(removed):,} of {len(records):,} rows share words with a test item and are left out")
+    return kept
 
 
 def _refuse_repeated_ids(records: list[Record]) -> None:

@@ -2,8 +2,7 @@
 
 import json
 import random
-import re
-from collections.abc import Mapping
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from equipoise.data.benchmarks import benchmark
 from equipoise.data.benchmarks.benchmark import Benchmark
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
+from equipoise.hub import hub_reason
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, write_manifest
@@ -24,12 +24,17 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
     as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes, `hashes` the
-    examples' content hashes in row order. Raises `UserError` for unknown tasks, missing data, and fewer examples than `targets.size`.
+    examples' content hashes in row order. Raises `UserError` for unknown tasks, missing data, fewer examples than `targets.size`, and
+    examples whose prompt leaves no room for the response in `model.max_length`.
     """
+    from equipoise.modelling.base import load_tokenizer
+
+    tokenizer = load_tokenizer(config.model)
     for name in tasks:
         if name not in config.tasks:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
+        _refuse_too_long(config, name, rows, tokenizer)
         _write(config, name, rows, manifest)
 
 
@@ -103,14 +108,20 @@ def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
 
 # benchmarks
 def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    import jinja2
+
     from equipoise.harness.documents import evaluation_prompt
+    from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.tasks import load_tasks, set_up
 
     task = config.tasks[name]
     leak_free = config.targets.validation == "leak_free"
-    loaded = load_tasks(task.lm_eval_tasks or source.tasks, suite.include_path, where=f"tasks.{name}.lm_eval_tasks").tasks
-    for leaf in loaded.values():
-        set_up(leaf, suite)
+    where = f"tasks.{name}.lm_eval_tasks"
+    loaded = load_tasks(task.lm_eval_tasks or source.tasks, suite.include_path, where, task.revision).tasks
+    sources = {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
+    for leaf, lm_eval_task in loaded.items():
+        refuse_other_commits(config, f"tasks.{name}.revision", sources[leaf], "tasks", name, leaf)
+        set_up(lm_eval_task, suite)
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
@@ -129,7 +140,10 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
     rows = []
     for document in chosen:
         lm_eval_task = loaded[document.leaf]
-        response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
+        try:
+            response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
+        except (KeyError, jinja2.UndefinedError) as error:
+            raise UserError(f"tasks.{name}: {document.leaf} document {document.doc_id}: {hub_reason(error)}") from None
         rows.append(
             {
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
@@ -143,7 +157,6 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
         )
     held_out = hold_out(evaluated, chosen, source.family, source.leak_free_evaluates if leak_free else None)
     hashes = {leaf: [evaluated[leaf][doc_id].content_hash for doc_id in ids] for leaf, ids in held_out.items()}
-    sources = {leaf: dataset_revisions(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
     sources |= {Path(path).name: file_digest(path) for path in task.files}
     return rows, _manifest(config, name, rows, held_out, hashes, sources)
 
@@ -170,18 +183,20 @@ def _file_responses(name: str, task: Task) -> dict[str, str]:
     return {content_hash(line["prompt"]): line["response"] for path in task.files for _, line in read_lines(path)}
 
 
-def dataset_revisions(task: Any) -> list[str]:
-    """Commits of the hub data sets a task was loaded from; nothing for local files."""
-    return revisions(task.dataset)
-
-
-def revisions(splits: Mapping[str, Any]) -> list[str]:
-    """Commits of loaded hub data, as the cache's folders name them."""
-    files = [file["filename"] for split in splits.values() for file in split.cache_files]
-    return sorted({found[1] for name in files if (found := re.search(r"/([0-9a-f]{40})/[^/]+$", name))})
-
-
 # output
+def _refuse_too_long(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> None:
+    """An example cut before its response has no gradient: said here, before hours of gradients are spent on the others."""
+    from equipoise.modelling.chat import encode_many
+
+    encoded = encode_many(tokenizer, [row["prompt"] for row in rows], [row["response"] for row in rows], sys.maxsize, rows[0]["chat"])
+    for row, example in zip(rows, encoded, strict=True):
+        if example.prompt_length >= config.model.max_length:
+            raise UserError(
+                f"tasks.{name}: the prompt of validation example {row['id']} fills {example.prompt_length} tokens, so that nothing of its "
+                f"response is left within model.max_length {config.model.max_length}; write a larger one"
+            )
+
+
 def _seed(config: Experiment, name: str) -> str:
     return f"targets/{config.seed}/{name}"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.harness.tasks import FEWSHOT_SEED
@@ -73,7 +74,7 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
     for task in items.tasks.values():
         if getattr(task, "sampler", None) is not None:
             reseed_fewshot(task)
-    with session.language_model(suite, adapter) as language_model:
+    with sandboxed(session.config.sandbox), session.language_model(suite, adapter) as language_model:
         language_model.start(suite_seed)
         results = lm_eval.evaluator.evaluate(
             language_model,

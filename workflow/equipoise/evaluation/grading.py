@@ -42,12 +42,15 @@ def human_eval_results(doc: Doc, answers: list[str]) -> dict[str, float]:
 
 
 # MBPP
-def load_mbpp(**_: Any) -> dict[str, Any]:
-    """The verified problems of all splits as `verified` (field `split` says where from), beside the splits themselves."""
+def load_mbpp(revision: str | None = None, **_: Any) -> dict[str, Any]:
+    """The verified problems of all splits as `verified` (field `split` says where from), beside the splits themselves.
+
+    revision: of the hub data set; none: its main branch.
+    """
     from datasets import concatenate_datasets, load_dataset
 
     verified = set(json.loads(VERIFIED_IDS.read_text(encoding="utf-8"))["ids"])
-    splits = load_dataset("google-research-datasets/mbpp", "full")
+    splits = load_dataset("google-research-datasets/mbpp", "full", revision=revision)
     kept = {
         name: rows.filter(lambda row: row["task_id"] in verified).map(lambda row, name=name: {"split": name})
         for name, rows in splits.items()

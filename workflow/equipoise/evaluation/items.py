@@ -11,6 +11,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.harness.documents import content_hash, document_hashes, question, target_text
+from equipoise.harness.revisions import commits
 from equipoise.harness.tasks import fewshot_shares_test_split, load_tasks, set_up
 from equipoise.layout import Layout
 from equipoise.progress import log
@@ -45,10 +46,12 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
     names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite}
     if not names:
         raise UserError(f"suites.{suite}: no task is evaluated by it; write `suite: {suite}` under one of tasks")
-    wanted = [lm_eval_task for listed in names.values() for lm_eval_task in listed]
     settings = config.suites[suite]
-    loaded = load_tasks(wanted, settings.include_path, where=f"suites.{suite}")
-    runs_programs = any(getattr(task, "UNSAFE_CODE", False) for task in loaded.tasks.values())
+    loaded = {
+        name: load_tasks(listed, settings.include_path, f"tasks.{name}.lm_eval_tasks", config.tasks[name].revision)
+        for name, listed in names.items()
+    }
+    runs_programs = any(getattr(task, "UNSAFE_CODE", False) for tasks in loaded.values() for task in tasks.tasks.values())
     if runs_programs and not whole:
         log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
         check_sandbox(config.sandbox)
@@ -58,13 +61,14 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
         path = layout.target_manifest(name)
         manifest = read_manifest(path, "targets")
         items.target_manifests[name] = file_digest(path)
-        items.leaves[name] = [leaf for lm_eval_task in listed for leaf in loaded.leaves[lm_eval_task]]
+        items.leaves[name] = [leaf for lm_eval_task in listed for leaf in loaded[name].leaves[lm_eval_task]]
         items.held_out[name] = 0
         validation = set(manifest["hashes"])
         for leaf in items.leaves[name]:
             if leaf in items.tasks:
                 raise UserError(f"tasks.{name}.lm_eval_tasks: {leaf} is evaluated for another task already; name it once")
-            task = loaded.tasks[leaf]
+            task = loaded[name].tasks[leaf]
+            _same_commits(leaf, commits(task.dataset), manifest.get("sources", {}).get(leaf), path)
             set_up(task, settings)
             held_out = manifest["holdout"].get(leaf, [])
             docs = list(task.eval_docs)  # a task with process_docs makes them anew at every call
@@ -77,6 +81,11 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             items.targets[leaf] = {doc_id: target_text(task, docs[doc_id]) for doc_id in kept}
             remember_requests(task)
     return items
+
+
+def _same_commits(leaf: str, loaded: list[str], recorded: list[str] | None, path: str) -> None:
+    if recorded is not None and loaded != recorded:
+        raise UserError(f"{path}: the data of {leaf} are at another commit than when the hold-outs were made; run prepare_targets again")
 
 
 def _same_documents(leaf: str, hashes: list[str], recorded: list[str], held_out: list[int], path: str) -> None:

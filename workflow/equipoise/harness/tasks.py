@@ -1,10 +1,10 @@
 """lm-eval's task objects: found by name, loaded once, set up as a suite wants them."""
 
 import logging
-import os
 import random
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Suite
 from equipoise.errors import UserError
+from equipoise.hub import hub_reason
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -29,45 +30,75 @@ class LoadedTasks:
     leaves: dict[str, list[str]] = field(default_factory=dict)
 
 
-def load_tasks(names: Sequence[str], include_path: str | None = None, where: str = "lm_eval_tasks") -> LoadedTasks:
+def load_tasks(
+    names: Sequence[str], include_path: str | None = None, where: str = "lm_eval_tasks", revision: str | None = None
+) -> LoadedTasks:
     """Loads lm-eval tasks, groups and tags by name, with the package's own definitions and those under `include_path`.
 
-    where: the config key that named them, for the message. Raises `UserError` for a name nobody defines and for data that cannot be loaded.
+    where: the config key that named them, for the message. revision: of their hub data; none: as the definitions say. Raises `UserError`
+    for a name nobody defines and for data that cannot be loaded.
     """
-    import lm_eval.tasks
-
     _quieten()
     _compile_templates_once()
-    manager = _task_manager(lm_eval.tasks.TaskManager, names, include_path, where)
+    manager = _task_manager(names, include_path, where)
     loaded = LoadedTasks()
     for name in dict.fromkeys(names):
         try:
-            found = manager.load([name])["tasks"]
+            with _data_at(revision):
+                found = manager.load([name])["tasks"]
         except Exception as error:
-            raise UserError(f"{where}: cannot load the data of lm-eval task {name!r}: {_reason(error)}{_offline_hint()}") from error
+            raise UserError(f"{where}: cannot load the data of lm-eval task {name!r}: {hub_reason(error)}") from error
         for leaf, task in found.items():
             loaded.tasks.setdefault(leaf, task)
         loaded.leaves[name] = list(found)
     return loaded
 
 
-def _task_manager(manager_class: "type[TaskManager]", names: Sequence[str], include_path: str | None, where: str) -> "TaskManager":
-    """A manager that knows `names`. lm-eval's own 15,000 definitions take seconds to index, so they come in only when needed."""
+@contextmanager
+def _data_at(revision: str | None) -> Iterator[None]:
+    """Tasks built inside load their data at a revision: lm-eval passes its overrides on to a group's tasks only by renaming them."""
+    from lm_eval.api.task import ConfigurableTask
+
+    download = ConfigurableTask.download
+
+    def download_revision(task: Any, dataset_kwargs: dict[str, Any] | None = None, **rest: Any) -> None:
+        if revision is not None:
+            dataset_kwargs = task.config.dataset_kwargs = {**(dataset_kwargs or {}), "revision": revision}
+        download(task, dataset_kwargs, **rest)
+
+    ConfigurableTask.download = download_revision
+    try:
+        yield
+    finally:
+        ConfigurableTask.download = download
+
+
+def _task_manager(names: Sequence[str], include_path: str | None, where: str) -> "TaskManager":
+    """A manager that knows `names`. lm-eval's own 15,000 definitions take seconds to index, so they come in only when needed, and once."""
+    import lm_eval.tasks
+
     folders = [str(OWN_TASKS)]
     if include_path is not None:
         if not Path(include_path).is_dir():
             raise UserError(f"include_path: no folder {include_path!r}; write the folder of your lm-eval task definitions (YAML)")
         folders.append(include_path)
-    manager = manager_class(include_path=folders, include_defaults=False)
+    manager = lm_eval.tasks.TaskManager(include_path=folders, include_defaults=False)
     if all(name in manager.all_tasks for name in names):
         return manager
-    manager = manager_class(include_path=folders)
+    manager = _stock_manager(tuple(folders))
     for name in names:
         if name not in manager.all_tasks:
             raise UserError(
                 f"{where}: lm-eval has no task {name!r}; write a name that `lm-eval ls tasks` shows, or set the suite's include_path"
             )
     return manager
+
+
+@lru_cache(maxsize=8)
+def _stock_manager(folders: tuple[str, ...]) -> "TaskManager":
+    import lm_eval.tasks
+
+    return lm_eval.tasks.TaskManager(include_path=list(folders))
 
 
 def _quieten() -> None:
@@ -91,16 +122,6 @@ def _compile_templates_once() -> None:
     compile_template = lm_eval.utils.env.from_string
     if not hasattr(compile_template, "cache_info"):
         lm_eval.utils.env.from_string = lru_cache(maxsize=256)(compile_template)
-
-
-def _reason(error: BaseException) -> str:
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
-
-
-def _offline_hint() -> str:
-    offline = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE")
-    return "; this stage is offline, run `equipoise fetch` first" if offline else ""
 
 
 def set_up(task: "Task", suite: Suite) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Model
 from equipoise.errors import UserError
+from equipoise.hub import hub_reason
 from equipoise.modelling.chat import CHAT_TEMPLATE
 from equipoise.store.manifest import file_digest
 
@@ -58,8 +59,7 @@ def base_folder(model: Model) -> Path:
     try:
         return Path(snapshot_download(model.base, revision=model.revision, local_files_only=bool(os.environ.get("HF_HUB_OFFLINE"))))
     except Exception as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"model.base: cannot load {model.base!r} at revision {model.revision!r}: {reason}") from None
+        raise UserError(f"model.base: cannot load {model.base!r} at revision {model.revision!r}: {hub_reason(error)}") from None
 
 
 def base_identity(model: Model) -> dict[str, Any]:

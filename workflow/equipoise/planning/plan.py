@@ -54,6 +54,7 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
         "selections: rows are as long as the pool's on average",
         "evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers of assumed lengths",
+        "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
         "left: results that do not exist yet; snakemake -n also knows the ones that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from equipoise.budgets import parse_budget
 from equipoise.config import Experiment
+from equipoise.data.fetch import needs_hub
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.planning import flops, memory
@@ -20,6 +21,7 @@ BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise 
 SECONDS_A_LAYER = 0.7e-3  # a decoding step is bound by kernel launches below this
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 TARGET_TOKENS = 400  # of a validation example, response included
+STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
 TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
 
 
@@ -59,13 +61,17 @@ class Planner:
 
     # stages
     def preparation(self) -> list[Stage]:
-        """prepare_pool, prepare_targets, warm_up."""
+        """fetch, prepare_targets, decontaminate, prepare_pool, warm_up."""
         layout, tasks = self.layout, list(self.config.tasks)
         pool = Part((layout.pool, layout.pool_manifest), Cost(self.pool.tokens, disk=TEXT_BYTES * self.pool.tokens))
         targets = [[Part((layout.target_manifest(t),), Cost(disk=TEXT_BYTES * TARGET_TOKENS * self.config.targets.size))] for t in tasks]
+        fetched = Part((layout.fetch_manifest,), Cost(disk=STORED_WEIGHT * self.shape.parameters))
+        searched = Part((layout.contamination,), Cost())
         return [
-            Stage("prepare_pool", [[pool]]),
+            *([Stage("fetch", [[fetched]])] if needs_hub(self.config) else []),
             Stage("prepare_targets", _folded(targets, self.config.jobs.tasks == "together")),
+            *([Stage("decontaminate", [[searched]])] if self.config.pool.decontaminate != "skip" else []),
+            Stage("prepare_pool", [[pool]]),
             Stage("warm_up", [self._warm_up()], memory.training(self.config, self.shape)),
         ]
 
@@ -106,7 +112,7 @@ class Planner:
         """assemble_attribution, seal_attribution, rank, select_budget: on CPUs."""
         layout = self.layout
         matrices = sorted({selector(name).matrix for name in self.config.selectors} - {None} | {"influence"})
-        shards = range(min(self.config.pool.shards, chunk_count(self.pool.rows)))
+        shards = range(0, min(self.config.pool.shards, chunk_count(self.pool.rows)), self.config.jobs.assembly)
         rows = self.pool.rows / len(shards)
         width = {"influence": self.dimension * len(self.epochs)}
         assembled = [

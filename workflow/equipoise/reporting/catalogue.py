@@ -79,6 +79,7 @@ def results(config: Experiment) -> list[Result]:
         (bool(choosing), "sources", "Source composition", "Selections", "figures"),
         (len(choosing) > 1, "overlap", "Overlap of the selections", "Selections", "figures"),
         (bool(choosing), "pool_map", "Map of the pool", "Selections", "figures"),
+        (config.pool.decontaminate != "skip", "table_contamination", "Test items in the pool", "Selections", "tables"),
         (config.miniature is not None, "table_audit", "Audit of the selections", "Selections", "tables"),
         (opposed_arms(arms) is not None, "tables_5_to_7_answers", "Tables 5 to 7: right and wrong answers", "Answers", "tables"),
         (bool(choosing), "table_cost", "Cost of selecting", "Cost", "tables"),

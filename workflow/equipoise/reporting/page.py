@@ -36,7 +36,12 @@ SECTIONS = (
         (),
         ("figure_1_aid_pool", "figure_2_thi_less", "figure_3_thi_ablation", "figure_4_aid_ablation", "figure_5_normality"),
     ),
-    ("selections", "Selections", ("table_audit",), ("steps_served", "influence_along_ranking", "sources", "overlap", "pool_map")),
+    (
+        "selections",
+        "Selections",
+        ("table_contamination", "table_audit"),
+        ("steps_served", "influence_along_ranking", "sources", "overlap", "pool_map"),
+    ),
     ("answers", "Answers", ("tables_5_to_7_answers",), ()),
     ("cost", "Cost", ("table_cost",), ()),
 )

@@ -11,6 +11,7 @@ from equipoise.progress import log, track
 from equipoise.reporting.answers import answer_table
 from equipoise.reporting.audit import audit_table
 from equipoise.reporting.comparisons import Bootstrap
+from equipoise.reporting.contamination import contamination_table
 from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.experiments import second_model
 from equipoise.reporting.facts import cost_table
@@ -69,7 +70,13 @@ def _tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
     other = second_model(config)
     scores = score_tables(config, bootstrap, (other, Bootstrap(read_evaluation(other))) if other else None)
     every = next(table for table in scores if table.name == "table_2_selectors")
-    more = [side_by_side(config, every.frame), audit_table(config), answer_table(config, bootstrap), cost_table(config)]
+    more = [
+        side_by_side(config, every.frame),
+        contamination_table(config),
+        audit_table(config),
+        answer_table(config, bootstrap),
+        cost_table(config),
+    ]
     return [*scores, *_statistics(config, bootstrap), *(table for table in more if table is not None)]
 
 

@@ -1,0 +1,192 @@
+"""Hostile programs do not pass, leave nothing running, and the run goes on."""
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from sandbox_programs import RIGHT, passes
+
+from equipoise.evaluation import sandbox
+
+HOSTILE = {
+    "fork bomb": """
+import os
+while True:
+    os.fork()
+""",
+    "fork bomb in the call": """
+def add(a, b):
+    import os
+    while True:
+        try:
+            os.fork()
+        except OSError:
+            pass
+""",
+    "subprocess": """
+import subprocess
+subprocess.run(['sleep', '100'])
+def add(a, b):
+    return a + b
+""",
+    "memory hog": """
+hog = []
+while True:
+    hog.append(bytearray(10**7))
+""",
+    "memory hog in the call": """
+def add(a, b):
+    return [0] * 10**10
+""",
+    "endless loop": """
+while True:
+    pass
+""",
+    "endless sleep": """
+def add(a, b):
+    import time
+    time.sleep(1000)
+""",
+    "endless loop that catches everything": """
+def add(a, b):
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            pass
+""",
+    "huge output": """
+import sys
+for stream in (sys.stdout, sys.stderr, sys.__stdout__):
+    stream.write('x' * 10**8)
+def add(a, b):
+    return 'x' * 10**8
+""",
+    "huge output on descriptors": """
+import os
+while True:
+    for number in (1, 2):
+        os.write(number, b'x' * 10**6)
+""",
+    "endless iterator": """
+import itertools
+def add(a, b):
+    return itertools.count()
+""",
+    "nested without end": """
+def add(a, b):
+    x = []
+    for _ in range(10**5):
+        x = [x]
+    return x
+""",
+    "exit at once": """
+import os
+os._exit(0)
+""",
+    "exit in the call": """
+def add(a, b):
+    import os
+    os._exit(0)
+""",
+    "sys.exit": """
+import sys
+sys.exit(0)
+""",
+    "exit as an exception of the tests": """
+def add(a, b):
+    raise SystemExit(0)
+""",
+    "killing the parent": """
+import os, signal
+for target in (os.getppid(), 0, -1, 1):
+    try:
+        os.kill(target, signal.SIGKILL)
+    except OSError:
+        pass
+""",
+    "killing every process": """
+import os, signal
+for pid in range(2, 100000):
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except OSError:
+        pass
+""",
+    "an object equal to everything": """
+class Same:
+    __hash__ = None
+    def __eq__(self, other):
+        return True
+def add(a, b):
+    return Same()
+""",
+    "an int equal to everything": """
+class Same(int):
+    __hash__ = None
+    def __eq__(self, other):
+        return True
+def add(a, b):
+    return Same(7)
+""",
+    "a list equal to everything": """
+class Same(list):
+    __hash__ = None
+    def __eq__(self, other):
+        return True
+def add(a, b):
+    return Same([7])
+""",
+    "patching the checker": """
+import builtins, json, sys
+builtins.AssertionError = type('Never', (BaseException,), {})
+for module in list(sys.modules.values()):
+    for name in ('judge', 'decode', 'exec', 'compile'):
+        if hasattr(module, name):
+            setattr(module, name, lambda *a, **k: True)
+def add(a, b):
+    return 7
+""",
+    "forged verdicts": """
+import os
+for number in range(256):
+    for text in (b'{"passed": true, "reason": ""}', b'{"value": true}\\n'):
+        try:
+            os.write(number, text)
+        except OSError:
+            pass
+os._exit(0)
+""",
+    "an answer that is no answer": """
+import os
+for number in range(3, 256):
+    try:
+        os.write(number, b'[[[[' * 1000 + b'\\n')
+    except OSError:
+        pass
+""",
+}
+
+
+@pytest.mark.parametrize("program", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_programs_do_not_pass_and_the_run_goes_on(program, confined, tmp_path, monkeypatch):
+    mine = shutil.copy(sandbox.START, tmp_path / "start.py")  # a path by which this test's processes are known
+    monkeypatch.setattr(sandbox, "START", mine)
+    start = time.monotonic()
+    assert not passes(program, confined)
+    assert time.monotonic() - start < confined.seconds + sandbox.STARTUP_SECONDS + 5
+    assert passes(RIGHT, confined)
+    deadline = time.monotonic() + 10  # killed processes take a moment to be gone
+    while left := [pid for pid in os.listdir("/proc") if pid.isdigit() and str(mine) in command(pid)]:
+        assert time.monotonic() < deadline, f"still there: {left}"
+        time.sleep(0.05)
+
+
+def command(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
