@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
-PLACE = re.compile(r"^(?:/api)?(?:/(datasets|models))?/([^/]+/[^/]+)/(?:revision|tree|paths-info|resolve)/([^/]+)")
+PLACE = re.compile(r"^(?:/api)?(?:/(datasets|models))?/([^/]+/[^/]+)/(?:revision|tree|paths-info|resolve)/([^/?]+)")
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
 class Hub:
     """A hub whose answers a test decides.
 
-    gated: ids it refuses as gated. revisions: folder (with datasets/ and models/) by revision name; the hub's own is `main`.
+    gated: ids it refuses as gated. absent: revisions it does not know. revisions: folder (with datasets/ and models/) by revision name; the hub's own is `main`.
     asked: (kind, id, revision) of every request so far.
     """
 
@@ -36,6 +36,7 @@ class Hub:
         self._serve = importlib.util.module_from_spec(specification)
         specification.loader.exec_module(self._serve)
         self.gated: set[str] = set()
+        self.absent: set[str] = set()
         self.revisions: dict[str, Path] = {}
         self.asked: list[tuple[str, str, str]] = []
         self._here = threading.local()
@@ -51,6 +52,8 @@ class Hub:
                 if place and place[2] in hub.gated:
                     headers = {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this repository is restricted."}
                     return self.send(403, b'{"error": "restricted"}', headers)
+                if place and place[3] in hub.absent:
+                    return self.missing("RevisionNotFound", "Invalid rev id")
                 return super().route(body)
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
@@ -60,7 +63,8 @@ class Hub:
 
     def _found(self, kind: str, repo: str, find) -> Path | None:
         """The folder of an id at the revision, a name or a commit, of the request that is being answered."""
-        wanted = self._here.place[3] if self._here.place else "main"
+        place = getattr(self._here, "place", None)
+        wanted = place[3] if place else "main"
         for name, root in self.revisions.items():
             folder = root / kind / repo
             if folder.is_dir() and wanted in (name, self._serve.revision(folder)):
@@ -69,7 +73,6 @@ class Hub:
 
     def commit(self, kind: str, repo: str, root: Path | None = None) -> str:
         """The commit that an id stands for in `root`, or on the main branch."""
-        self._here.place = None
         return self._serve.revision(root / kind / repo if root else self._serve.find(kind, repo))
 
     def close(self) -> None:

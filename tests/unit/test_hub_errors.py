@@ -148,7 +148,10 @@ def test_every_part_comes_at_its_own_revision_and_the_commits_are_noted(hub, val
         assert f"error: {key}: the cache holds commit" in done.stderr
     values["tasks"]["human_eval"]["revision"] = "v9"
     values["results"] = str(tmp_path / "third")
-    assert "tasks.human_eval" in refusal(stage("fetch", values, tmp_path, hub.address), values)
+    hub.absent = {"v9"}
+    line = refusal(stage("fetch", values, tmp_path, hub.address), values)
+    assert "tasks.human_eval.lm_eval_tasks" in line
+    assert "it has no such revision; write a branch, tag or commit of it" in line
 
 
 @pytest.mark.parametrize("name", ["prepare_pool", "prepare_targets"])
