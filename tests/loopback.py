@@ -27,8 +27,8 @@ def serving(folder: Path) -> Iterator[tuple[str, subprocess.Popen]]:
 class Hub:
     """A hub whose answers a test decides.
 
-    gated: ids it refuses as gated. absent: revisions it does not know. revisions: folder (with datasets/ and models/) by revision name; the hub's own is `main`.
-    asked: (kind, id, revision) of every request so far.
+    gated: ids it refuses as gated. absent: revisions it does not know. revisions: folder (with datasets/ and models/) by revision name;
+    the hub's own is `main`. asked: (kind, id, revision) of every request so far.
     """
 
     def __init__(self, folder: Path):

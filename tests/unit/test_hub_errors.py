@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -154,25 +155,42 @@ def test_every_part_comes_at_its_own_revision_and_the_commits_are_noted(hub, val
     assert "it has no such revision; write a branch, tag or commit of it" in line
 
 
-@pytest.mark.parametrize("name", ["prepare_pool", "prepare_targets"])
-def test_a_full_disk_is_one_line_and_leaves_no_part(name, tiny_values, tmp_path):
-    """The results lie on a file system of 32 kB in the stage's own mount namespace; the files to be written do not fit."""
-    results = tmp_path / "results"
-    results.mkdir()
-    tiny_values["pool"]["files"] = [write_jsonl(tmp_path / "pool.jsonl", [{"prompt": f"{i}" * 80, "response": "r"} for i in range(3000)])]
-    path = tmp_path / "experiment.yaml"
-    path.write_text(yaml.safe_dump(tiny_values))
-    inside = f"mount -t tmpfs -o size=32k tmpfs {results} && head -c 28k /dev/zero > {results}/others"
+def on_a_small_disk(folder: Path, command: list[str], **environment: str) -> subprocess.CompletedProcess:
+    """Runs a command with a file system of 32 kB, mostly full, at `folder`, in a mount namespace of its own; its files are listed."""
+    folder.mkdir()
+    inside = f"mount -t tmpfs -o size=32k tmpfs {folder} && head -c 28k /dev/zero > {folder}/others"
     own = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
     if not shutil.which("unshare") or subprocess.run([*own, inside], capture_output=True, check=False).returncode:
         pytest.skip("this machine allows no mount namespace")
-    command = f"{inside} && {sys.executable} -m equipoise {name} --config {path}; status=$?; find {results} -type f; exit $status"
-    done = subprocess.run([*own, command], capture_output=True, text=True, timeout=120, check=False)
+    line = f"{inside} && {shlex.join(command)}; status=$?; find {folder} -type f; exit $status"
+    done = subprocess.run([*own, line], env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.mark.parametrize("name", ["prepare_pool", "prepare_targets"])
+def test_a_full_disk_is_one_line_and_leaves_no_part(name, tiny_values, tmp_path):
+    tiny_values["pool"]["files"] = [write_jsonl(tmp_path / "pool.jsonl", [{"prompt": f"{i}" * 80, "response": "r"} for i in range(3000)])]
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(tiny_values))
+    done = on_a_small_disk(tmp_path / "results", [sys.executable, "-m", "equipoise", name, "--config", str(path)])
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "no space left; free some and run again" in line
     assert not [name for name in done.stdout.split() if name.endswith((".part", "manifest.json"))], "whole files may stay, parts not"
+
+
+@pytest.mark.slow
+@pytest.mark.hub
+def test_a_full_cache_is_one_line_of_the_fetch(hub, values, tmp_path):
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(values))
+    command = [sys.executable, "-m", "equipoise", "fetch", "--config", str(path)]
+    done = on_a_small_disk(tmp_path / "hf", command, HF_ENDPOINT=hub.address, HF_HOME=str(tmp_path / "hf"))
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "model.base" in line
+    assert "no space left where the hub's cache lies (HF_HOME); free some and run again" in line
+    assert not list(Path(values["results"]).rglob("*.*"))
 
 
 def test_a_disk_that_fills_while_a_manifest_is_written_keeps_the_old_one(tmp_path, monkeypatch, capsys):
