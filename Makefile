@@ -58,7 +58,7 @@ test-now: $(STAMP) ## Run the tests; ARGS="-k select" picks some
 	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
-	$(PYTHON) -m pytest -m slurm $(ARGS)
+	$(PYTHON) -m pytest -m slurm tests/slurm $(ARGS)
 
 bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done

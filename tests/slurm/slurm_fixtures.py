@@ -15,7 +15,8 @@ CONFIGURATION = Path("/etc/slurm/slurm.conf")
 SITE = {
     "account": "lab",
     "slurm-init-seconds-before-status-checks": 3,
-    "latency-wait": 20,
+    "latency-wait": 5,
+    "groups": {rule: "selections" for rule in ("assemble_attribution", "seal_attribution", "rank", "select_budget")},  # one short job
     "group-components": {"shards": 1},
     "default-resources": {"mem_mb": 2000, "runtime": 10},
     "set-resources": {
@@ -24,9 +25,9 @@ SITE = {
             "warm_up",
             "collect_pool_gradients",
             "collect_target_gradients",
-            "fine_tune_and_evaluate",
             "assemble_attribution",
             "rank",
+            "fine_tune_and_evaluate",
             "report",
         )
     },
@@ -49,7 +50,7 @@ def own_node(cluster) -> None:
 
 @pytest.fixture(scope="session")
 def undisturbed(tiny_base, tmp_path_factory) -> Path:
-    """Folder of an experiment of 3 shards of 3 chunks, run without a cluster up to all gradients."""
+    """Folder of an experiment of 4 shards of 3 chunks, run without a cluster and without trouble to its selections."""
     folder = tmp_path_factory.mktemp("undisturbed")
     tasks = {
         "first": {"capability": "logic", "files": [write_jsonl(folder / "first.jsonl", texts(6, 3))]},
@@ -58,36 +59,37 @@ def undisturbed(tiny_base, tmp_path_factory) -> Path:
     values = {
         "experiment": "drill",
         "results": "results",
-        "budgets": [0.1],
+        "budgets": [0.05, 0.1],
         "selectors": ["bids"],
         "model": {"name": "tiny", "base": str(tiny_base), "precision": "fp32", "max_length": 16, "device": "auto"},
         "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
-        "pool": {"files": [write_jsonl(folder / "pool.jsonl", texts(9 * 1024 - 100))], "shards": 3},
+        "pool": {"files": [write_jsonl(folder / "pool.jsonl", texts(12 * 1024 - 100))], "shards": 4},
         "targets": {"size": 4},
         "tasks": tasks,
         "training": {"batch_size": 128, "micro_batch_size": 128, "learning_rate": 0.01, "report_to": []},
         "warmup": {"epochs": 2, "fraction": 0.1},
         "gradients": {"precision": "fp32", "token_budget": 1024, "projection": {"dimension": 256}},
-        "jobs": {"epochs": "together", "tasks": "together", "runs": "together"},
+        "jobs": {"epochs": "together", "tasks": "together", "runs": "together", "assembly": 4},
     }
     (folder / "experiment.yaml").write_text(yaml.safe_dump(values))
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
-    manifests = [f"results/drill/tiny/gradients/pool/epoch-1/shard-0000{shard}.json" for shard in range(3)]
-    done = subprocess.run([*command, "--cores", "1", *manifests], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run([*command, "--cores", "2", "selections"], cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 
 
 @pytest.fixture
 def drill(own_node, undisturbed, tmp_path):
-    """Makes runs whose pool gradients are still to be collected; stops what they leave running."""
+    """Makes runs that are still to collect pool gradients, and all that follows from them; stops what they leave running."""
     runs = []
 
-    def make(**resources: str) -> SlurmRun:
+    def make(resources: dict[str, str] | None = None, **site: object) -> SlurmRun:
         folder = tmp_path / "drill"
         shutil.copytree(undisturbed, folder)
-        shutil.rmtree(folder / "results" / "drill" / "tiny" / "gradients" / "pool")
-        site = SITE | {"set-resources": SITE["set-resources"] | {"collect_pool_gradients": {"mem_mb": 2500, "runtime": 10} | resources}}
+        for results in ("gradients/pool", "attribution", "ranking", "selection"):
+            shutil.rmtree(folder / "results" / "drill" / "tiny" / results)
+        collecting = SITE["set-resources"]["collect_pool_gradients"] | (resources or {})
+        site = SITE | {"set-resources": SITE["set-resources"] | {"collect_pool_gradients": collecting}} | site
         runs.append(SlurmRun(folder, site))
         return runs[-1]
 

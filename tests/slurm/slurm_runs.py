@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from equipoise.cluster.lease import Claim
 from equipoise.cluster.leftovers import leftovers
 
 PATIENCE = 600.0
+COMPARED = ("gradients", "attribution", "ranking", "selection")
 OWN_NODE = "# written by equipoise's tests/slurm/single_node.sh"
 
 
@@ -47,9 +49,20 @@ def node() -> str:
     return slurm("sinfo", "--noheader", "--format=%n").split()[0]
 
 
+def job_field(job: str, field: str) -> str:
+    """What the accounting says of a job, e.g. its State, Timelimit, AllocTRES."""
+    return slurm("sacct", "--allocations", "--noheader", "--parsable2", f"--format={field}%200", "--jobs", job).strip()
+
+
 def job_state(job: str) -> str:
     """State of a job by the accounting, e.g. RUNNING, TIMEOUT; empty before it is known there."""
-    return slurm("sacct", "--allocations", "--noheader", "--parsable2", "--format=State", "--jobs", job).strip().split(" ")[0]
+    return job_field(job, "State").split(" ")[0]
+
+
+def gpus(resources: str) -> int:
+    """GPUs in an AllocTRES of the accounting."""
+    found = re.search(r"gres/gpu=(\d+)", resources)
+    return int(found.group(1)) if found else 0
 
 
 class SlurmRun:
@@ -92,6 +105,24 @@ class SlurmRun:
             subprocess.run(["scancel", "--signal=KILL", *jobs], check=False)
             subprocess.run(["scancel", *jobs], check=False)
 
+    def submitted(self) -> list[dict[str, str]]:
+        """Every job of the last controller by the accounting, in the order of submission, with its rule (a group's: `<group>_<rule>`)."""
+        name = re.findall(r"SLURM run ID: (\S+)", (self.folder / "run.log").read_text())[-1]
+        fields = ["JobID", "State", "Timelimit", "ReqMem", "AllocTRES", "Comment"]
+        lines = slurm(
+            "sacct", "--allocations", "--noheader", "--parsable2", f"--format={','.join(f'{f}%200' for f in fields)}", f"--name={name}"
+        )
+        jobs = [dict(zip(fields, line.split("|"), strict=True)) for line in lines.splitlines()]
+        for job in jobs:
+            job["State"] = job["State"].split(" ")[0]
+            job["rule"] = re.sub(r"^rule_|_wildcards_.*$", "", job["Comment"])
+        return jobs
+
+    def status(self) -> str:
+        """What `equipoise status` says of the run."""
+        command = [sys.executable, "-m", "equipoise", "status", "results"]
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, check=True).stdout
+
     def records(self, first: int = 0, stop: int = 10**9) -> dict[Path, int]:
         """Records of finished chunks of pool gradients in a range of chunks, with the time they were written at (ns)."""
         found = {}
@@ -128,8 +159,8 @@ class SlurmRun:
         return halted
 
 
-def gradients(folder: Path) -> dict[str, bytes]:
-    """All that the gradient stages leave below `folder`: stores and manifests, as bytes by relative path."""
+def results_of(folder: Path) -> dict[str, bytes]:
+    """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path."""
     root = folder / "results"
-    files = [path for path in sorted(root.glob("*/*/gradients/**/*")) if path.is_file() and not path.name.startswith(".")]
-    return {str(path.relative_to(root)): path.read_bytes() for path in files if ".leases" not in path.parts}
+    files = [path for stage in COMPARED for path in sorted(root.glob(f"*/*/{stage}/**/*"))]
+    return {str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and not p.name.startswith(".") and ".leases" not in p.parts}

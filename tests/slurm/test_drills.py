@@ -1,90 +1,78 @@
 """What goes wrong on clusters, done on purpose: every run ends with the same bytes and no finished chunk computed twice."""
 
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 from slurm_fixtures import cluster, drill, own_node, undisturbed  # noqa: F401
-from slurm_runs import SlurmRun, gradients, job_state, node, restart, slurm, wait_until
+from slurm_runs import SlurmRun, gpus, job_field, job_state, node, restart, results_of, slurm, wait_until
 
 from equipoise.cluster.leftovers import leftovers
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-GRADIENTS = [f"results/drill/tiny/gradients/pool/epoch-1/shard-0000{shard}.json" for shard in range(3)]
-CHUNKS = {"00000": (0, 3), "00001": (3, 6), "00002": (6, 9)}
+CHUNKS = {f"0000{shard}": (3 * shard, 3 * shard + 3) for shard in range(4)}
+TARGET = "selections"
 
 
 def assert_same(run: SlurmRun, reference: Path, finished: dict[Path, int]) -> None:
     """The undisturbed run's bytes, and the chunks that were finished at the time of the trouble not written again."""
-    assert gradients(run.folder) == gradients(reference)
+    assert results_of(run.folder) == results_of(reference)
     assert finished
     assert {record: time for record, time in run.records().items() if record in finished} == finished
 
 
-def test_jobs_ended_by_scancel_time_limit_and_memory_run_again_with_more(drill, undisturbed):  # noqa: F811
-    run = drill(mem_mb="250 if wildcards.shard == '00002' and attempt == 1 else 2500", runtime="10 * attempt")
-    run.start(*GRADIENTS)
-    halted = run.halt_midway({shard: CHUNKS[shard] for shard in ("00000", "00001")})
-    cancelled, late = halted["00000"].job, halted["00001"].job
-    finished = run.records(0, 6)
-    assert 0 < len(finished) < 12, "both shards were to be halted before their end"
-    slurm("scancel", cancelled)
+def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undisturbed):  # noqa: F811
+    """Of one run's four shards: 0 ended by `scancel` while the node is drained, 1 over its time, 2 over its memory, and 3 lives through
+    slurmd and slurmctld killed and started again, and the drain."""
+    run = drill({"mem_mb": "250 if wildcards.shard == '00002' and attempt == 1 else 2500", "runtime": "10 * attempt"})
+    run.start(TARGET)
+    halted = run.halt_midway({s: CHUNKS[s] for s in ("00000", "00001", "00003")})
+    cancelled, late, survivor = (halted[shard].job for shard in ("00000", "00001", "00003"))
     slurm("scontrol", "update", f"jobid={late}", "timelimit=1")  # minutes, the least there is: the halted job will overrun it
-    run.finish()
-    assert job_state(cancelled).startswith("CANCELLED")
-    assert job_state(late) == "TIMEOUT"
-    jobs = slurm(
-        "sacct", "--allocations", "--noheader", "--parsable2", "--format=State,Timelimit,ReqMem", f"--name={name_of(late)}"
-    ).splitlines()
-    assert len(jobs) == 6, "each of the three was submitted twice: once to be ended, once to succeed"
-    completed = [line for line in jobs if line.startswith("COMPLETED")]
-    assert [line.split("|")[1] for line in completed] == ["00:20:00"] * 3, "the second try asks for more time"
-    assert sum("|250M" in line for line in jobs) == 1
-    assert_same(run, undisturbed, finished)
+    finished = run.records(0, 6) | run.records(9, 12)
+    assert 3 <= len(finished) < 18, "the three shards were to be halted before their end"
+    assert re.search(r"collect_pool_gradients +0 of 8 +[678] running", run.status())
 
-
-def test_a_run_outlives_its_slurmd_its_slurmctld_and_a_drained_node(drill, undisturbed):  # noqa: F811
-    run = drill()
-    run.start("--jobs", "1", *GRADIENTS[:2])
-    shard = wait_until("a writer", lambda: next((s for s in CHUNKS if run.writer(s)), None))
-    claim = run.halt_midway({shard: CHUNKS[shard]})[shard]
-    finished = run.records()
+    wait_until("the shard over its memory to be tried again", lambda: len(run.submitted()) >= 5)
     restart("slurmd")
     restart("slurmctld")
     slurm("scontrol", "update", f"nodename={node()}", "state=drain", "reason=drill")
     try:
-        os.kill(claim.process, signal.SIGCONT)
-        wait_until("the halted job to complete", lambda: job_state(claim.job) == "COMPLETED")
-        waiting = wait_until("the next job to be submitted", lambda: leftovers(run.folder))
-        assert slurm("squeue", "--noheader", "--format=%T", f"--jobs={waiting[0]}").strip() == "PENDING"
-        finished |= run.records(*CHUNKS[shard])
-        assert run.records() == finished
+        os.kill(halted["00003"].process, signal.SIGCONT)
+        slurm("scancel", cancelled)
+        wait_until("the job that lived through it to complete", lambda: job_state(survivor) == "COMPLETED")
+        waiting = wait_until("a job that waits for the drained node", lambda: [j for j in run.submitted() if j["State"] == "PENDING"])
+        assert job_state(waiting[0]["JobID"]) == "PENDING"
     finally:
         slurm("scontrol", "update", f"nodename={node()}", "state=resume")
     run.finish()
-    run.start(GRADIENTS[2])
-    run.finish()
+
+    shards = [job for job in run.submitted() if "collect_pool_gradients" in job["rule"]]
+    states = {job["JobID"]: job["State"] for job in shards}
+    assert (states[cancelled], states[late], states[survivor]) == ("CANCELLED", "TIMEOUT", "COMPLETED")
+    assert len(shards) == 7, "all but the survivor were submitted twice: once to be ended, once to succeed"
+    completed = [job for job in shards if job["State"] == "COMPLETED"]
+    assert sorted(job["Timelimit"] for job in completed) == ["00:10:00", "00:20:00", "00:20:00", "00:20:00"], "a second try asks for more"
+    assert sum(job["ReqMem"].startswith("250M") for job in shards) == 1
+    assert "failed jobs in the last run: 0" in run.status()
     assert_same(run, undisturbed, finished)
 
 
 def test_a_killed_controller_is_replaced_by_typing_the_command_again(drill, undisturbed):  # noqa: F811
-    run = drill()
-    run.start("--jobs", "2", *GRADIENTS)
+    run = drill(**{"group-components": {"shards": 2}})
+    run.start(TARGET)
     claim = run.halt_midway({"00000": CHUNKS["00000"]})["00000"]
+    assert gpus(job_field(claim.job, "AllocTRES")) == 1, "shards that share a submission share its GPU"
     run.snakemake.kill()
     run.snakemake.wait()
+    assert re.search(r"collect_pool_gradients +\d of 8 +\d+ running", run.status()), "the dead controller's jobs go on"
+    assert claim.job in leftovers(run.folder)
     finished = run.records(0, 3)
-    orphans = leftovers(run.folder)
-    assert claim.job in orphans
-    run.start(*GRADIENTS)
+    run.start(TARGET)
     run.finish()
     assert "cancelling" in (run.folder / "run.log").read_text()
-    assert job_state(claim.job).startswith("CANCELLED")
+    assert job_state(claim.job) == "CANCELLED"
     assert leftovers(run.folder) == []
     assert_same(run, undisturbed, finished)
-
-
-def name_of(job: str) -> str:
-    """The name that all jobs of its run share."""
-    return slurm("sacct", "--allocations", "--noheader", "--parsable2", "--format=JobName%100", "--jobs", job).strip()

@@ -6,12 +6,14 @@ import shutil
 import pytest
 import yaml
 from slurm_fixtures import SITE, cluster  # noqa: F401
-from slurm_runs import SlurmRun, slurm
+from slurm_runs import SlurmRun, gpus
 
 from conftest import REPOSITORY
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-ON_GPU = {"warm_up", "shards_collect_pool_gradients", "collect_target_gradients", "fine_tune_and_evaluate"}
+PACKED = "shards_collect_pool_gradients"
+SELECTING = "selections_assemble_attribution_rank_seal_attribution_select_budget"  # a group of the site file
+ON_GPU = {"warm_up", PACKED, "collect_target_gradients", "fine_tune_and_evaluate"}
 
 
 @pytest.fixture
@@ -26,7 +28,8 @@ def miniature(cluster, tmp_path):  # noqa: F811
     for suite in values["suites"].values():
         suite["limit"] = 10
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
-    run = SlurmRun(tmp_path, SITE | {"group-components": {"shards": values["pool"]["shards"]}})
+    on_two = SITE["set-resources"] | {"collect_pool_gradients": SITE["set-resources"]["collect_pool_gradients"] | {"gpu": 2}}
+    run = SlurmRun(tmp_path, SITE | {"group-components": {"shards": values["pool"]["shards"]}, "set-resources": on_two})
     yield run
     run.stop()
     shutil.rmtree(tmp_path / "results", ignore_errors=True)
@@ -37,23 +40,16 @@ def test_the_miniature_runs_to_its_report_on_slurm(miniature):
     miniature.finish(1200)
     (page,) = miniature.folder.glob("results/*/report/index.html")
     assert "bids" in page.read_text(encoding="utf-8").lower()
-    jobs = submitted(miniature)
-    assert {rule for rule, gpus in jobs if gpus} == ON_GPU
-    assert all(gpus == 1 for _, gpus in jobs if gpus)
-    assert {"prepare_pool", "assemble_attribution", "seal_attribution", "rank", "select_budget", "report"} <= {r for r, g in jobs if not g}
-    assert sum(rule == "shards_collect_pool_gradients" for rule, _ in jobs) == 1, "all shards were to share one submission"
+    jobs = [(job["rule"], gpus(job["AllocTRES"])) for job in miniature.submitted()]
+    assert {rule for rule, asked in jobs if asked} == ON_GPU
+    packed = [asked for rule, asked in jobs if rule == PACKED]
+    assert packed == [2], "all shards were to share one submission, on two GPUs as each of them asks"
+    assert all(asked == 1 for rule, asked in jobs if asked and rule != PACKED)
+    assert {"prepare_pool", "prepare_targets", SELECTING, "report"} <= {rule for rule, asked in jobs if not asked}
     assert list((miniature.folder / "logs" / "slurm").glob("efficiency_report_*.csv"))
+    assert all(re.search(r" (\d+) of \1 +done$", line) for line in stages(miniature.status()))
 
 
-def submitted(run: SlurmRun) -> list[tuple[str, int]]:
-    """Rule (or group and rule) and number of GPUs of every job of the run, by the accounting."""
-    name = re.search(r"SLURM run ID: (\S+)", (run.folder / "run.log").read_text()).group(1)
-    lines = slurm(
-        "sacct", "--allocations", "--noheader", "--parsable2", "--format=Comment%200,AllocTRES%200", f"--name={name}"
-    ).splitlines()
-    jobs = []
-    for comment, resources in (line.split("|") for line in lines):
-        rule = re.sub(r"^rule_|_wildcards_.*$", "", comment)
-        gpus = re.search(r"gres/gpu=(\d+)", resources)
-        jobs.append((rule, int(gpus.group(1)) if gpus else 0))
-    return jobs
+def stages(status: str) -> list[str]:
+    """The lines of a status that count a stage's items."""
+    return [line for line in status.splitlines() if re.match(r"  \w+ +\d", line)]

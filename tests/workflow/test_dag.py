@@ -74,6 +74,12 @@ def test_stages_are_separate_or_folded_by_configuration(workflow):
     assert planned["prepare_targets"] == 2
 
 
+def test_one_job_assembles_the_rows_of_many_shards(workflow):
+    workflow.values["pool"]["shards"] = 5
+    workflow.values["jobs"]["assembly"] = 2
+    assert workflow.planned()["assemble_attribution"] == 3  # shards 0 and 1, 2 and 3, 4
+
+
 @pytest.mark.slow
 def test_a_real_run_reruns_only_what_depends_on_a_change(workflow, tmp_path):
     workflow.values["pool"] = {"files": [write_jsonl(tmp_path / "wide.jsonl", texts(1100))], "shards": 2}

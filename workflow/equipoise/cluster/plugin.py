@@ -1,7 +1,10 @@
-"""A mend for snakemake-executor-plugin-slurm, needed up to 2.8.0: without it a job ended by `scancel` counts as running for ever.
+"""Mends for snakemake's executor plugins, called by the profiles as snakemake reads them.
 
-Slurm's accounting says `CANCELLED by <user id>`, the plugin compares the whole text with `CANCELLED`. profiles/slurm calls this as
-snakemake reads it.
+Slurm, up to 2.8.0: without it a job ended by `scancel` counts as running for ever. Slurm's accounting says `CANCELLED by <user id>`, the
+plugin compares the whole text with `CANCELLED`.
+
+Kubernetes, up to 0.5.1: it mounts persistent volumes in every pod and assumes all the same that pods share no files, so that each
+declared file would travel through a storage provider. Gradient stores and adapters are written in place and are no declared files.
 """
 
 import functools
@@ -24,3 +27,9 @@ def _first_words(query):
         return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
 
     return query_job_status
+
+
+def share_volumes() -> None:
+    """Makes the Kubernetes plugin believe `shared-fs-usage`; does nothing without the plugin."""
+    with suppress(ImportError):
+        importlib.import_module("snakemake_executor_plugin_kubernetes").common_settings.implies_no_shared_fs = False
