@@ -35,7 +35,7 @@ rule all:
     """The report: tables, figures and the page."""
     default_target: True
     input:
-        report=rules.report.output,
+        report=list(map(str, rules.report.output)),  # with `rules.` in it, Snakemake compares all inputs with each other
         manifests=all_manifests(),
         results=report_inputs(),
 
