@@ -163,4 +163,6 @@ def results_of(folder: Path) -> dict[str, bytes]:
     """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path."""
     root = folder / "results"
     files = [path for stage in COMPARED for path in sorted(root.glob(f"*/*/{stage}/**/*"))]
-    return {str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and not p.name.startswith(".") and ".leases" not in p.parts}
+    return {
+        str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and not p.name.startswith(".") and ".leases" not in p.parts
+    }
