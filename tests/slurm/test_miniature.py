@@ -37,7 +37,7 @@ def miniature(cluster, tmp_path):  # noqa: F811
 
 def test_the_miniature_runs_to_its_report_on_slurm(miniature):
     miniature.start()
-    miniature.finish(1200)
+    miniature.finish(2400)
     (page,) = miniature.folder.glob("results/*/report/index.html")
     assert "bids" in page.read_text(encoding="utf-8").lower()
     jobs = [(job["rule"], gpus(job["AllocTRES"])) for job in miniature.submitted()]

@@ -16,8 +16,8 @@ pytest.importorskip("snakemake_executor_plugin_kubernetes")
 
 def snakemake(values: dict, tmp_path, *arguments: str, **environment: str) -> str:
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "kubernetes"), "--snakefile"]
-    command += [str(REPOSITORY / "Snakefile"), "--configfile", str(tmp_path / "experiment.yaml"), *arguments]
+    command = [sys.executable, "-m", "snakemake", *arguments, "--profile", str(REPOSITORY / "profiles" / "kubernetes")]
+    command += ["--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", str(tmp_path / "experiment.yaml")]
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | environment, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     return done.stdout + done.stderr
