@@ -1,28 +1,36 @@
-"""All runs of one selector in one process: the same stages, one start-up (a start costs seconds, a small run hardly more)."""
+"""All runs on a selector's selections in one process: the same stages, one start-up (a start costs seconds, a small run hardly more)."""
 
 from equipoise.config import Experiment
+from equipoise.errors import UserError
 from equipoise.layout import Layout
 from equipoise.progress import track
-from equipoise.runs import ZERO_SHOT, evaluations, runs_of
+from equipoise.runs import ZERO_SHOT, evaluations, folds
 from equipoise.store.manifest import file_digest, write_manifest
 
 
-def fine_tune_and_evaluate(config: Experiment, selector: str) -> None:
-    """Makes every run of `selector` that is missing, evaluates it, and writes the fold manifest with all digests last."""
+def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
+    """Makes every missing run of `selector` by `selection_seed`, evaluates it, and writes the fold manifest with all digests last.
+
+    Raises `UserError` when the experiment has no such runs.
+    """
     from equipoise.evaluation.evaluate import evaluate
     from equipoise.evaluation.session import Session
     from equipoise.modelling.base import load_base, resolve_device
     from equipoise.training.fine_tune import fine_tune
 
     layout = Layout(config.results, config.experiment, config.model.name)
+    runs = folds(config).get((selector, selection_seed))
+    if runs is None:
+        known = ", ".join(f"{name} {seed}" for name, seed in folds(config))
+        raise UserError(f"no runs of selector {selector!r} by selection seed {selection_seed}; the experiment has {known}")
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     session = Session(config)
     digests = {}
-    runs = runs_of(config, selector)
     for run in track(runs, f"runs of {selector}", len(runs), "runs"):
         if selector != ZERO_SHOT:
             fine_tune(config, run, base)
         for suite, suite_seed in evaluations(config):
             evaluate(config, run, suite, suite_seed, session)
             digests[layout.scores(run, suite, suite_seed)] = file_digest(layout.scores(run, suite, suite_seed))
-    write_manifest(layout.fold_manifest(selector), "fold", selector=selector, runs=[run.path for run in runs], scores=digests)
+    manifest = layout.fold_manifest(selector, selection_seed)
+    write_manifest(manifest, "fold", selector=selector, selection_seed=selection_seed, runs=[run.path for run in runs], scores=digests)

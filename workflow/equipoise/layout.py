@@ -144,6 +144,6 @@ class Layout:
     def samples(self, run: Run, suite: str, suite_seed: int | str) -> str:
         return f"{self.run(run)}/evaluation/{suite}/seed-{suite_seed}.samples.jsonl"
 
-    def fold_manifest(self, selector: str) -> str:
-        """Written last by the one job that makes all runs of a selector (`jobs.runs: together`)."""
-        return f"{self.root}/runs/{selector}/fold.json"
+    def fold_manifest(self, selector: str, selection_seed: int | str) -> str:
+        """Written last by the one job that makes all runs on a selector's selections by one seed (`jobs.runs: together`)."""
+        return f"{self.root}/runs/{selector}/selection-{selection_seed}/fold.json"

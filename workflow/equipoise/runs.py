@@ -24,14 +24,12 @@ def experiment_runs(config: Experiment) -> list[Run]:
     return list(dict.fromkeys(runs))
 
 
-def runs_of(config: Experiment, selector_name: str) -> list[Run]:
-    """The runs of one selector (or `zero_shot`)."""
-    return [run for run in experiment_runs(config) if run.selector == selector_name]
-
-
-def run_selectors(config: Experiment) -> list[str]:
-    """Every selector that has runs, `zero_shot` included, in table order."""
-    return list(dict.fromkeys(run.selector for run in experiment_runs(config)))
+def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
+    """Runs by (selector, selection seed), `zero_shot` included, in table order: what one job makes under `jobs.runs: together`."""
+    found: dict[tuple[str, int], list[Run]] = {}
+    for run in experiment_runs(config):
+        found.setdefault((run.selector, run.selection_seed), []).append(run)
+    return found
 
 
 def evaluations(config: Experiment) -> list[tuple[str, int]]:

@@ -12,7 +12,7 @@ from equipoise.errors import UserError
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.process import stage_threads
 from equipoise.reporting.experiments import score_files, second_model
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors, selection_seeds
+from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
 from equipoise.selection.registry import selector, selector_names
 
 try:
@@ -180,14 +180,19 @@ def all_selections():
     return selections_of(experiment_runs(CONFIG))
 
 
+def fold(wildcards):
+    """The runs of one selector by one selection seed, which one job makes."""
+    return folds(CONFIG)[wildcards.selector, int(wildcards.selection_seed)]
+
+
 def fold_selections(wildcards):
-    """Selections that all runs of one selector train on."""
-    return selections_of(run for run in experiment_runs(CONFIG) if run.selector == wildcards.selector)
+    """Selections that the runs of a fold train on."""
+    return selections_of(fold(wildcards))
 
 
 def fold_runs(wildcards):
-    """Paths of all runs of one selector: a new budget or seed adds some and reruns their job, which keeps the finished ones."""
-    return [run.path for run in experiment_runs(CONFIG) if run.selector == wildcards.selector]
+    """Paths of a fold's runs: a new budget or seed adds some and reruns their job, which keeps the finished ones."""
+    return [run.path for run in fold(wildcards)]
 
 
 def adapter_manifest(wildcards):
@@ -215,7 +220,7 @@ def all_manifests():
 
 
 def all_scores():
-    """What the report waits for: every score, or the fold manifests of jobs that made all runs of a selector."""
+    """What the report waits for: every score, or the manifests of the folds."""
     if CONFIG.jobs.runs == "together":
-        return [LAYOUT.fold_manifest(name) for name in run_selectors(CONFIG)]
+        return [LAYOUT.fold_manifest(*fold) for fold in folds(CONFIG)]
     return score_files(CONFIG)

@@ -29,18 +29,18 @@ rule fine_tune:
 
 
 rule fine_tune_and_evaluate:
-    """Makes and evaluates all runs of a selector in one process (jobs.runs: together); finished ones are kept."""
+    """Makes and evaluates all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     input:
         selections=fold_selections,
         pool=LAYOUT.pool_manifest,
         targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
         base=base_files(),
     output:
-        manifest=LAYOUT.fold_manifest("{selector}"),
+        manifest=LAYOUT.fold_manifest("{selector}", "{selection_seed}"),
     log:
-        log_of("fine_tune_and_evaluate", "{selector}"),
+        log_of("fine_tune_and_evaluate", "{selector}", "selection-{selection_seed}"),
     benchmark:
-        benchmark_of("fine_tune_and_evaluate", "{selector}")
+        benchmark_of("fine_tune_and_evaluate", "{selector}", "selection-{selection_seed}")
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("fine_tune_and_evaluate")
@@ -54,4 +54,5 @@ rule fine_tune_and_evaluate:
         runs=fold_runs,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config} --selector {wildcards.selector} 2> {log}"
+        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config} --selector {wildcards.selector} "
+        "--selection-seed {wildcards.selection_seed} 2> {log}"

@@ -3,7 +3,7 @@
 from equipoise.config import Experiment
 from equipoise.data.fetch import needs_hub
 from equipoise.layout import Layout, shard_label
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors
+from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds
 from equipoise.selection.registry import selector
 
 
@@ -31,7 +31,7 @@ def stage_outputs(config: Experiment) -> dict[str, list[str]]:
         "select_budget": [layout.selection(*pick) for pick in picks],
     }
     if config.jobs.runs == "together":
-        outputs["fine_tune_and_evaluate"] = [layout.fold_manifest(name) for name in run_selectors(config)] if runs else []
+        outputs["fine_tune_and_evaluate"] = [layout.fold_manifest(*fold) for fold in folds(config)] if runs else []
     else:
         outputs["fine_tune"] = [layout.run_manifest(run) for run in trained] if runs else []
         outputs["evaluate"] = [layout.scores(run, suite, seed) for run in runs for suite, seed in evaluations(config)]

@@ -19,6 +19,7 @@ Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default:
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
 Matrix = Annotated[str, typer.Option(help="influence, last_token or position_weighted.")]
 Selector = Annotated[str, typer.Option(help="Name of a selector.")]
+SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
 RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epochs-2/seed-0")]
 
 
@@ -141,9 +142,7 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence")
 
 
 @app.command("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
-def rank_command(
-    config: ConfigOption, selector: Selector, selection_seed: Annotated[int, typer.Option(help="Selection seed of `random`.")] = 0
-) -> None:
+def rank_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Ranks the pool with a selector, up to selection.rank_to."""
     from equipoise.selection.stages import rank
 
@@ -155,7 +154,7 @@ def select_budget_command(
     config: ConfigOption,
     selector: Selector,
     budget: Annotated[str, typer.Option(help="A share (0.1) or a count (500).")],
-    selection_seed: Annotated[int, typer.Option(help="Selection seed of `random`.")] = 0,
+    selection_seed: SelectionSeed = 0,
 ) -> None:
     """Writes a ranking's prefix as a selection that is ready to train on."""
     from equipoise.selection.stages import select_budget
@@ -196,13 +195,13 @@ def evaluate_command(
 
 
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
-def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector) -> None:
-    """Makes all runs of a selector in one process (jobs.runs: together); finished ones are kept."""
+def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
+    """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.fold import fine_tune_and_evaluate
 
     experiment = _open(config, "fine_tune_and_evaluate")
-    with one_writer(_layout(experiment).fold_manifest(selector)):
-        fine_tune_and_evaluate(experiment, selector)
+    with one_writer(_layout(experiment).fold_manifest(selector, selection_seed)):
+        fine_tune_and_evaluate(experiment, selector, selection_seed)
 
 
 @app.command("report", epilog="Example:  equipoise report --config config.yaml")

@@ -12,7 +12,7 @@ from equipoise.planning.architecture import Architecture
 from equipoise.planning.costs import Cost, Part, Stage
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, run_selectors, runs_of
+from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds
 from equipoise.selection.registry import selector
 
 ADAM_TRAFFIC = 154  # bytes moved an adapter parameter and pool example: outer product, Adam map, sketch, as elementwise operations
@@ -142,7 +142,7 @@ class Planner:
         ]
 
     def tuning(self) -> list[Stage]:
-        """fine_tune and evaluate, or one job a selector for both."""
+        """fine_tune and evaluate, or one job a fold for both."""
         tuned = {run: self._fine_tuned(run) for run in experiment_runs(self.config) if run.selector != ZERO_SHOT}
         scored = {run: [self._evaluated(run, *wanted) for wanted in evaluations(self.config)] for run in experiment_runs(self.config)}
         train, score = memory.training(self.config, self.shape), self._evaluation_memory()
@@ -152,10 +152,9 @@ class Planner:
                 Stage("evaluate", [[part] for parts in scored.values() for part in parts], score),
             ]
         jobs = []
-        for name in run_selectors(self.config):
-            runs = runs_of(self.config, name)
+        for fold, runs in folds(self.config).items():
             parts = [part for run in runs for part in ([tuned[run]] if run in tuned else []) + scored[run]]
-            jobs.append([*parts, Part((self.layout.fold_manifest(name),), Cost())])
+            jobs.append([*parts, Part((self.layout.fold_manifest(*fold),), Cost())])
         return [Stage("fine_tune_and_evaluate", jobs, max(train, score or 0))]
 
     def report(self) -> Stage:
