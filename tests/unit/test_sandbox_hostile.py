@@ -10,6 +10,22 @@ from sandbox_programs import RIGHT, passes
 
 from equipoise.evaluation import sandbox
 
+# a program that would pass if one thing succeeded that must not
+ESCAPES = """
+import ctypes, os
+libc = ctypes.CDLL(None, use_errno=True)
+def done(result):
+    if result == -1:
+        raise OSError(ctypes.get_errno(), '')
+    return result
+def escapes(attempt):
+    global add
+    try:
+        attempt()
+        add = lambda a, b: a + b
+    except (OSError, RuntimeError, MemoryError):
+        pass
+"""
 HOSTILE = {
     "fork bomb": """
 import os
@@ -168,6 +184,80 @@ for number in range(3, 256):
     except OSError:
         pass
 """,
+    "a signal to the parent through a descriptor": """
+import fcntl, os, signal
+reading, writing = os.pipe()
+for owner, target in ((8, os.getppid()), (8, -os.getppid()), (15, __import__('struct').pack('ii', 1, os.getppid()))):
+    for number in (0, signal.SIGKILL):
+        try:
+            fcntl.fcntl(reading, owner, target)
+            fcntl.fcntl(reading, 10, number)
+        except OSError:
+            pass
+        fcntl.fcntl(reading, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+        os.write(writing, b'x')
+""",
+    "the parent's priority and processor": ESCAPES
+    + """
+escapes(lambda: os.setpriority(os.PRIO_PROCESS, os.getppid(), os.getpriority(os.PRIO_PROCESS, 0)))
+escapes(lambda: os.sched_setaffinity(os.getppid(), os.sched_getaffinity(os.getppid())))
+escapes(lambda: os.sched_setscheduler(os.getppid(), os.SCHED_OTHER, os.sched_param(0)))
+escapes(lambda: os.sched_setparam(os.getppid(), os.sched_param(0)))
+""",
+    "living on after the evaluator": ESCAPES
+    + """
+escapes(lambda: done(libc.prctl(1, 0, 0, 0, 0)))
+""",
+    "memory in shared segments": ESCAPES
+    + """
+def held():
+    segment = done(libc.shmget(0, 2**23, 0o1600))
+    place = libc.shmat(segment, None, 0)
+    ctypes.memset(place, 1, 2**23)
+    done(libc.shmdt(ctypes.c_void_p(place)))
+libc.shmat.restype = ctypes.c_void_p
+for _ in range(20):
+    escapes(held)
+""",
+    "memory in files without a name": ESCAPES
+    + """
+def held():
+    file = os.memfd_create('hog')
+    for _ in range(15):
+        os.write(file, b'x' * 2**20)
+for _ in range(20):
+    escapes(held)
+""",
+    "memory in large pipes": ESCAPES
+    + """
+import fcntl
+def held():
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, 1031, 2**20)
+    os.write(writing, b'x' * 2**20)
+for _ in range(25):
+    escapes(held)
+""",
+    "objects that outlive the program": ESCAPES
+    + """
+escapes(lambda: done(libc.msgget(0, 0o1600)))
+escapes(lambda: done(libc.semget(0, 1, 0o1600)))
+escapes(lambda: done(libc.mq_open(b'/equipoise-escaped', 0o102, 0o600, None)))
+""",
+    "a crowd of threads": ESCAPES
+    + """
+import threading, time
+threading.stack_size(32768)
+for _ in range(100):
+    escapes(threading.Thread(target=time.sleep, args=(100,), daemon=True).start)
+""",
+    "32-bit system calls": ESCAPES
+    + """
+import mmap
+code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+code.write(bytes.fromhex('b814000000cd80c3'))  # mov eax, getpid; int 0x80; ret
+escapes(ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(code))))
+""",
 }
 
 
@@ -175,6 +265,7 @@ for number in range(3, 256):
 def test_hostile_programs_do_not_pass_and_the_run_goes_on(program, confined, tmp_path, monkeypatch):
     mine = shutil.copy(sandbox.START, tmp_path / "start.py")  # a path by which this test's processes are known
     monkeypatch.setattr(sandbox, "START", mine)
+    objects = kernel_objects()
     start = time.monotonic()
     assert not passes(program, confined)
     assert time.monotonic() - start < confined.seconds + sandbox.STARTUP_SECONDS + 5
@@ -183,6 +274,14 @@ def test_hostile_programs_do_not_pass_and_the_run_goes_on(program, confined, tmp
     while left := [pid for pid in os.listdir("/proc") if pid.isdigit() and str(mine) in command(pid)]:
         assert time.monotonic() < deadline, f"still there: {left}"
         time.sleep(0.05)
+    assert kernel_objects() <= objects
+
+
+def kernel_objects() -> set[tuple[str, str]]:
+    """Kind and id of the System V objects on this machine."""
+    return {
+        (kind, line.split()[1]) for kind in ("shm", "msg", "sem") for line in Path(f"/proc/sysvipc/{kind}").read_text().splitlines()[1:]
+    }
 
 
 def command(pid: str) -> str:

@@ -154,8 +154,11 @@ def _refuse(settings: Sandbox, said: str) -> None:
 
 def check_sandbox(settings: Sandbox) -> None:
     """Raises `UserError` unless the sandbox works here, so that one learns it before a model has answered anything."""
-    if settings.mode == "process" and not seccomp.supported():
-        raise UserError(f"sandbox.mode: process has no filter of system calls for {os.uname().machine}; write namespaces")
+    if not seccomp.supported():
+        raise UserError(
+            f"sandbox.mode: there is no filter of system calls for {os.uname().machine}; evaluate programs on "
+            f"{' or '.join(seccomp.MACHINES)}"
+        )
     verdict = run_program("def one():\n    return 1\n", "assert one() == 1", ["one"], settings)
     if not verdict.passed:
         raise UserError(

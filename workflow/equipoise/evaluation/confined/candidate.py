@@ -9,7 +9,11 @@ from equipoise.evaluation.confined.plain import decode, encode
 
 
 def serve(program: str, calls: BinaryIO, answers: BinaryIO) -> None:
-    """Executes `program`, then answers {"function", "arguments", "keywords"} lines with {"value"} or {"error"} lines until they end."""
+    """Executes `program`, then answers {"function", "arguments", "keywords"} lines with {"value"} or {"error"} lines until they end.
+
+    Waits for one line first: the tests' process sends it when it is confined, so that no program meets one that is not.
+    """
+    calls.readline()
     namespace: dict[str, Any] = {"__name__": "candidate", "__builtins__": __builtins__}
     sys.setrecursionlimit(10_000)
     broken = None

@@ -21,14 +21,16 @@ def main() -> None:
         from equipoise.evaluation.confined import candidate, checker, namespaces, plain, seccomp, system  # noqa: F401
 
         sys.path.pop(0)
+        if not seccomp.supported():
+            raise OSError(f"no filter of system calls for {os.uname().machine}")
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
         if settings["namespaces"]:
             namespaces.enter(settings["scratch"])
+        system.drop_capabilities()
+        if settings["role"] == "checker":
+            system.prctl(system.PR_SET_DUMPABLE, 0)  # the program, of the same user, cannot read the tests in its memory
         _limit(settings)
-        if seccomp.supported():
-            seccomp.forbid(changing_files=not settings["namespaces"])
-        elif not settings["namespaces"]:
-            raise OSError(f"no filter of system calls for {os.uname().machine}")
+        seccomp.confine(read_only=not settings["namespaces"])
     except OSError as error:
         print(error, file=sys.stderr, flush=True)
         os._exit(70)

@@ -1,0 +1,34 @@
+"""Runs in a process of its own, with HF_ENDPOINT set: the canonical solutions of HumanEval and MBPP through the checker, as JSON.
+
+`python canonical_solutions.py human_eval|mbpp MODE`
+"""
+
+import json
+import sys
+
+from equipoise.config import Sandbox
+from equipoise.evaluation.grading import human_eval_results, load_mbpp, mbpp_results, sandboxed
+from equipoise.evaluation.programs import fenced
+
+
+def human_eval():
+    from datasets import load_dataset
+
+    for doc in load_dataset("openai/openai_humaneval", split="test"):
+        yield doc["task_id"], human_eval_results(doc, [fenced(doc["prompt"] + doc["canonical_solution"])])
+
+
+def mbpp():
+    for doc in load_mbpp()["verified"]:
+        yield doc["task_id"], mbpp_results(doc, [fenced(doc["code"])])
+
+
+def main() -> None:
+    benchmark, mode = sys.argv[1:]
+    with sandboxed(Sandbox(mode=mode)):
+        results = dict({"human_eval": human_eval, "mbpp": mbpp}[benchmark]())
+    print(json.dumps({"solved": len(results), "failed": [name for name, result in results.items() if result != {"pass_at_1": 1.0}]}))
+
+
+if __name__ == "__main__":
+    main()
