@@ -16,7 +16,7 @@ SIZES = {
     "results": "results",
     "budgets": [0.1],
     "selectors": ["bids"],
-    "model": {"max_length": 4096, "device": "cpu"},
+    "model": {"device": "cpu"},
     "pool": {"limit": 64, "shards": 1},
     "targets": {"size": 8},
     "training": {"processes": 1, "batch_size": 16, "micro_batch_size": 4},

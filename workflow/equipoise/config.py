@@ -108,9 +108,16 @@ class Targets(Section):
     """The validation examples of every task."""
 
     size: int = Field(50, ge=1, description="Validation examples per task, drawn uniformly by seed.")
+    max_length: int | None = Field(
+        None, ge=8, description="Longest validation example in tokens, shots included; none: as model.max_length."
+    )
     validation: Literal["paper", "leak_free"] = Field(
         "paper", description="paper: test items may serve, then leave the test set; leak_free: none."
     )
+
+    def longest(self, model: Model) -> int:
+        """Tokens at which a validation example is cut; few-shot prompts may need more than training does."""
+        return self.max_length or model.max_length
 
 
 class Training(Section):

@@ -148,9 +148,12 @@ def miniature_files():
 
 
 def task_slices(wildcards):
-    """The configuration of a job's tasks, as far as it determines their validation examples."""
+    """The configuration of a job's tasks, as far as it determines their validation examples, whose prompts are those of their suite."""
     names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]
-    return {name: CONFIG.tasks[name].model_dump(mode="json", exclude={"capability"}) for name in names}
+    tasks = {name: CONFIG.tasks[name].model_dump(mode="json", exclude={"capability"}) for name in names}
+    suites = {task["suite"] for task in tasks.values() if task["suite"]}
+    put = {name: CONFIG.suites[name].model_dump(mode="json", include={"chat", "num_fewshot", "include_path"}) for name in sorted(suites)}
+    return {"tasks": tasks, "suites": put}
 
 
 def matrices():

@@ -5,10 +5,11 @@ The source of the pool is searched, not the prepared pool, so that `prepare_pool
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.data.benchmarks import searched_columns
 from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
 from equipoise.layout import Layout
@@ -49,8 +50,8 @@ def decontaminate(config: Experiment) -> None:
 
     Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's rows, from 0, that share a 13-gram with one of them)
     and `count`; `rows` is the number of rows searched, `found` that of rows found for any task, `source` the digest of their texts. A
-    row's text is its prompt and response; an item's its question and its target. Raises `UserError` when the source or the targets
-    cannot be read, or when no task has a suite.
+    row's text is its prompt and response; an item's its question, without the prompt around it, and its target. Raises `UserError` when
+    the source or the targets cannot be read, or when no task has a suite.
     """
     from equipoise.evaluation.items import suite_items
 
@@ -61,7 +62,8 @@ def decontaminate(config: Experiment) -> None:
     for suite in suites:
         items = suite_items(config, suite, whole=True)
         for name, leaves in items.leaves.items():
-            texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf])]
+            columns = searched_columns(config.tasks[name].benchmark)
+            texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
     texts = {name: texts[name] for name in config.tasks if name in texts}
     records = list(pool_records(config))
     rows = ((i, f"{record.prompt} {record.response}") for i, record in enumerate(track(records, "decontaminate", len(records))))
@@ -79,8 +81,8 @@ def decontaminate(config: Experiment) -> None:
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
 
 
-def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str]) -> list[str]:
-    from equipoise.harness.documents import question
+def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str], columns: Sequence[str]) -> list[str]:
+    from equipoise.harness.documents import searched_text
 
     docs = list(task.eval_docs)
-    return [f"{question(task, docs[doc_id])} {targets[doc_id]}" for doc_id in doc_ids]
+    return [f"{searched_text(task, docs[doc_id], columns)} {targets[doc_id]}" for doc_id in doc_ids]

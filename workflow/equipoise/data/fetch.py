@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
-from equipoise.data.benchmarks import benchmark
+from equipoise.data.benchmarks import BENCHMARKS, benchmark
+from equipoise.data.benchmarks.benchmark import refuse_missing_columns
 from equipoise.errors import UserError
 from equipoise.hub import hub_reason
 from equipoise.layout import Layout
@@ -38,9 +39,11 @@ def fetch(config: Experiment) -> None:
 
 
 def _fetch_base(config: Experiment) -> dict[str, str]:
-    from equipoise.modelling.base import base_folder
+    from equipoise.modelling.base import WEIGHTS, base_folder
 
     folder = base_folder(config.model)
+    if not list(folder.glob(WEIGHTS)):
+        raise UserError(f"model.base: {config.model.base} has no weights as {WEIGHTS}; convert them, or name another base")
     return {"id": config.model.base, "revision": config.model.revision, "commit": _commit(str(folder))}
 
 
@@ -85,20 +88,20 @@ def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
         return {}
     include_path = config.suites[task.suite].include_path if task.suite else None
     loaded = load_tasks(names, include_path, f"tasks.{name}.lm_eval_tasks", task.revision).tasks
+    if task.benchmark in BENCHMARKS:
+        for leaf, lm_eval_task in loaded.items():
+            refuse_missing_columns(benchmark(task.benchmark), f"tasks.{name}", leaf, lm_eval_task)
     log(f"fetch {name}: {len(loaded)} lm-eval tasks")
     return {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
 
 
 def _fetch_punkt_tab() -> bool:
-    """NLTK's sentence splitter; without it some of IFEval's items cannot be checked."""
+    """NLTK's sentence splitter. That it cannot be had is no error yet: IFEval's items that need it may be none of those evaluated."""
     import nltk
 
-    try:
-        nltk.data.find("tokenizers/punkt_tab")
+    from equipoise.harness.punkt import REMEDY, has_punkt_tab
+
+    if has_punkt_tab() or nltk.download("punkt_tab", quiet=True):
         return True
-    except LookupError:
-        pass
-    if nltk.download("punkt_tab", quiet=True):
-        return True
-    log("WARNING: NLTK's punkt_tab could not be fetched: IFEval's items that count sentences cannot be checked on this machine")
+    log(f"WARNING: NLTK's punkt_tab could not be fetched; IFEval's items that need it will be refused, so {REMEDY}")
     return False

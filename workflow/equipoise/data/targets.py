@@ -8,7 +8,7 @@ from typing import Any
 
 from equipoise.config import Experiment, Suite, Task
 from equipoise.data.benchmarks import benchmark
-from equipoise.data.benchmarks.benchmark import Benchmark
+from equipoise.data.benchmarks.benchmark import Benchmark, refuse_missing_columns
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
 from equipoise.hub import hub_reason
@@ -23,9 +23,10 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
-    as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes, `hashes` the
-    examples' content hashes in row order. Raises `UserError` for unknown tasks, missing data, fewer examples than `targets.size`, and
-    examples whose prompt leaves no room for the response in `model.max_length`.
+    as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes`
+    and `tokens` list the examples' ids, content hashes and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError`
+    for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
+    response.
     """
     from equipoise.modelling.base import load_tokenizer
 
@@ -34,12 +35,12 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
         if name not in config.tasks:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
-        _refuse_too_long(config, name, rows, tokenizer)
-        _write(config, name, rows, manifest)
+        tokens = _token_counts(config, name, rows, tokenizer)
+        _write(config, name, rows, {**manifest, "tokens": tokens})
 
 
 def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """The validation examples of one task, and its manifest but for the digest of the file."""
+    """The validation examples of one task, and its manifest but for the digest of the file and the tokens."""
     task = config.tasks[name]
     suite = config.suites[task.suite] if task.suite else None
     if task.benchmark == "jsonl":
@@ -110,8 +111,16 @@ def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
 def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import jinja2
 
+    try:
+        return _drawn(config, name, source, suite)
+    except (KeyError, jinja2.UndefinedError) as error:
+        raise UserError(f"tasks.{name}: {hub_reason(error)}") from error
+
+
+def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from equipoise.harness.documents import evaluation_prompt
     from equipoise.harness.revisions import commits, refuse_other_commits
+    from equipoise.harness.shots import fixed_shots
     from equipoise.harness.tasks import load_tasks, set_up
 
     task = config.tasks[name]
@@ -121,13 +130,17 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
     sources = {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
     for leaf, lm_eval_task in loaded.items():
         refuse_other_commits(config, f"tasks.{name}.revision", sources[leaf], "tasks", name, leaf)
+        refuse_missing_columns(source, f"tasks.{name}", leaf, lm_eval_task)
         set_up(lm_eval_task, suite)
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
     responses = _file_responses(name, task) if source.accept else {}
+    shots = {leaf: fixed_shots(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
 
     def serves(document: Document) -> bool:
+        if document.content_hash in shots[document.leaf]:
+            return False
         if source.accept is None:
             return True
         response = responses.get(document.content_hash)
@@ -140,10 +153,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
     rows = []
     for document in chosen:
         lm_eval_task = loaded[document.leaf]
-        try:
-            response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
-        except (KeyError, jinja2.UndefinedError) as error:
-            raise UserError(f"tasks.{name}: {document.leaf} document {document.doc_id}: {hub_reason(error)}") from None
+        response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
         rows.append(
             {
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
@@ -184,17 +194,19 @@ def _file_responses(name: str, task: Task) -> dict[str, str]:
 
 
 # output
-def _refuse_too_long(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> None:
-    """An example cut before its response has no gradient: said here, before hours of gradients are spent on the others."""
+def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> list[int]:
+    """Tokens of the examples, as cut. One cut before its response has no gradient: refused here, before hours are spent on the others."""
     from equipoise.modelling.chat import encode_many
 
     encoded = encode_many(tokenizer, [row["prompt"] for row in rows], [row["response"] for row in rows], sys.maxsize, rows[0]["chat"])
+    longest = config.targets.longest(config.model)
     for row, example in zip(rows, encoded, strict=True):
-        if example.prompt_length >= config.model.max_length:
+        if example.prompt_length >= longest:
             raise UserError(
                 f"tasks.{name}: the prompt of validation example {row['id']} fills {example.prompt_length} tokens, so that nothing of its "
-                f"response is left within model.max_length {config.model.max_length}; write a larger one"
+                f"response is left within {longest}; write a larger targets.max_length (none: as model.max_length)"
             )
+    return [min(len(example.input_ids), longest) for example in encoded]
 
 
 def _seed(config: Experiment, name: str) -> str:
@@ -209,6 +221,7 @@ def _manifest(config: Experiment, name: str, rows: list, held_out: dict, hashes:
         "rows": len(rows),
         "holdout": held_out,
         "holdout_hashes": hashes,
+        "ids": [row["id"] for row in rows],
         "hashes": [row["content_hash"] for row in rows],
         "sources": sources,
     }

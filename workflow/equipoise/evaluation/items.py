@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
-from equipoise.harness.documents import content_hash, document_hashes, question, target_text
+from equipoise.harness.documents import document_hashes, target_text
+from equipoise.harness.punkt import refuse_without_punkt_tab
 from equipoise.harness.revisions import commits
-from equipoise.harness.tasks import fewshot_shares_test_split, load_tasks, set_up
+from equipoise.harness.shots import without_validation_shots
+from equipoise.harness.tasks import load_tasks, set_up
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.store.manifest import file_digest, read_manifest
@@ -75,6 +77,8 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             hashes = document_hashes(task, docs)
             _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
             kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
+            if not whole:
+                refuse_without_punkt_tab(f"suites.{suite}: {name}", (docs[doc_id] for doc_id in kept))
             without_validation_shots(task, validation)
             items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
             items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes
@@ -109,13 +113,3 @@ def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[st
     if limit is None or limit >= len(kept):
         return kept
     return [kept[i * len(kept) // limit] for i in range(limit)]
-
-
-def without_validation_shots(task: "Task", validation: set[str]) -> None:
-    """Takes validation examples out of a few-shot draw from the test split (stock `gsm_plus` draws there)."""
-    if not task.config.num_fewshot or not fewshot_shares_test_split(task):
-        return
-    drawn_from = list(task.sampler.fewshot_docs())
-    kept = [doc for doc in drawn_from if content_hash(question(task, doc)) not in validation]
-    log(f"{task.config.task} draws its shots from its test split; {len(drawn_from) - len(kept)} validation examples leave the draw")
-    task.sampler.replace_df(kept)

@@ -67,7 +67,8 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     """Collects the plain gradients of the validation examples of `tasks` at the checkpoints of `epochs`."""
     layout = Layout(config.results, config.experiment, config.model.name)
     tokenizer = load_tokenizer(config.model)
-    examples = {task: encode_file(layout.target(task), tokenizer, config.model.max_length) for task in tasks}
+    longest = config.targets.longest(config.model)
+    examples = {task: encode_file(layout.target(task), tokenizer, longest) for task in tasks}
     parts = {
         epoch: [
             _Part(

@@ -23,6 +23,18 @@ def question(task: "Task", doc: dict[str, Any]) -> str:
     return text if isinstance(text, str) else "\n".join(map(str, task.doc_to_choice(doc)))
 
 
+def searched_text(task: "Task", doc: dict[str, Any], columns: Sequence[str] = ()) -> str:
+    """The words of a document that a pool is searched for, without the prompt around them, which unrelated texts may share.
+
+    What the task's definition names (`doc_to_decontamination_query`), else those of `columns` that the document has, else its question.
+    """
+    query = task.config.doc_to_decontamination_query
+    if query is not None:
+        return str(task.doc_to_text(doc, query))
+    parts = [doc[column] for column in columns if column in doc]
+    return " ".join(" ".join(map(str, part)) if isinstance(part, list) else str(part) for part in parts) if parts else question(task, doc)
+
+
 def document_hashes(task: "Task", docs: Iterable[dict[str, Any]]) -> list[str]:
     """Content hashes of documents, in their order."""
     return [content_hash(question(task, doc)) for doc in docs]

@@ -1,6 +1,7 @@
 """Loads the base model and its tokenizer, from a folder or from the local snapshot of a hub id. Safetensors only, no remote code."""
 
 import os
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,11 @@ from equipoise.store.manifest import file_digest
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+# Weights, configuration and tokenizer as transformers reads them. Repositories also hold other forms of the weights, as large again:
+# original/*.pth, consolidated.safetensors, onnx/.
+WEIGHTS = "model*.safetensors"
+PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
 
 
 def set_threads(threads: int) -> None:
@@ -46,7 +52,7 @@ def resolve_precision(precision: str) -> "torch.dtype":
 
 
 def base_folder(model: Model) -> Path:
-    """The folder that holds the base: `model.base` itself, or the local snapshot of the hub id (see the `fetch` rule).
+    """The folder that holds the base: `model.base` itself, or the local snapshot of the hub id (see the `fetch` rule), `PARTS` alone.
 
     Raises `UserError` when there is neither.
     """
@@ -56,16 +62,20 @@ def base_folder(model: Model) -> Path:
         raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
     from huggingface_hub import snapshot_download
 
+    offline = bool(os.environ.get("HF_HUB_OFFLINE"))
     try:
-        return Path(snapshot_download(model.base, revision=model.revision, local_files_only=bool(os.environ.get("HF_HUB_OFFLINE"))))
+        folder = snapshot_download(
+            model.base, revision=model.revision, local_files_only=offline, allow_patterns=list(PARTS), ignore_patterns=["*/*"]
+        )
     except Exception as error:
         raise UserError(f"model.base: cannot load {model.base!r} at revision {model.revision!r}: {hub_reason(error)}") from None
+    return Path(folder)
 
 
 def base_identity(model: Model) -> dict[str, Any]:
     """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name."""
     folder = base_folder(model)
-    names = sorted(p.name for p in folder.iterdir() if p.suffix in {".safetensors", ".json", ".model"})
+    names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, part) for part in PARTS))
     return {name: file_digest(folder / name) for name in names}
 
 

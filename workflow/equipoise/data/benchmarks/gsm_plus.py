@@ -18,4 +18,10 @@ def worked_solution(task: Any, doc: Doc) -> str:
     return FINAL_LINE.sub(lambda found: f"The final answer is \\boxed{{{found[1]}}}.", doc["solution"])
 
 
-BENCHMARK = Benchmark(tasks=("equipoise_gsm_plus",), response=worked_solution, family=lambda doc: doc["seed_question"])
+BENCHMARK = Benchmark(
+    tasks=("equipoise_gsm_plus",),
+    response=worked_solution,
+    columns=("question", "solution", "answer", "seed_question"),
+    searched=("question",),
+    family=lambda doc: doc["seed_question"],
+)

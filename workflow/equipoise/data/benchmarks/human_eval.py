@@ -3,4 +3,9 @@
 from equipoise.data.benchmarks.benchmark import Benchmark
 from equipoise.evaluation.programs import fenced
 
-BENCHMARK = Benchmark(tasks=("equipoise_human_eval",), response=lambda task, doc: fenced(doc["prompt"] + doc["canonical_solution"]))
+BENCHMARK = Benchmark(
+    tasks=("equipoise_human_eval",),
+    response=lambda task, doc: fenced(doc["prompt"] + doc["canonical_solution"]),
+    columns=("prompt", "canonical_solution", "test", "entry_point"),
+    searched=("prompt",),
+)

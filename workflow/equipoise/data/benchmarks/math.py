@@ -2,4 +2,10 @@
 
 from equipoise.data.benchmarks.benchmark import Benchmark
 
-BENCHMARK = Benchmark(tasks=("equipoise_math",), response=lambda task, doc: doc["solution"], leak_free_split="train")
+BENCHMARK = Benchmark(
+    tasks=("equipoise_math",),
+    response=lambda task, doc: doc["solution"],
+    columns=("problem", "solution"),
+    searched=("problem",),
+    leak_free_split="train",
+)

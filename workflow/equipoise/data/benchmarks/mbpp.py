@@ -6,6 +6,8 @@ from equipoise.evaluation.programs import fenced
 BENCHMARK = Benchmark(
     tasks=("equipoise_mbpp",),
     response=lambda task, doc: fenced(doc["code"]),
+    columns=("text", "code", "test_list", "test_setup_code"),
+    searched=("text", "test_list"),
     leak_free_split="validation",
     leak_free_evaluates=lambda doc: doc["split"] == "test",
 )

@@ -5,6 +5,8 @@ from equipoise.data.benchmarks.benchmark import Benchmark, target
 BENCHMARK = Benchmark(
     tasks=("mmlu",),
     response=lambda task, doc: task.config.target_delimiter + target(task, doc),
+    columns=("question", "answer"),
+    searched=("question", "choices"),
     chat=False,
     num_fewshot=5,
     split="validation",
