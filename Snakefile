@@ -27,7 +27,10 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 
 
-onstart:
+onstart:  # of the snakemake that controls a run: its jobs are called with --no-hooks
+    from equipoise.cluster.controllers import hold_controller
+
+    hold_controller()
     write_config(CONFIG, LAYOUT.config)
 
 

@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from equipoise.cluster.lease import LOST, generations, is_gone, lease, read_claim
+from equipoise.cluster import lease as leases
+from equipoise.cluster.lease import LOST, claim_file, generations, is_gone, lease, read_claim
 
 HOLD = """
 import sys, time
@@ -88,11 +89,63 @@ def test_a_silent_holder_of_another_host_is_replaced_after_patience(tmp_path, ho
         assert time.monotonic() - before >= 0.7
 
 
-def test_a_holder_that_was_given_up_for_dead_ends_before_it_writes_again(tmp_path, holder):
+def test_a_holder_that_was_given_up_for_dead_ends_at_its_next_heartbeat(tmp_path, holder):
     """As after a freeze: somebody created the next generation meanwhile."""
     (tmp_path / "shard.2").write_text((tmp_path / "shard.1").read_text())
     assert holder.wait(10) == LOST
     assert "took over" in holder.stderr.read()
+
+
+def test_a_holder_that_cannot_write_its_heartbeat_ends_before_others_take_over(tmp_path, holder):
+    before = time.monotonic()
+    (tmp_path / "shard.1").unlink()
+    (tmp_path / "shard.1").mkdir()  # the new claim cannot be moved here
+    assert holder.wait(10) == LOST
+    assert time.monotonic() - before > 0.5
+    assert "no heartbeat could be written" in holder.stderr.read()
+
+
+def test_a_holder_that_misses_some_heartbeats_lives_on(tmp_path):
+    command = [sys.executable, "-c", HOLD, str(tmp_path / "leases" / "shard"), "100"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    (tmp_path / "leases").rename(tmp_path / "away")
+    time.sleep(0.5)
+    missed = read_claim(tmp_path / "away" / "shard", 1).beat
+    (tmp_path / "away").rename(tmp_path / "leases")
+    end = time.monotonic() + 20
+    while read_claim(tmp_path / "leases" / "shard", 1).beat <= missed and time.monotonic() < end:
+        time.sleep(0.05)
+    assert read_claim(tmp_path / "leases" / "shard", 1).beat > missed
+    process.communicate("\n")
+    assert process.returncode == 0
+
+
+def test_a_lease_released_by_a_process_that_then_ended_is_not_dead(tmp_path, holder, monkeypatch, capsys):
+    """Its claim was read just before it was released, its process looked for just after."""
+
+    def released_meanwhile(claim):
+        holder.communicate("\n")
+        return is_gone(claim)
+
+    monkeypatch.setattr(leases, "is_gone", released_meanwhile)
+    with lease(tmp_path / "shard", heartbeat=0.1, patience=1000):
+        assert generations(tmp_path / "shard") == [1]
+    assert "died" not in capsys.readouterr().err
+
+
+def test_a_new_holder_in_the_place_of_a_dead_one_is_not_removed(tmp_path, holder, monkeypatch):
+    """Of three, one holds a lease again that another has just found dead: the other gives way."""
+    path = tmp_path / "shard"
+    dead = claim_file(path, 1).read_text()
+    holder.kill()
+    holder.wait()
+    rewrite(path, 1, process=os.getpid(), started=leases._started(os.getpid()))
+    assert not leases._create(path, 2, {1: dead})
+    assert generations(path) == [1]
+    claim_file(path, 1).unlink()
+    assert not leases._create(path, 2, {1: dead}), "released meanwhile: anybody may have found the lease free"
+    assert generations(path) == []
 
 
 def test_a_reused_process_number_is_not_taken_for_the_holder(tmp_path, holder):

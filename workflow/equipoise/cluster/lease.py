@@ -4,18 +4,18 @@ A lease is a small file `<name>.<generation>` that its holder rewrites every few
 what it is and where it runs. Who finds a lease watches it: while the number rises, the holder lives and one waits; when it stands still
 for `PATIENCE` seconds by the watcher's own clock (clocks of hosts are never compared), or the holder ran on this host and its process is
 gone, the lease is dead and the next generation may be created. Creating a file that must not exist is atomic on NFS, Lustre and the like,
-so that of many only one succeeds. A holder that finds a later generation has been given up for dead (it was frozen, or cut off from the
-file system): it ends its process before it writes anything more.
+so that of many only one succeeds. A holder that finds a later generation has been given up for dead (it was frozen): it ends its process at
+its next heartbeat, so that after it wakes two may write for at most that long. A holder that cannot write its heartbeat (full disk, stale
+file handle) tries again and ends its process just before others may give it up.
 """
 
 import json
 import os
 import socket
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,15 +53,28 @@ def lease(path: str | Path, heartbeat: float = HEARTBEAT, patience: float = PATI
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     generation = _acquire(path, heartbeat, patience)
-    ended = threading.Event()
-    beats = threading.Thread(target=_beat, args=(path, generation, heartbeat, ended), name=f"lease {path.name}", daemon=True)
-    beats.start()
+    release = keep(path, generation, heartbeat, patience)
     try:
         yield
     finally:
+        release()
+
+
+def keep(path: Path, generation: int, heartbeat: float, patience: float) -> Callable[[], None]:
+    """Rewrites a generation that this process has created until the function returned here is called, which removes it.
+
+    Ends the process (status `LOST`) when somebody took over, or when no heartbeat could be written for nearly `patience` seconds.
+    """
+    ended = threading.Event()
+    beats = threading.Thread(target=_beat, args=(path, generation, heartbeat, patience, ended), name=f"lease {path.name}", daemon=True)
+    beats.start()
+
+    def release() -> None:
         ended.set()
         beats.join()
-        _file(path, generation).unlink(missing_ok=True)
+        claim_file(path, generation).unlink(missing_ok=True)
+
+    return release
 
 
 @contextmanager
@@ -87,79 +100,100 @@ def generations(path: Path) -> list[int]:
 
 def read_claim(path: Path, generation: int) -> Claim | None:
     """What a generation says; None while its holder has not yet written, or when it is gone."""
-    try:
-        return Claim(**json.loads(_file(path, generation).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
+    return _parsed(_text(path, generation))
 
 
 def is_gone(claim: Claim) -> bool:
     """Whether the holder ran in this place and its process has ended (its number may have been given to another)."""
-    return bool(claim.place) and claim.place == _place() and _started(claim.process) != claim.started
+    return is_here(claim) and _started(claim.process) != claim.started
+
+
+def is_here(claim: Claim) -> bool:
+    """Whether the holder's process would be seen from this one."""
+    return bool(claim.place) and claim.place == _place()
 
 
 def _acquire(path: Path, heartbeat: float, patience: float) -> int:
     waited_for: Claim | None = None
     while True:
         found = generations(path)
-        latest = found[-1] if found else 0
-        if found and not _is_dead(path, latest, heartbeat, patience):
-            claim = read_claim(path, latest)
+        judged = {generation: _text(path, generation) for generation in found[:-1]}  # superseded ones are dead
+        if found and (dead := _watch(path, found[-1], heartbeat, patience)) is None:
+            claim = read_claim(path, found[-1])
             if claim and (waited_for is None or claim.process != waited_for.process):
                 log(f"{path}: {claim.described} is writing here; waiting until it ends")
                 waited_for = claim
             time.sleep(heartbeat / 2)
             continue
-        if _create(path, latest + 1, found):
+        if found:
+            judged[found[-1]] = dead
+        generation = found[-1] + 1 if found else 1
+        if _create(path, generation, judged):
             if found:
                 log(f"{path}: the last writer died; going on from what it finished")
-            return latest + 1
+            return generation
         time.sleep(heartbeat * (0.1 + os.getpid() % 7 / 10))
 
 
-def _is_dead(path: Path, generation: int, heartbeat: float, patience: float) -> bool:
-    """Watches a lease until it moves (alive) or has stood still for long enough (dead)."""
-    first, since = read_claim(path, generation), time.monotonic()
-    while first is None or not is_gone(first):
-        if not _file(path, generation).exists():
-            return False
+def _watch(path: Path, generation: int, heartbeat: float, patience: float) -> str | None:
+    """Watches a lease until it moves or is released (None), or is known to be dead: then what it said last."""
+    first, since = _text(path, generation), time.monotonic()
+    while (now := _text(path, generation)) is not None and now == first:
+        claim = _parsed(now)
+        if claim is not None and is_gone(claim):  # read again: it may have been released just before its process ended
+            return now if _text(path, generation) == now else None
         if time.monotonic() - since >= patience:
-            return True
+            return now
         time.sleep(heartbeat / 2)
-        now = read_claim(path, generation)
-        if now is not None and (first is None or now.beat != first.beat):
-            return is_gone(now)
-    return True
+    return None
 
 
-def _create(path: Path, generation: int, dead: list[int]) -> bool:
-    """Creates a generation; gives it back when another one that is not known to be dead came into being meanwhile."""
+def _create(path: Path, generation: int, dead: dict[int, str | None]) -> bool:
+    """Creates a generation; gives it back when another one than the dead came into being meanwhile, or one of them was not dead.
+
+    dead: what each of them said when it was given up; one that says something else, or is gone, has moved or was released since.
+    """
     try:
-        os.close(os.open(_file(path, generation), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
+        os.close(os.open(claim_file(path, generation), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except FileExistsError:
         return False
-    if set(generations(path)) - set(dead) != {generation}:
-        _file(path, generation).unlink(missing_ok=True)
+    if set(generations(path)) != {generation, *dead} or any(_text(path, old) != said for old, said in dead.items()):
+        claim_file(path, generation).unlink(missing_ok=True)
         return False
-    _write(path, generation, 0)
+    try:
+        write_claim(path, generation, 0)
+    except OSError:  # an empty claim would be waited for
+        claim_file(path, generation).unlink(missing_ok=True)
+        raise
     for old in dead:
-        _file(path, old).unlink(missing_ok=True)
+        claim_file(path, old).unlink(missing_ok=True)
     return True
 
 
-def _beat(path: Path, generation: int, heartbeat: float, ended: threading.Event) -> None:
-    beat = 0
+def _beat(path: Path, generation: int, heartbeat: float, patience: float, ended: threading.Event) -> None:
+    beat, last = 0, time.monotonic()
     while not ended.wait(heartbeat):
         beat += 1
-        held = generations(path)
-        if not held or held[-1] != generation:
-            log(f"{path}: this job stood still for so long that another one took over; ending")
-            sys.stderr.flush()
-            os._exit(LOST)
-        _write(path, generation, beat)
+        try:
+            held = generations(path)
+            if not held or held[-1] != generation:
+                _end(f"{path}: this process stood still for so long that another one took over; ending")
+            write_claim(path, generation, beat)
+            last = time.monotonic()
+        except OSError as error:
+            silent = time.monotonic() - last
+            if silent >= patience - heartbeat:
+                _end(f"{path}: no heartbeat could be written for {silent:.0f} s ({error}); ending before another process takes over")
 
 
-def _write(path: Path, generation: int, beat: int) -> None:
+def _end(message: str) -> None:
+    with suppress(OSError):
+        log(message)
+    os._exit(LOST)
+
+
+def write_claim(path: Path, generation: int, beat: int) -> None:
+    """Writes, as a whole, that this process holds the generation."""
     content: dict[str, Any] = {
         "host": socket.gethostname(),
         "place": _place(),
@@ -169,12 +203,31 @@ def _write(path: Path, generation: int, beat: int) -> None:
         "beat": beat,
     }
     part = path.with_name(f".{path.name}.{generation}.{os.getpid()}.part")
-    part.write_text(json.dumps(content), encoding="utf-8")
-    os.replace(part, _file(path, generation))
+    try:
+        part.write_text(json.dumps(content), encoding="utf-8")
+        os.replace(part, claim_file(path, generation))
+    finally:
+        part.unlink(missing_ok=True)
 
 
-def _file(path: Path, generation: int) -> Path:
+def claim_file(path: Path, generation: int) -> Path:
+    """The file of a generation."""
     return path.with_name(f"{path.name}.{generation}")
+
+
+def _text(path: Path, generation: int) -> str | None:
+    """What the file of a generation holds; None when there is none (or, on NFS, no longer that one)."""
+    try:
+        return claim_file(path, generation).read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def _parsed(text: str | None) -> Claim | None:
+    try:
+        return Claim(**json.loads(text or ""))
+    except (ValueError, TypeError):
+        return None
 
 
 def _place() -> str:
