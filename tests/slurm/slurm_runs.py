@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from conftest import REPOSITORY
-from equipoise.cluster.lease import Claim
+from equipoise.cluster.lease import LEASES, Claim
 from equipoise.cluster.leftovers import leftovers
 
 PATIENCE = 600.0
@@ -160,9 +160,7 @@ class SlurmRun:
 
 
 def results_of(folder: Path) -> dict[str, bytes]:
-    """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path."""
+    """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path; leases left out."""
     root = folder / "results"
     files = [path for stage in COMPARED for path in sorted(root.glob(f"*/*/{stage}/**/*"))]
-    return {
-        str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and not p.name.startswith(".") and ".leases" not in p.parts
-    }
+    return {str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and LEASES not in p.parts}

@@ -16,18 +16,21 @@ import sys
 import time
 from pathlib import Path
 
-COMPARED = ("**/attribution/**/*", "**/selection/**/*.jsonl", "**/gradients/**/*.json", "**/ranking/**/*.parquet")
+from equipoise.cluster.lease import LEASES
+
+COMPARED = ("attribution", "selection", "gradients", "ranking")
 
 
 def kill_and_repeat(
     command: list[str], kills: int, longest: float, seed: int, folder: Path, environment: dict | None = None
-) -> list[float]:
-    """Starts `command` `kills` times and kills its process group after a random time of at most `longest` seconds; returns those times.
+) -> dict[float, bool]:
+    """Starts `command` `kills` times and kills its process group after a random time of at most `longest` seconds.
 
-    The command is then left alone. Raises `RuntimeError` with the end of its output when it fails.
+    Returns those times, each with whether the kill met jobs at work. The command is then left alone. Raises `RuntimeError` with the end of
+    its output when it fails.
     """
     generator = random.Random(seed)
-    moments = [generator.uniform(0, longest) for _ in range(kills)]
+    moments = dict.fromkeys((generator.uniform(0, longest) for _ in range(kills)), False)
     for moment in moments:
         process = _start(command, folder, environment)
         try:
@@ -35,6 +38,7 @@ def kill_and_repeat(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+            moments[moment] = any((folder / ".snakemake" / "incomplete").glob("*"))
     process = _start(command, folder, environment)
     output, _ = process.communicate()
     if process.returncode:
@@ -49,11 +53,11 @@ def _start(command: list[str], folder: Path, environment: dict | None) -> subpro
 
 
 def result_digests(results: Path) -> dict[str, str]:
-    """SHA-256 by relative path of everything that must not depend on when a run was killed; locks and leases are left out."""
+    """SHA-256 by relative path of all files that must not depend on when a run was killed, what killed jobs left included; not leases."""
     found = {}
-    for pattern in COMPARED:
-        for path in sorted(results.glob(pattern)):
-            if path.is_file() and not path.name.startswith("."):
+    for stage in COMPARED:
+        for path in sorted(results.glob(f"**/{stage}/**/*")):
+            if path.is_file() and LEASES not in path.parts:
                 found[str(path.relative_to(results))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
@@ -71,7 +75,8 @@ def main() -> None:
     command = [word for word in arguments.command if word != "--"]
     start = time.monotonic()
     moments = kill_and_repeat(command, arguments.kills, arguments.longest, arguments.seed, Path.cwd())
-    print(f"killed after {', '.join(f'{moment:.0f} s' for moment in moments)}; {time.monotonic() - start:.0f} s in all")
+    times = ", ".join(f"{moment:.0f} s" for moment in moments)
+    print(f"killed after {times}, {sum(moments.values())} times with jobs at work; {time.monotonic() - start:.0f} s in all")
     expected, found = result_digests(arguments.reference), result_digests(arguments.results)
     different = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
     print(f"{len(expected)} files compared, {len(different)} differ")

@@ -5,12 +5,8 @@ validation example, tasks in config order, examples in the order of their valida
 was never written cannot pass for data.
 """
 
-import fcntl
 import hashlib
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +16,7 @@ from equipoise.attribution.moments import CHUNK_ROWS
 from equipoise.errors import UserError
 from equipoise.progress import log
 from equipoise.store.manifest import sync_folder
+from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
 
 VALID, FLAGGED, UNWRITTEN = 1, 0, -1
 
@@ -92,7 +89,7 @@ class MatrixStore:
     def __init__(self, path: str | Path, rows: int, columns: int, identity: str):
         """identity: fingerprint of what the columns are."""
         self.path, self.rows = Path(path), rows
-        with _lock(self.path):
+        with one_at_a_time(self.path):
             self._start_anew_if_foreign(identity)
             self._values = self._open(self.path, (rows, columns), "float32", np.nan)
             self._valid = self._open(valid_path(self.path), (rows,), "int8", UNWRITTEN)
@@ -103,6 +100,8 @@ class MatrixStore:
     def _start_anew_if_foreign(self, identity: str) -> None:
         import zarr
 
+        remove_stale(self.path)
+        remove_stale(valid_path(self.path))
         if not self.path.exists():
             return
         try:
@@ -112,18 +111,16 @@ class MatrixStore:
         if found == identity:
             return
         log(f"{self.path}: has other columns; starting anew")
-        for path in (self.path, valid_path(self.path)):
-            if path.exists():
-                stale = path.with_name(f".{path.name}.{os.getpid()}.stale")
-                os.replace(path, stale)
-                shutil.rmtree(stale)
+        remove_store(valid_path(self.path))  # first: were it cut off here, the matrix would still be found foreign
+        remove_store(self.path)
 
     @staticmethod
     def _open(path: Path, shape: tuple[int, ...], dtype: str, fill: float) -> Any:
         import zarr
         from zarr.codecs import BytesCodec, Crc32cCodec
 
-        if not path.exists():
+        remove_partial(path / "zarr.json")
+        if not (path / "zarr.json").exists():
             zarr.create_array(
                 str(path),
                 shape=shape,
@@ -142,27 +139,22 @@ class MatrixStore:
 
     def write(self, start: int, values: np.ndarray, valid: np.ndarray) -> None:
         """Writes a whole chunk: values float32 [n, V] (NaN in flagged rows) and valid bool [n]."""
+        for file in self._files(start, start + len(values)):
+            remove_partial(file)
         self._values[start : start + len(values)] = values
         self._valid[start : start + len(values)] = valid.astype(np.int8)
 
     def sync(self, start: int, stop: int) -> None:
         """Makes the chunks of rows [start, stop) durable, before a manifest vouches for them."""
-        folders = set()
-        for path in (self.path, valid_path(self.path)):
-            for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
-                file = path / "c" / str(chunk) / "0" if path == self.path else path / "c" / str(chunk)
-                with open(file, "rb") as opened:
-                    os.fsync(opened.fileno())
-                folders.add(file.parent)
-            folders.add(path / "c")
+        folders = {self.path / "c", valid_path(self.path) / "c"}
+        for file in self._files(start, stop):
+            with open(file, "rb") as opened:
+                os.fsync(opened.fileno())
+            folders.add(file.parent)
         for folder in sorted(folders):
             sync_folder(folder)
 
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Only one job at a time creates, resizes or removes a matrix."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    def _files(self, start: int, stop: int) -> list[Path]:
+        """Files of the chunks of rows [start, stop), of values and flags."""
+        chunks = [str(chunk) for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS))]
+        return [self.path / "c" / chunk / "0" for chunk in chunks] + [valid_path(self.path) / "c" / chunk for chunk in chunks]

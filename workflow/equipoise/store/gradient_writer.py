@@ -1,12 +1,8 @@
 """Writes gradient stores: one owner a chunk, every chunk once and whole, and a thread so that computing does not wait for disk."""
 
-import fcntl
 import os
 import queue
-import shutil
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +24,7 @@ from equipoise.store.gradients import (
     chunk_record,
 )
 from equipoise.store.manifest import read_manifest, sync_folder, write_manifest
+from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
 
 QUEUED_CHUNKS = 2
 
@@ -43,15 +40,14 @@ class GradientStore:
         """attributes: settings (fingerprint), estimator, side, epoch, scaled; states: hidden size by kind of state."""
         self.path, self.rows = Path(path), rows
         self._widths = {"directions": dimension, **states}
-        with _lock(self.path):
+        with one_at_a_time(self.path):
             self._start_anew_if_foreign(attributes["settings"])
             self._arrays = self._open(attributes)
 
     def _start_anew_if_foreign(self, settings: str) -> None:
         import zarr
 
-        for stale in self.path.parent.glob(f".{self.path.name}.*.stale"):  # left by a job killed while it started anew
-            shutil.rmtree(stale)
+        remove_stale(self.path)
         if not self.path.exists():
             return
         try:
@@ -60,13 +56,13 @@ class GradientStore:
             found = None
         if found != settings:
             log(f"{self.path}: was collected with other settings or inputs; starting anew")
-            stale = self.path.with_name(f".{self.path.name}.{os.getpid()}.stale")
-            os.replace(self.path, stale)
-            shutil.rmtree(stale)
+            remove_store(self.path)
 
     def _open(self, attributes: dict[str, Any]) -> dict[str, Any]:
         import zarr
 
+        for folder in (self.path, *(self.path / name for name in (*self._widths, *COLUMNS))):
+            remove_partial(folder / "zarr.json")
         group = zarr.open_group(str(self.path), mode="a")
         arrays = {}
         for name in (*self._widths, *COLUMNS):
@@ -107,8 +103,9 @@ class GradientStore:
         for name, array in rows.arrays().items():
             if len(array) != stop - start:
                 raise ValueError(f"{name}: {len(array)} rows for chunk {chunk} of rows {start} to {stop - 1}")
-            self._arrays[name][start:stop] = array
             file = chunk_file(self.path, name, chunk)
+            remove_partial(file)
+            self._arrays[name][start:stop] = array
             _sync_file(file)
             folders |= {file.parent, file.parent.parent}
         for folder in sorted(folders):
@@ -144,15 +141,6 @@ def _create(group: Any, name: str, shape: tuple[int, ...]) -> None:
 def _sync_file(path: Path) -> None:
     with open(path, "rb") as file:
         os.fsync(file.fileno())
-
-
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Only one job at a time creates, resizes or removes a store."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path.with_name(f".{path.name}.lock"), "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 class ChunkWriter:
