@@ -1,5 +1,6 @@
 """Programs that a language model wrote: right ones pass, wrong ones fail with the reason, and their values reach the tests."""
 
+import resource
 import threading
 
 import pytest
@@ -55,6 +56,21 @@ def test_helpers_of_the_prelude_are_the_benchmarks_not_the_programs(confined):
     assert not passes(
         "def f(x):\n    return x\ndef double(x):\n    return 4\n", confined, tests, ["f"], "def double(x):\n    return 3 * x\n"
     )
+
+
+def test_the_limit_is_processor_time_so_that_a_busy_machine_fails_no_right_program(confined):
+    waits = "import time\ndef add(a, b):\n    time.sleep(1.5)\n    return a + b\n"
+    assert passes(waits, confined), "3 seconds on the clock, next to none of its 2 of the processor"
+    used = computed()
+    verdict = run_program("while True:\n    pass\n", TESTS, ["add"], confined)
+    assert (verdict.passed, "used up its processor time" in verdict.reason) == (False, True)
+    assert confined.seconds <= computed() - used < confined.seconds + 3
+
+
+def computed() -> float:
+    """Seconds of processor time that this process's children have used."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def test_many_threads_can_run_programs_at_once(confined):

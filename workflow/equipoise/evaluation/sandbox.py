@@ -27,6 +27,8 @@ PACKAGE = str(Path(__file__).parents[2])
 SCRATCH_BYTES = 16 * 2**20
 STARTUP_SECONDS = 20
 """Two interpreters have to start before a program runs; a loaded machine may take long over it."""
+CLOCK = 4
+"""Seconds on the clock for each second of processor time: a right program must not fail because the machine is busy with others."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,9 @@ class Verdict:
 def run_program(program: str, tests: str, functions: Sequence[str], settings: Sandbox, prelude: str = "") -> Verdict:
     """Runs `tests` against the `functions` of `program` that they name; `prelude` holds trusted helpers that the tests use.
 
-    Passed means that the tests ran to their end. Whatever the program does, this returns a verdict within `settings.seconds` plus the
-    start of two processes. Raises `UserError` when the sandbox is off or cannot be set up here.
+    Passed means that the tests ran to their end within `settings.seconds` of processor time. Whatever the program does, this returns a
+    verdict within `CLOCK` times as long plus the start of two processes. Raises `UserError` when the sandbox is off or cannot be set up
+    here.
     """
     if settings.mode == "off":
         raise UserError(
@@ -66,7 +69,7 @@ def run_program(program: str, tests: str, functions: Sequence[str], settings: Sa
             running.append(_start(checker, (pipes.answers[0], pipes.calls[1], pipes.ready[1], pipes.verdict[1])))
             pipes.keep_only(pipes.ready[0], pipes.verdict[0])
             confined = _read(pipes.ready[0], STARTUP_SECONDS) == ".."
-            text = _read(pipes.verdict[0], settings.seconds) if confined else None
+            text = _read(pipes.verdict[0], CLOCK * settings.seconds) if confined else None
         finally:
             for process in running:
                 _kill(process)
@@ -74,7 +77,7 @@ def run_program(program: str, tests: str, functions: Sequence[str], settings: Sa
     if not confined:
         _refuse(settings, next((words for words in said if words), f"no start within {STARTUP_SECONDS} s"))
     if text is None:
-        return Verdict(False, f"no verdict within {settings.seconds} s")
+        return Verdict(False, f"no verdict within {CLOCK * settings.seconds} s on the clock")
     try:
         verdict = json.loads(text)
     except ValueError:

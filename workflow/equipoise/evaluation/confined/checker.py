@@ -45,7 +45,7 @@ def _remote(name: str, calls: BinaryIO, answers: BinaryIO) -> Callable[..., Any]
         except OSError:
             line = b""
         if not line.endswith(b"\n"):
-            raise ProgramFailed("the program ended or answered too much")
+            raise ProgramFailed("the program ended, used up its processor time or answered too much")
         try:
             answer = json.loads(line)
             if isinstance(answer, dict) and "value" in answer:

@@ -1,8 +1,9 @@
 """Entry of a confined process: `python -I -S -B start.py < settings.json`. Shuts itself in, then plays its role.
 
 Settings: role (candidate or checker), namespaces (bool), package (folder to import from), read and write (file descriptors of the
-other role), ready (a byte goes there once confined), memory, seconds and scratch (bytes, seconds, bytes); candidate: program (text);
-checker: verdict (file descriptor), prelude and tests (text), functions (names of the program's that the tests call).
+other role), ready (a byte goes there once confined), memory, seconds and scratch (bytes, seconds of processor time, bytes);
+candidate: program (text); checker: verdict (file descriptor), prelude and tests (text), functions (names of the program's that the tests
+call).
 """
 
 import json
