@@ -2,11 +2,13 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
-from sandbox_programs import RIGHT, passes
+from sandbox_programs import RIGHT, TESTS, passes
 
 from equipoise.evaluation import sandbox
 
@@ -270,11 +272,36 @@ def test_hostile_programs_do_not_pass_and_the_run_goes_on(program, confined, tmp
     assert not passes(program, confined)
     assert time.monotonic() - start < sandbox.CLOCK * confined.seconds + sandbox.STARTUP_SECONDS + 5
     assert passes(RIGHT, confined)
-    deadline = time.monotonic() + 10  # killed processes take a moment to be gone
-    while left := [pid for pid in os.listdir("/proc") if pid.isdigit() and str(mine) in command(pid)]:
-        assert time.monotonic() < deadline, f"still there: {left}"
-        time.sleep(0.05)
+    wait_until(lambda: not running(mine), "processes are left")
     assert kernel_objects() <= objects
+
+
+def test_a_killed_evaluator_takes_its_programs_with_it(confined, tmp_path):
+    mine = shutil.copy(sandbox.START, tmp_path / "start.py")
+    program = "import ctypes, time\nctypes.CDLL(None).prctl(1, 0, 0, 0, 0)\ntime.sleep(1000)\n"
+    evaluator = f"""
+from equipoise.config import Sandbox
+from equipoise.evaluation import sandbox
+sandbox.START = {str(mine)!r}
+sandbox.run_program({program!r}, {TESTS!r}, ["add"], Sandbox(mode={confined.mode!r}, seconds=1000))
+"""
+    with subprocess.Popen([sys.executable, "-c", evaluator]) as process:
+        wait_until(lambda: sum("Seccomp:\t2" in of_process(pid, "status") for pid in running(mine)) == 2, "two confined processes")
+        time.sleep(1)
+        process.kill()
+    wait_until(lambda: not running(mine), "processes are left")
+
+
+def wait_until(condition, what: str, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds  # processes take a moment to start, and to be gone
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def running(start) -> list[str]:
+    """Ids of the processes that a start.py of this path confines."""
+    return [pid for pid in os.listdir("/proc") if pid.isdigit() and str(start) in of_process(pid, "cmdline").split("\0")]
 
 
 def kernel_objects() -> set[tuple[str, str]]:
@@ -284,8 +311,8 @@ def kernel_objects() -> set[tuple[str, str]]:
     }
 
 
-def command(pid: str) -> str:
+def of_process(pid: str, file: str) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        return Path(f"/proc/{pid}/{file}").read_text()
     except OSError:
         return ""

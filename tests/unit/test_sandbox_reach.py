@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from sandbox_programs import passes
 
-from equipoise.evaluation.sandbox import run_program
+from equipoise.evaluation import sandbox
+from equipoise.evaluation.sandbox import START, run_program
 
 
 def test_files_outside_cannot_be_written(confined, tmp_path):
@@ -128,3 +129,74 @@ def f():
 """
     assert not passes(program, own_namespaces, "assert f() == 42  # MARKER", ["f"])
     assert passes(program, own_namespaces, "assert f() == 0  # MARKER", ["f"])
+
+
+def test_the_memory_of_the_tests_is_out_of_reach(confined):
+    program = """
+import os
+def f():
+    marker = ''.join(['MAR', 'KER']).encode()
+    for pid in [p for p in os.listdir('/proc') if p.isdigit() and int(p) != os.getpid()] if os.path.exists('/proc') else ():
+        try:
+            if b'confined/start.py' not in open(f'/proc/{pid}/cmdline', 'rb').read():
+                continue
+            for region in open(f'/proc/{pid}/maps'):
+                begin, end = (int(x, 16) for x in region.split()[0].split('-'))
+                if region.split()[1].startswith('rw') and end - begin < 2**24:
+                    with open(f'/proc/{pid}/mem', 'rb') as memory:
+                        memory.seek(begin)
+                        if marker in memory.read(end - begin):
+                            return 42
+        except (OSError, ValueError):
+            pass
+    return 0
+"""
+    assert passes(program, confined, "assert f() == 0  # MARKER", ["f"])
+
+
+def test_a_program_starts_only_when_its_tests_are_confined(confined, monkeypatch, tmp_path):
+    slow = tmp_path / "start.py"
+    text = Path(sandbox.START).read_text()
+    slow.write_text(text.replace("    settings = json.loads", "    import time; time.sleep(0.5)\n    settings = json.loads"))
+    start = sandbox._start
+
+    def checker_late(settings, channels):
+        monkeypatch.setattr(sandbox, "START", slow if settings["role"] == "checker" else START)
+        return start(settings, channels)
+
+    monkeypatch.setattr(sandbox, "_start", checker_late)
+    program = "import time\nbegun = time.time()\ndef started():\n    return begun\n"
+    assert passes(program, confined, "import time\nassert time.time() - started() < 0.4", ["started"])
+
+
+def test_a_terminal_keeps_its_settings(confined):
+    ours, theirs = os.openpty()
+    before = os.get_terminal_size(theirs)
+    program = f"""
+import fcntl, os, struct
+def f():
+    try:
+        terminal = os.open({os.ttyname(theirs)!r}, os.O_RDONLY)
+    except OSError:
+        return 'closed'
+    try:
+        fcntl.ioctl(terminal, 0x5414, struct.pack('HHHH', 7, 7, 0, 0))
+    except PermissionError:
+        return 'refused'
+"""
+    assert passes(program, confined, "assert f() in ('closed', 'refused')", ["f"])
+    assert os.get_terminal_size(theirs) == before
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_the_scratch_folder_holds_few_files(own_namespaces):
+    program = """
+def made():
+    for number in range(10**5):
+        try:
+            open(str(number), 'w').close()
+        except OSError:
+            return number
+"""
+    assert passes(program, own_namespaces, "assert 100 < made() < 2000", ["made"])
