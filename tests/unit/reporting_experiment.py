@@ -70,7 +70,7 @@ def make_experiment(
     tasks = {
         task: {
             "capability": capability,
-            "files": [f"{task}.jsonl"],
+            "files": [f"resources/miniature/noisy-0/{task}.jsonl"],
             "suite": "instructions" if task == "form" else "skills",
             "lm_eval_tasks": [task],
         }
@@ -80,7 +80,7 @@ def make_experiment(
         experiment=name,
         results=str(results),
         model={"name": model, "base": "resources/base"},
-        pool={"files": ["pool.jsonl"]},
+        pool={"files": ["resources/miniature/noisy-0/pool.jsonl"]},
         tasks=tasks,
         suites={"skills": {}, "instructions": {"temperature": 0.7, "seeds": list(suite_seeds)}},
         budgets=list(budgets),

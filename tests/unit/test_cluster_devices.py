@@ -73,16 +73,46 @@ def test_cpu_stages_and_cpu_experiments_take_none(on_gpu, tiny_config, monkeypat
 
 
 def test_more_gpus_than_there_are_is_an_error_at_once(on_gpu, tiny_values):
-    tiny_values["training"]["processes"] = 4
+    tiny_values["training"] |= {"processes": 4, "micro_batch_size": 2}
     with pytest.raises(UserError, match="needs 4 GPUs"):
         take_devices(parse_config(tiny_values), "fine_tune")
 
 
-def test_without_a_list_the_machine_is_asked(tmp_path, monkeypatch):
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text("#!/bin/sh\nprintf '0\\n1\\n2\\n'\n")
-    tool.chmod(0o755)
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """A machine whose nvidia-smi runs the given shell script; no list of devices is set."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("EQUIPOISE_DEVICES", "")  # so that its absence is restored
-    monkeypatch.delenv("EQUIPOISE_DEVICES")
+    for name in ("EQUIPOISE_DEVICES", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.setenv(name, "")  # so that its absence is restored
+        monkeypatch.delenv(name)
+
+    def write(script: str) -> None:
+        (tmp_path / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "nvidia-smi").chmod(0o755)
+
+    return write
+
+
+def test_without_a_list_the_machine_is_asked(machine):
+    machine("printf '0\\n1\\n2\\n'")
     assert offer_devices() == ["0", "1", "2"]
+    assert os.environ["EQUIPOISE_DEVICES"] == "0,1,2"
+
+
+def test_what_a_failing_nvidia_smi_says_is_no_device(machine):
+    machine('echo "NVIDIA-SMI has failed because it could not communicate with 1 driver"; exit 9')
+    assert offer_devices() == []
+
+
+def test_words_between_the_numbers_are_no_devices(machine):
+    machine("printf 'No devices were found\\n'")
+    assert offer_devices() == []
+
+
+@pytest.mark.parametrize(
+    ("named", "offered"), [("2,3", ["2", "3"]), ("GPU-8932f937", ["GPU-8932f937"]), ("", []), ("-1", []), ("1,-1,0", ["1"])]
+)
+def test_devices_that_the_user_has_hidden_are_not_offered(machine, monkeypatch, named, offered):
+    machine("printf '0\\n1\\n2\\n3\\n'")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert offer_devices() == offered

@@ -2,6 +2,9 @@
 
 import difflib
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -86,6 +89,19 @@ def change(values, path, value):
         ("tasks.first.suite", "nope", ["tasks.first", "suite"]),
         ("pool.files", [], ["pool", "pool.dataset"]),
         ("experiment", "a/b", ["experiment", "pattern"]),
+        ("training.batch_size", 6, ["training.batch_size: 6", "no multiple of micro_batch_size x processes = 4 x 1", "multiple of 4"]),
+        ("jobs.threads", {"warmup": 2}, ["jobs.threads.warmup", "'warm_up'"]),
+        ("jobs.threads", {"warm_up": 0}, ["jobs.threads.warm_up", "1"]),
+        ("finetune.seeds", [0, -1], ["finetune.seeds.1", "0", "-1"]),
+        ("selection.seeds", [-1], ["selection.seeds.0"]),
+        ("suites", {"mine": {"seeds": [-1]}}, ["suites.mine.seeds.0"]),
+        ("finetune.full_epochs", [0], ["finetune.full_epochs.0", "1"]),
+        ("finetune.extra", [{"selector": "full", "budget": 0.1, "epochs": 1}], ["finetune.extra: full", "finetune.full_epochs"]),
+        ("finetune.extra", [{"selector": "oracle", "budget": 0.1, "epochs": 1}], ["finetune.extra: oracle", "miniature"]),
+        ("selectors", ["oracle"], ["selectors: oracle", "miniature", "leave it out"]),
+        ("miniature", {}, ["pool.files: ", "is not in resources/miniature/noisy-0", "miniature.profile: noisy"]),
+        ("pool.decontaminate", "report", ["pool.decontaminate", "no task names a suite", "write skip"]),
+        ("tasks.first.substitutes", ["s.jsonl"], ["tasks.first.substitutes: nothing would read them", "leave them out"]),
     ],
 )
 def test_a_mistake_is_one_line_with_the_keys_path(tiny_values, path, value, words):
@@ -94,7 +110,113 @@ def test_a_mistake_is_one_line_with_the_keys_path(tiny_values, path, value, word
         parse_config(tiny_values, "c.yaml")
     text = str(error.value)
     assert "\n" not in text
+    assert "the file: " not in text
     assert all(word in text for word in words), text
+
+
+def refusal(values, *changes):
+    """The clauses of the one line in which the changed values are refused; empty when they are accepted."""
+    for path, value in changes:
+        change(values, path, value)
+    try:
+        parse_config(values, "c.yaml")
+    except UserError as error:
+        return str(error).removeprefix("c.yaml: ").split("; ")
+    return []
+
+
+def test_runs_in_one_process_do_not_train_in_two(tiny_values):
+    text = "; ".join(refusal(tiny_values, ("training.processes", 2), ("jobs.runs", "together")))
+    assert text == (
+        "jobs.runs: together makes all runs in one process, but training.processes is 2; write jobs.runs: separate, "
+        "or training.processes: 1"
+    )
+    assert not refusal(tiny_values, ("jobs.runs", "separate"))
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"benchmark": "human_eval", "lm_eval_tasks": ["equipoise_human_eval"]},
+        {"benchmark": "mbpp", "lm_eval_tasks": ["equipoise_mbpp"]},
+        {"benchmark": "jsonl", "files": ["own.jsonl"], "lm_eval_tasks": ["equipoise_mbpp"]},
+    ],
+)
+def test_programs_are_not_evaluated_without_a_sandbox(tiny_values, task):
+    code = {"capability": "coding", "suite": "code", **task}
+    text = refusal(tiny_values, ("tasks.programs", code), ("suites", {"code": {}}))[0]
+    assert text.startswith("sandbox.mode: off, but tasks.programs has a suite")
+    assert not refusal(tiny_values, ("sandbox.mode", "process"))
+    assert not refusal(tiny_values, ("sandbox.mode", "off"), ("suites", {}), ("tasks.programs.suite", None)), "in the matrix only"
+
+
+@pytest.mark.parametrize("name", ["human_eval", "bbh", "gsm_plus", "ifeval"])
+def test_leak_free_asks_for_substitutes_where_there_is_only_a_test_set(tiny_values, name):
+    task = {"capability": "any", "benchmark": name}
+    text = refusal(tiny_values, ("tasks.one", task), ("targets.validation", "leak_free"))[0]
+    assert text.startswith(f"tasks.one.substitutes: {name} has no split but its test set")
+    assert not refusal(tiny_values, ("tasks.one.substitutes", ["mine.jsonl"]))
+
+
+@pytest.mark.parametrize("name", ["mbpp", "mmlu", "math"])
+def test_substitutes_that_nothing_would_read_are_refused(tiny_values, name):
+    task = {"capability": "any", "benchmark": name}
+    assert not refusal(tiny_values, ("tasks.one", task), ("targets.validation", "leak_free"))
+    text = refusal(tiny_values, ("tasks.one.substitutes", ["mine.jsonl"]))[0]
+    assert text.startswith("tasks.one.substitutes: nothing would read them")
+
+
+def test_ifeval_needs_files_of_responses_and_the_other_benchmarks_read_none(tiny_values):
+    text = refusal(tiny_values, ("tasks.one", {"capability": "any", "benchmark": "ifeval"}))
+    assert text == ["tasks.one.files: ifeval has no responses of its own", "write files: [path/to/responses.jsonl]"]
+    assert not refusal(tiny_values, ("tasks.one.files", ["responses.jsonl"]))
+    text = refusal(tiny_values, ("tasks.one.benchmark", "bbh"))[0]
+    assert text.startswith("tasks.one.files: nothing would read them (bbh has its own data)")
+
+
+def test_the_embedded_experiment_reads_the_pool_that_it_generates():
+    path = REPOSITORY / "config.yaml"
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    text = "; ".join(refusal(values, ("miniature.profile", "clean")))
+    assert text.startswith("pool.files: resources/miniature/noisy-0/pool.jsonl is not in resources/miniature/clean-0, ")
+    assert "write all paths below resources/miniature/clean-0" in text
+    values = yaml.safe_load(path.read_text(encoding="utf-8").replace("/noisy-0/", "/clean-0/"))
+    assert not refusal(values, ("miniature.profile", "clean"))
+    text = refusal(values, ("suites.miniature.include_path", "resources/miniature/noisy-0/lm_eval"))[0]
+    assert text.startswith("suites.miniature.include_path: ")
+
+
+def test_every_mistake_between_keys_is_told_at_once(tiny_values):
+    text = "; ".join(refusal(tiny_values, ("training.batch_size", 6), ("selectors", ["oracle"]), ("budgets", [0.3])))
+    assert all(key in text for key in ("budgets: 0.3", "selectors: oracle", "training.batch_size: 6")), text
+
+
+def test_stages_that_take_threads_are_those_of_the_rules():
+    from typing import get_args
+
+    from equipoise.config import StageName
+
+    rules = "".join(file.read_text(encoding="utf-8") for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")))
+    assert {"default", *re.findall(r'threads_of\("(\w+)"\)', rules)} == set(get_args(StageName))
+
+
+def test_a_configuration_is_checked_without_the_heavy_libraries():
+    heavy = ("torch", "transformers", "lm_eval", "datasets", "pandas", "pyarrow", "zarr")
+    script = (
+        "import sys\nfrom equipoise.config_file import read_config\n"
+        "for path in sys.argv[1:]: read_config(path)\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    paths = map(str, [REPOSITORY / "config.yaml", *EXPERIMENTS])
+    assert subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_shares_of_any_size_are_plain_decimals_in_paths(tiny_values):
+    assert not refusal(tiny_values, ("budgets", [0.00005, 0.1, 7, 1.0]), ("selection.rank_to", 1.0))
+    for run in experiment_runs(parse_config(tiny_values)):
+        assert re.fullmatch(r"[0-9.]+", run.budget)
+        assert Run.parse(run.path) == run
+    assert budget_label(0.00005) == "0.00005"
 
 
 def test_text_from_the_command_line_is_coerced(tiny_values):
@@ -127,6 +249,7 @@ def test_impossible_budgets_are_refused(budget, rows):
 @given(st.one_of(st.integers(1, 10**9), st.floats(0, 1, exclude_min=True)))
 def test_a_budget_label_reads_back(budget):
     assert parse_budget(budget_label(budget)) == budget
+    assert re.fullmatch(r"[0-9.]+", budget_label(budget))
 
 
 def test_runs_cover_the_sweep_once(tiny_config):

@@ -31,7 +31,10 @@ def test_a_workstation_limits_gpu_jobs_to_its_gpus(tiny_values, tmp_path):
     shown = done.stdout + done.stderr
     assert re.search(r"rule warm_up:\n(?:.+\n)*? *resources: .*gpu=1", shown)
     trained = dry_run(
-        tiny_values | {"training": tiny_values["training"] | {"processes": 4}}, tmp_path, "workstation", EQUIPOISE_DEVICES="0,1"
+        tiny_values | {"training": tiny_values["training"] | {"processes": 4, "micro_batch_size": 2}},
+        tmp_path,
+        "workstation",
+        EQUIPOISE_DEVICES="0,1",
     )
     assert trained.returncode == 0
     assert "gpu=2" in trained.stdout + trained.stderr, (

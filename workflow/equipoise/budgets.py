@@ -1,5 +1,6 @@
 """Budgets: a share of the valid pool rows or a count of them, in exact arithmetic (method: selectors)."""
 
+from decimal import Decimal
 from fractions import Fraction
 
 from equipoise.errors import UserError
@@ -33,8 +34,8 @@ def parse_budget(value: object) -> Budget:
 
 
 def budget_label(budget: Budget) -> str:
-    """The text of a budget in paths: `0.05` for a share, `500` for a count; `parse_budget` reads it back."""
-    return str(budget) if isinstance(budget, int) else repr(float(budget))
+    """The text of a budget in paths: `0.05` for a share (never `5e-02`), `500` for a count; `parse_budget` reads it back."""
+    return str(budget) if isinstance(budget, int) else format(Decimal(repr(float(budget))), "f")
 
 
 def budget_rows(budget: Budget, valid_rows: int) -> int:

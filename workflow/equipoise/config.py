@@ -1,7 +1,7 @@
 """The configuration of an experiment: one model a section, a description per field; the only place a default lives.
 
 `config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are
-generated from what stands here.
+generated from what stands here. What keys forbid each other stands in `config_checks.py`.
 """
 
 from typing import Annotated, Literal
@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from equipoise.budgets import Budget, parse_budget
+from equipoise.config_checks import impossible
 from equipoise.errors import UserError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -32,6 +33,13 @@ def _known_selector(name: str) -> str:
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
+Seed = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+StageName = Literal[
+    *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
+    *("collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution", "rank", "select_budget"),
+    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
+]
 
 
 class Section(BaseModel):
@@ -181,7 +189,7 @@ class Selection(Section):
 
     normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
-    seeds: list[int] = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
+    seeds: list[Seed] = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
 
 class ExtraRun(Section):
@@ -196,8 +204,8 @@ class Finetune(Section):
     """The fine-tunings of the target model."""
 
     epochs: int = Field(2, ge=1, description="Epochs of every fine-tuning in the sweep.")
-    full_epochs: list[int] = Field([1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`).")
-    seeds: list[int] = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
+    full_epochs: list[Positive] = Field([1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`).")
+    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
     extra: list[ExtraRun] = Field([], description="Further runs, e.g. {selector: bids, budget: 0.15, epochs: 4}.")
     zero_shot: bool = Field(True, description="Also evaluate the base model as it is.")
 
@@ -210,7 +218,7 @@ class Suite(Section):
     include_path: str | None = Field(None, description="Folder of further lm-eval task definitions.")
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
-    seeds: list[int] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
+    seeds: list[Seed] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
@@ -238,7 +246,7 @@ class Jobs(Section):
     tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
     runs: Literal["separate", "together"] = Field("separate", description="All runs of a selector in one job, or a job each.")
     assembly: int = Field(1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands.")
-    threads: dict[str, int] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others.")
+    threads: dict[StageName, Positive] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others.")
 
 
 class Report(Section):
@@ -286,23 +294,7 @@ class Experiment(Section):
     miniature: Miniature | None = Field(None, description="Set by the embedded experiment only: generate its data.")
 
     @model_validator(mode="after")
-    def _suites_exist(self):
-        for name, task in self.tasks.items():
-            if task.suite and task.suite not in self.suites:
-                known = ", ".join(self.suites) or "none defined"
-                raise ValueError(f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})")
-        return self
-
-    @model_validator(mode="after")
-    def _test_items_are_known(self):
-        if self.pool.decontaminate != "skip" and not any(task.suite for task in self.tasks.values()):
-            raise ValueError("pool.decontaminate: no task names a suite, so there are no test items to look for; write skip")
-        return self
-
-    @model_validator(mode="after")
-    def _rankings_reach_budgets(self):
-        reach = self.selection.rank_to
-        for budget in [*self.budgets, *(extra.budget for extra in self.finetune.extra)]:
-            if isinstance(budget, type(reach)) and budget > reach:
-                raise ValueError(f"budgets: {budget} goes beyond selection.rank_to = {reach}; raise selection.rank_to to {budget}")
+    def _keys_go_together(self):
+        if clauses := list(impossible(self)):
+            raise ValueError("; ".join(clauses))
         return self

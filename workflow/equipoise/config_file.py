@@ -56,12 +56,14 @@ def json_schema() -> str:
 
 def _explain(detail: ErrorDetails) -> str:
     location, kind = detail["loc"], detail["type"]
-    where = ".".join(str(part) for part in location if part not in ("int", "float")) or "the file"
+    where = ".".join(str(part) for part in location if part not in ("int", "float", "[key]")) or "the file"
     if kind == "extra_forbidden":
         return f"{where}: unknown key{_nearest(location)}"
     if kind == "missing":
         return f"{where}: missing; write a value{_described(location)}"
     message = detail["msg"].removeprefix("Value error, ")
+    if not location and kind == "value_error":
+        return message  # of keys that do not go together; it names them
     message = message[0].lower() + message[1:]
     shown = detail["input"]
     given = f" (given: {shown!r})" if isinstance(shown, str | int | float | bool) or shown is None else ""
