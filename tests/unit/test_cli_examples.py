@@ -8,15 +8,16 @@ import typer
 from equipoise.cli import app
 
 
-def commands(command, path=()):
+def below(command, path=()):
+    """Every command and group below a group, by its words."""
     for name, sub in getattr(command, "commands", {}).items():
-        yield from commands(sub, (*path, name))
-    if not hasattr(command, "commands"):
-        yield path, command
+        yield (*path, name), sub
+        yield from below(sub, (*path, name))
 
 
 ROOT = typer.main.get_command(app)
-COMMANDS = dict(commands(ROOT))
+COMMANDS = {path: command for path, command in below(ROOT) if not hasattr(command, "commands")}
+GROUPS = {path: command for path, command in below(ROOT) if hasattr(command, "commands")}
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
@@ -33,3 +34,8 @@ def test_the_example_in_the_help_parses(path):
 
 def test_the_front_page_has_an_example_too():
     assert ROOT.epilog == "Example:  equipoise config check config.yaml"
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_a_groups_help_shows_the_example_of_one_of_its_commands(path):
+    assert GROUPS[path].epilog in [command.epilog for name, command in COMMANDS.items() if name[:-1] == path]

@@ -14,8 +14,13 @@ import yaml
 
 from conftest import write_jsonl
 from equipoise import cli
+from equipoise.config import Model
+from equipoise.data.pool import prepare_pool
+from equipoise.disk import full_disk
 from equipoise.hub import hub_reason
+from equipoise.modelling.base import base_identity
 from equipoise.store import manifest
+from equipoise.store.manifest import file_digest
 from loopback import Hub
 
 POOL = "openbmb/UltraInteract_sft"
@@ -103,11 +108,12 @@ def test_data_of_another_schema_are_one_line(hub, values, tmp_path):
     assert (
         "cannot load the data of lm-eval task 'equipoise_human_eval': its data lack a column that is read ('prompt' is undefined)" in line
     )
-    rows = [{"task_id": f"HumanEval/{i}", "prompt": f"def f{i}():", "entry_point": f"f{i}", "test": "", "other": ""} for i in range(9)]
+    rows = [{"prompt": f"def f{i}():", "canonical_solution": "", "entry_point": f"f{i}", "other": ""} for i in range(9)]
     shutil.rmtree(tmp_path / "hf")
     hub.revisions = {"main": dataset(tmp_path / "half", HUMAN_EVAL, rows)}
-    done = stage("prepare_targets", values, tmp_path, hub.address)
-    assert "'canonical_solution'" in refusal(done, values)
+    for name in ("fetch", "prepare_targets"):
+        line = refusal(stage(name, values, tmp_path, hub.address), values)
+        assert f"tasks.human_eval: {HUMAN_EVAL}, split test, has no column 'test', it has prompt, canonical_solution" in line
 
 
 @pytest.mark.slow
@@ -155,12 +161,55 @@ def test_every_part_comes_at_its_own_revision_and_the_commits_are_noted(hub, val
     assert "it has no such revision; write a branch, tag or commit of it" in line
 
 
-def on_a_small_disk(folder: Path, command: list[str], **environment: str) -> subprocess.CompletedProcess:
-    """Runs a command with a file system of 32 kB, mostly full, at `folder`, in a mount namespace of its own; its files are listed."""
-    folder.mkdir()
-    inside = f"mount -t tmpfs -o size=32k tmpfs {folder} && head -c 28k /dev/zero > {folder}/others"
+@pytest.mark.slow
+@pytest.mark.hub
+def test_of_a_base_its_safetensors_configuration_and_tokenizer_are_fetched_and_nothing_else(hub, tiny_values, tmp_path):
+    folder = tmp_path / "main" / "models" / BASE
+    shutil.copytree(hub._serve.find("models", BASE), folder)
+    parts = {path.name for path in folder.iterdir()} | {"merges.txt"}
+    decoys = ["original/consolidated.00.pth", "original/params.json", "consolidated.safetensors", "onnx/model.onnx", "onnx/config.json"]
+    decoys += ["pytorch_model.bin", "tf_model.h5", "README.md", "LICENSE.txt", "runs/model.safetensors"]
+    for name in [*decoys, "merges.txt"]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    hub.revisions = {"main": tmp_path / "main"}
+    tiny_values["model"]["base"] = BASE
+    done = stage("fetch", tiny_values, tmp_path, hub.address)
+    assert done.returncode == 0, done.stderr
+    (snapshot,) = (tmp_path / "hf" / "hub").glob("models--*/snapshots/*")
+    assert {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()} == parts
+    done = stage("prepare_pool", tiny_values, tmp_path, "http://127.0.0.1:9", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    for name in (name for name in parts if name.endswith(".safetensors")):
+        (folder / name).unlink()
+    tiny_values["results"] = str(tmp_path / "other")
+    line = refusal(stage("fetch", tiny_values, tmp_path, hub.address), tiny_values)
+    assert f"model.base: {BASE} has no weights as model*.safetensors" in line
+
+
+def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
+    shutil.copytree(tiny_base, tmp_path / "base")
+    model = Model(name="tiny", base=str(tmp_path / "base"))
+    identity = base_identity(model)
+    for name in ("consolidated.safetensors", "README.md", "onnx/config.json"):
+        (tmp_path / "base" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "base" / name).write_text("{}")
+    assert base_identity(model) == identity
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= identity.keys()
+    (tmp_path / "base" / "merges.txt").write_text("a b")
+    assert base_identity(model) == identity | {"merges.txt": file_digest(tmp_path / "base" / "merges.txt")}
+
+
+def on_a_small_disk(folder: Path, command: list[str], size: str = "32k", **environment: str) -> subprocess.CompletedProcess:
+    """Runs a command with a small file system at `folder`, 28 kB of it full, in a mount namespace of its own; its files are listed.
+
+    What lies in `folder` lies on that file system too.
+    """
+    folder.mkdir(exist_ok=True)
+    inside = f"cp -a {folder} {folder}.before && mount -t tmpfs -o size={size} tmpfs {folder} && cp -a {folder}.before/. {folder} "
+    inside += f"&& head -c 28k /dev/zero > {folder}/others"
     own = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
-    if not shutil.which("unshare") or subprocess.run([*own, inside], capture_output=True, check=False).returncode:
+    if not shutil.which("unshare") or subprocess.run([*own, "mount -t tmpfs tmpfs /mnt"], capture_output=True, check=False).returncode:
         pytest.skip("this machine allows no mount namespace")
     line = f"{inside} && {shlex.join(command)}; status=$?; find {folder} -type f; exit $status"
     done = subprocess.run([*own, line], env=os.environ | environment, capture_output=True, text=True, timeout=300, check=False)
@@ -178,6 +227,36 @@ def test_a_full_disk_is_one_line_and_leaves_no_part(name, tiny_values, tmp_path)
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert "no space left; free some and run again" in line
     assert not [name for name in done.stdout.split() if name.endswith((".part", "manifest.json"))], "whole files may stay, parts not"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size", "rank", "save_steps"), [("96k", 64, 1000), ("180k", 4, 2)], ids=["safetensors", "torch.save"])
+def test_a_disk_that_fills_while_training_is_one_line(tiny_config, tmp_path, size, rank, save_steps):
+    """What fills it: the adapter of the first epoch, or the Trainer's own checkpoint, whose optimizer is written by torch."""
+    tiny_config.lora.rank, tiny_config.training.save_steps = rank, save_steps
+    prepare_pool(tiny_config)
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(tiny_config.model_dump(mode="json")))
+    done = on_a_small_disk(tmp_path / "results", [sys.executable, "-m", "equipoise", "warm_up", "--config", str(path)], size)
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert "no space left; free some and run again, finished work is kept" in line
+    assert not [name for name in done.stdout.split() if name.endswith("epoch-1.json")]
+
+
+@pytest.mark.parametrize(
+    ("error", "place"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b"),
+        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
+        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "disk"),
+        (OSError(errno.EACCES, "Permission denied", "a/b"), None),
+        (RuntimeError("CUDA out of memory"), None),
+    ],
+)
+def test_a_full_disk_is_known_by_what_libraries_say_of_it(error, place):
+    wrapped = ValueError("cannot write")
+    wrapped.__context__ = error
+    assert full_disk(error) == full_disk(wrapped) == place
 
 
 @pytest.mark.slow

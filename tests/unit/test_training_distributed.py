@@ -147,6 +147,20 @@ def test_a_batch_cut_for_other_processes_is_refused(tiny_values, tmp_path):
         warm_up(config)
 
 
+@pytest.mark.slow
+def test_a_mistake_that_training_processes_find_is_told_without_a_traceback(tiny_values, tmp_path):
+    config, path = prepared(tiny_values, tmp_path, "two", processes=2, micro_batch_size=2)
+    Path(layout_of(config).pool_manifest).unlink()
+    with open(tmp_path / "two.log", "w") as log:
+        status = start("warm_up", path, log).wait()
+    said = (tmp_path / "two.log").read_text()
+    assert status == 2, said
+    assert "Traceback" not in said
+    errors = {line for line in said.splitlines() if line.startswith("error: ")}
+    assert len(errors) == 1, "both processes say the same"
+    assert layout_of(config).pool_manifest in errors.pop()
+
+
 def test_a_part_written_checkpoint_is_not_resumed(tmp_path):
     from equipoise.training.trainer import last_checkpoint
 

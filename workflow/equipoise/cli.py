@@ -3,7 +3,6 @@
 Only names and help stand here; a command imports what it needs when it runs, so that `equipoise select` starts without torch.
 """
 
-import errno
 import importlib
 import pkgutil
 import sys
@@ -11,6 +10,7 @@ import sys
 import typer
 
 from equipoise import commands
+from equipoise.disk import full_disk
 from equipoise.errors import UserError
 
 app = typer.Typer(
@@ -28,15 +28,16 @@ for _room in pkgutil.iter_modules(commands.__path__):
 
 
 def main() -> None:
-    """Runs the command line: a user's mistake is one line on standard error and exit status 2."""
+    """Runs the command line: a user's mistake, or a full disk, is one line on standard error and exit status 2."""
     try:
         app()
     except UserError as error:
         fail(str(error))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        place = full_disk(error)
+        if place is None:
             raise
-        fail(f"{error.filename or 'disk'}: no space left; free some and run again, finished work is kept")
+        fail(f"{place}: no space left; free some and run again, finished work is kept")
 
 
 def fail(message: str) -> None:

@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError, version
 
 from equipoise.config import Experiment
+from equipoise.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 PR_SET_PDEATHSIG = 1
@@ -16,6 +18,17 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 def stage_threads(config: Experiment, stage: str) -> int:
     """CPU threads of a stage: `jobs.threads` by its name, else `default`, else 1."""
     return config.jobs.threads.get(stage, config.jobs.threads.get("default", 1))
+
+
+def refuse_missing_reporters(config: Experiment) -> None:
+    """Raises `UserError` when what `training.report_to` names is not installed for this interpreter: said before hours of training."""
+    for name in config.training.report_to:
+        try:
+            version(name)  # not whether it imports: a folder ./wandb of earlier runs does
+        except PackageNotFoundError:
+            raise UserError(
+                f"training.report_to: {name} is not installed in {sys.prefix}; run pip install {name} there, or leave it out"
+            ) from None
 
 
 def prepare_process(config: Experiment, stage: str) -> None:

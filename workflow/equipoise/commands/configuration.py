@@ -4,7 +4,13 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(name="config", help="Check, show and document configuration files.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    name="config",
+    help="Check, show and document configuration files.",
+    epilog="Example:  equipoise config check config.yaml",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
 

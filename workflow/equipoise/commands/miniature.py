@@ -6,7 +6,12 @@ from typing import Annotated
 import typer
 
 app = typer.Typer(no_args_is_help=True)
-miniature = typer.Typer(no_args_is_help=True, help="The embedded experiment: its data, its base model, its study.")
+miniature = typer.Typer(
+    help="The embedded experiment: its data, its base model, its study.",
+    epilog="Example:  equipoise miniature generate --profile noisy --seed 0",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 app.add_typer(miniature, name="miniature")
 
 
@@ -51,6 +56,8 @@ def study(
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
 ) -> None:
     """Run the miniature on several pools and gather one table; what is finished is not run again."""
+    from equipoise.miniature.pool import PROFILES
     from equipoise.miniature.study import run_study
+    from equipoise.options import some_of
 
-    typer.echo(run_study(config, profiles.split(","), pool_seeds.split(","), cores))
+    typer.echo(run_study(config, some_of("--profiles", profiles, PROFILES), pool_seeds.split(","), cores))

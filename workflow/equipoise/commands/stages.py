@@ -41,27 +41,12 @@ def _layout(config: "Experiment") -> "Layout":
     return Layout(config.results, config.experiment, config.model.name)
 
 
-def _epochs(config: "Experiment", text: str) -> list[int]:
-    from equipoise.errors import UserError
+def _open_training(path: str, stage: str) -> "Experiment":
+    from equipoise.process import refuse_missing_reporters
 
-    known = range(1, config.warmup.epochs + 1)
-    try:
-        epochs = [int(part) for part in text.split(",")] if text else list(known)
-    except ValueError:
-        epochs = []
-    if not epochs or any(epoch not in known for epoch in epochs):
-        raise UserError(f"--epochs {text}: write epochs from 1 to {config.warmup.epochs}, separated by commas")
-    return epochs
-
-
-def _tasks(config: "Experiment", text: str) -> list[str]:
-    from equipoise.errors import UserError
-
-    tasks = text.split(",") if text else list(config.tasks)
-    for task in tasks:
-        if task not in config.tasks:
-            raise UserError(f"--tasks {task}: no such task; write some of {', '.join(config.tasks)}")
-    return tasks
+    config = _open(path, stage)
+    refuse_missing_reporters(config)
+    return config
 
 
 @app.command("prepare_pool", epilog="Example:  equipoise prepare_pool --config config.yaml")
@@ -76,9 +61,10 @@ def prepare_pool_command(config: ConfigOption) -> None:
 def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     """Draws the validation examples of target tasks and the hold-outs of their evaluation."""
     from equipoise.data.targets import prepare_targets
+    from equipoise.options import some_of
 
     experiment = _open(config, "prepare_targets")
-    prepare_targets(experiment, _tasks(experiment, tasks))
+    prepare_targets(experiment, some_of("--tasks", tasks, experiment.tasks))
 
 
 @app.command("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
@@ -86,7 +72,7 @@ def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     from equipoise.process import distributed
 
-    experiment = _open(config, "warm_up")
+    experiment = _open_training(config, "warm_up")
     with one_writer(_layout(experiment).checkpoint_manifest(experiment.warmup.epochs)):
         if distributed(experiment.training.processes, ["warm_up", "--config", config]):
             return
@@ -100,11 +86,14 @@ def collect_pool_gradients_command(
     config: ConfigOption, shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")], epochs: Epochs = ""
 ) -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
+    from equipoise.attribution.assemble import shard_plan
     from equipoise.gradients.collect import collect_pool_gradients
     from equipoise.layout import shard_label
+    from equipoise.options import epochs_of
 
     experiment = _open(config, "collect_pool_gradients")
-    numbers = _epochs(experiment, epochs)
+    numbers = epochs_of(experiment, epochs)
+    shard_plan(_layout(experiment), shard)  # raises for a shard there is not
     with one_writer(*(_layout(experiment).pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
 
@@ -113,9 +102,10 @@ def collect_pool_gradients_command(
 def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     from equipoise.gradients.collect import collect_target_gradients
+    from equipoise.options import epochs_of, some_of
 
     experiment = _open(config, "collect_target_gradients")
-    numbers, names = _epochs(experiment, epochs), _tasks(experiment, tasks)
+    numbers, names = epochs_of(experiment, epochs), some_of("--tasks", tasks, experiment.tasks)
     with one_writer(*(_layout(experiment).target_gradients_manifest(epoch, name) for epoch in numbers for name in names)):
         collect_target_gradients(experiment, numbers, names)
 
@@ -125,10 +115,13 @@ def assemble_attribution_command(
     config: ConfigOption, shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")], matrix: Matrix = "influence"
 ) -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
-    from equipoise.attribution.assemble import assemble_attribution
+    from equipoise.attribution.assemble import MATRICES, assemble_attribution, shard_plan
     from equipoise.layout import shard_label
+    from equipoise.options import one_of
 
     experiment = _open(config, "assemble_attribution")
+    one_of("--matrix", matrix, MATRICES)
+    shard_plan(_layout(experiment), shard)  # raises for a shard there is not
     with one_writer(_layout(experiment).matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
@@ -136,17 +129,23 @@ def assemble_attribution_command(
 @app.command("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
 def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence") -> None:
     """Checks that all rows of the matrix are there and merges the column moments."""
+    from equipoise.attribution.assemble import MATRICES
     from equipoise.attribution.seal import seal_attribution
+    from equipoise.options import one_of
 
-    seal_attribution(_open(config, "seal_attribution"), matrix)
+    experiment = _open(config, "seal_attribution")
+    seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
 
 
 @app.command("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
 def rank_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Ranks the pool with a selector, up to selection.rank_to."""
+    from equipoise.options import one_of
+    from equipoise.selection.registry import selector_names
     from equipoise.selection.stages import rank
 
-    rank(_open(config, "rank"), selector, selection_seed)
+    experiment = _open(config, "rank")
+    rank(experiment, one_of("--selector", selector, selector_names()), selection_seed)
 
 
 @app.command("select_budget", epilog="Example:  equipoise select_budget --config config.yaml --selector bids --budget 0.1")
@@ -157,24 +156,30 @@ def select_budget_command(
     selection_seed: SelectionSeed = 0,
 ) -> None:
     """Writes a ranking's prefix as a selection that is ready to train on."""
+    from equipoise.budgets import budget_label, parse_budget
+    from equipoise.options import one_of
+    from equipoise.selection.registry import selector_names
     from equipoise.selection.stages import select_budget
 
-    select_budget(_open(config, "select_budget"), selector, selection_seed, budget)
+    experiment = _open(config, "select_budget")
+    one_of("--selector", selector, selector_names())
+    select_budget(experiment, selector, selection_seed, budget_label(parse_budget(budget)))
 
 
 @app.command("fine_tune", epilog="Example:  equipoise fine_tune --config config.yaml --run bids/selection-0/budget-0.1/epochs-4/seed-0")
 def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     """Fine-tunes a fresh adapter on a selection."""
-    from equipoise.layout import Run
+    from equipoise.options import run_of
     from equipoise.process import distributed
 
-    experiment = _open(config, "fine_tune")
-    with one_writer(_layout(experiment).run_manifest(Run.parse(run))):
+    experiment = _open_training(config, "fine_tune")
+    asked = run_of(experiment, run, trained=True)
+    with one_writer(_layout(experiment).run_manifest(asked)):
         if distributed(experiment.training.processes, ["fine_tune", "--config", config, "--run", run]):
             return
         from equipoise.training.fine_tune import fine_tune
 
-        fine_tune(experiment, Run.parse(run))
+        fine_tune(experiment, asked)
 
 
 @app.command(
@@ -188,18 +193,26 @@ def evaluate_command(
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
 ) -> None:
     """Evaluates a run on a suite with lm-eval, hold-outs left out."""
-    from equipoise.evaluation.evaluate import evaluate
-    from equipoise.layout import Run
+    from equipoise.options import one_of, run_of
 
-    evaluate(_open(config, "evaluate"), Run.parse(run), suite, suite_seed)
+    experiment = _open(config, "evaluate")
+    asked = run_of(experiment, run, trained=False)
+    one_of("--suite", suite, experiment.suites)
+    from equipoise.evaluation.evaluate import evaluate
+
+    evaluate(experiment, asked, suite, suite_seed)
 
 
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
 def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.fold import fine_tune_and_evaluate
+    from equipoise.options import one_of
+    from equipoise.runs import folds
 
-    experiment = _open(config, "fine_tune_and_evaluate")
+    experiment = _open_training(config, "fine_tune_and_evaluate")
+    one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
+    one_of("--selection-seed", str(selection_seed), (str(seed) for name, seed in folds(experiment) if name == selector))
     with one_writer(_layout(experiment).fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 

@@ -33,9 +33,13 @@ def audit_gradients(
 ) -> None:
     """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
     from equipoise.config_file import read_config
+    from equipoise.options import one_of
     from equipoise.process import prepare_process
 
     experiment = read_config(config)
+    one_of("--epoch", str(epoch), map(str, range(1, experiment.warmup.epochs + 1)))
+    if task:
+        one_of("--task", task, experiment.tasks)
     prepare_process(experiment, "collect_pool_gradients")
     from equipoise.gradients.audit import audit
 

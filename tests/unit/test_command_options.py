@@ -1,0 +1,90 @@
+"""Options that name what is not there: one line with what exists, before anything is written."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from equipoise import cli
+from equipoise.data.pool import prepare_pool
+from equipoise.process import THREAD_VARIABLES
+
+RUN = "bids/selection-0/budget-0.1/epochs-1/seed-0"
+
+
+@pytest.fixture
+def said(tiny_config, tmp_path, monkeypatch, capsys):
+    """Runs a stage of the tiny experiment, its pool prepared, which must refuse; returns its one line."""
+    for variable in (*THREAD_VARIABLES, "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(variable, "1")
+    path = tmp_path / "experiment.yaml"
+    path.write_text(yaml.safe_dump(tiny_config.model_dump(mode="json")))
+    prepare_pool(tiny_config)
+    capsys.readouterr()
+
+    def refused(stage: str, *arguments: str) -> str:
+        before = sorted(Path(tiny_config.results).rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["equipoise", stage, "--config", str(path), *arguments])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        lines = capsys.readouterr().err.splitlines()
+        assert (ended.value.code, len(lines)) == (2, 1), lines
+        assert sorted(Path(tiny_config.results).rglob("*")) == before, "nothing is made, not even a folder"
+        return lines[0]
+
+    return refused
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("collect_pool_gradients --shard 99", ["shard 99", "write 0 to 0"]),
+        ("collect_pool_gradients --shard -1", ["shard -1", "write 0 to 0"]),
+        ("collect_pool_gradients --shard 0 --epochs 3", ["--epochs 3", "from 1 to 2"]),
+        ("collect_pool_gradients --shard 0 --epochs one", ["--epochs one", "from 1 to 2"]),
+        ("collect_target_gradients --tasks third", ["--tasks third", "first, second"]),
+        ("prepare_targets --tasks first,third", ["--tasks third", "first, second"]),
+        ("assemble_attribution --shard 1", ["shard 1", "write 0 to 0"]),
+        ("assemble_attribution --shard 0 --matrix nope", ["--matrix nope", "influence, last_token"]),
+        ("seal_attribution --matrix nope", ["--matrix nope", "influence, last_token"]),
+        ("rank --selector nope", ["--selector nope", "random, task_max"]),
+        ("select_budget --selector nope --budget 0.1", ["--selector nope", "random, task_max"]),
+        ("select_budget --selector bids --budget much", ["'much'", "0.05"]),
+        ("fine_tune --run nope", ["'nope'", "selector/selection-0/budget-0.1/epochs-2/seed-0"]),
+        (f"fine_tune --run {RUN.replace('bids', 'bidz')}", ["--run bidz/", "no such run", f"closest of its runs: {RUN}"]),
+        (f"fine_tune --run {RUN}", ["bids/selection-0/budget-0.1.jsonl: missing", "select_budget --selector bids --budget 0.1"]),
+        ("fine_tune --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0", ["--run zero_shot/", "no such run"]),
+        (f"evaluate --suite x --run {RUN.replace('seed-0', 'seed-7')}", ["seed-7", "no such run", RUN]),
+        (f"evaluate --suite x --run {RUN}", ["--suite x", "none at all"]),
+        ("fine_tune_and_evaluate --selector nope", ["--selector nope", "zero_shot, random, task_max, bids, full"]),
+        ("fine_tune_and_evaluate --selector random --selection-seed 2", ["--selection-seed 2", "write one of 0, 1"]),
+        ("audit_gradients --epoch 3", ["--epoch 3", "write one of 1, 2"]),
+        ("audit_gradients --task third", ["--task third", "first, second"]),
+    ],
+)
+def test_a_name_that_is_not_there_is_one_line_with_those_that_are(said, command, words):
+    line = said(*command.split())
+    assert line.startswith("error: ")
+    assert all(word in line for word in words), line
+
+
+def test_a_profile_of_the_study_that_is_not_there_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["equipoise", "miniature", "study", "--profiles", "noisy,nope"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().err == "error: --profiles nope: there is no such; write one of noisy, clean\n"
+
+
+@pytest.mark.parametrize("stage", ["warm_up", f"fine_tune --run {RUN}", "fine_tune_and_evaluate --selector bids"])
+def test_curves_for_a_tool_that_is_not_installed_are_refused_at_the_start(said, tmp_path, stage, monkeypatch):
+    path = tmp_path / "experiment.yaml"
+    values = yaml.safe_load(path.read_text())
+    values["training"]["report_to"] = ["wandb"]
+    path.write_text(json.dumps(values))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wandb").mkdir()  # as wandb leaves it
+    line = said(*stage.split())
+    assert line.startswith("error: training.report_to: wandb is not installed in ")
+    assert "leave it out" in line

@@ -1,0 +1,49 @@
+"""What options of the command line name, checked against the experiment before a stage starts: a bad name is one line with what exists."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.layout import Layout, Run
+from equipoise.runs import ZERO_SHOT, experiment_runs
+
+
+def one_of(option: str, value: str, known: Iterable[str]) -> str:
+    """`value`, when it is known. Raises `UserError` that lists what is."""
+    known = list(known)
+    if value not in known:
+        raise UserError(f"{option} {value}: there is no such; " + (f"write one of {', '.join(known)}" if known else "there is none at all"))
+    return value
+
+
+def some_of(option: str, text: str, known: Iterable[str]) -> list[str]:
+    """The names in a text with commas between, all of the known ones for an empty one. Raises `UserError` that lists what is known."""
+    known = list(known)
+    return [one_of(option, name, known) for name in text.split(",")] if text else known
+
+
+def epochs_of(config: Experiment, text: str) -> list[int]:
+    """Epochs of the warm-up from a text with commas between. Raises `UserError` that says which there are."""
+    try:
+        return [int(epoch) for epoch in some_of("--epochs", text, map(str, range(1, config.warmup.epochs + 1)))]
+    except UserError:
+        raise UserError(f"--epochs {text}: write epochs from 1 to {config.warmup.epochs}, separated by commas") from None
+
+
+def run_of(config: Experiment, text: str, trained: bool) -> Run:
+    """The run of a path: one of the experiment's, or another one whose selection (trained) or adapter is there.
+
+    trained: whether the run is to be trained now, as `zero_shot` never is. Raises `UserError` that names the closest runs there are, or
+    the selection that is missing.
+    """
+    run, layout = Run.parse(text), Layout(config.results, config.experiment, config.model.name)
+    known = [run for run in experiment_runs(config) if not (trained and run.selector == ZERO_SHOT)]
+    basis = layout.selection(run.selector, run.selection_seed, run.budget) if trained else layout.run_manifest(run)
+    if run not in known and not Path(basis).is_file():
+        closest = difflib.get_close_matches(text, [run.path for run in known], 3, 0.0)
+        raise UserError(f"--run {text}: the experiment has no such run, and {basis} is missing; closest of its runs: {', '.join(closest)}")
+    if trained and not Path(basis).is_file():
+        raise UserError(f"{basis}: missing; run select_budget --selector {run.selector} --budget {run.budget} first")
+    return run
