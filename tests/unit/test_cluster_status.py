@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -112,10 +114,58 @@ def test_failed_jobs_are_named_with_their_last_words_and_those_that_succeeded_la
     assert found["bad"].log == "logs/bad.log"
 
 
+def test_listing_rules_after_a_failure_does_not_hide_it(tmp_path):
+    (tmp_path / "Snakefile").write_text('rule bad:\n    output: "bad"\n    log: "bad.log"\n    shell: "echo no > {log}; exit 1"\n')
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    for options in ([], ["-l"], ["--summary"], ["--unlock"], ["--rulegraph"]):
+        subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
+    assert len(list((tmp_path / ".snakemake" / "log").glob("*.log"))) > 1
+    assert [failure.rule for failure in failures(tmp_path)] == ["bad"]
+
+
+def test_a_failure_is_shown_under_its_own_experiment_alone(experiment, tmp_path):
+    config, layout = experiment
+    write_log(tmp_path, f"Error in rule rank:\n    jobid: 3\n    output: {layout.root}/rank\n    log: logs/rank.log\n")
+    (failure,) = status_of(Path(layout.config), tmp_path).failed
+    assert failure.rule == "rank"
+    other = Path(config.results) / "tiny-2" / "config.yaml"
+    other.parent.mkdir()
+    other.write_text(Path(layout.config).read_text())
+    assert status_of(other, tmp_path).failed == []
+
+
+def test_files_and_folders_may_go_while_one_looks(experiment, tmp_path, monkeypatch):
+    """As the parts and trainer folders of running jobs do: listed, then gone."""
+    _, layout = experiment
+    finish_chunk(layout, 1, 0, 10, time.time())
+    Path(layout.root, "trainer", "checkpoint").mkdir(parents=True)
+    Path(layout.root, "trainer", "model.part").touch()
+    scan, gone, removed = os.scandir, tmp_path / "gone", []
+
+    @contextmanager
+    def listed_then_gone(folder):
+        with scan(folder) as entries:
+            found = list(entries)
+        for entry in found if os.path.basename(folder) in ("trainer", "chunks", ".leases") else ():
+            os.rename(entry.path, gone / entry.name)
+            removed.append(entry.name)
+        yield found
+
+    gone.mkdir()
+    with one_writer(layout.pool_gradients_manifest(1, "00001")):
+        monkeypatch.setattr(os, "scandir", listed_then_gone)
+        status_of(Path(layout.config), tmp_path)
+        monkeypatch.undo()
+    assert set(removed) == {"shard-00001.json.1", "000000.json", "checkpoint", "model.part"}
+
+
+def write_log(folder, text):
+    (folder / ".snakemake" / "log").mkdir(parents=True)
+    (folder / ".snakemake" / "log" / "2026-01-01T000000.snakemake.log").write_text(text)
+
+
 def test_last_words_are_the_end_of_the_log(tmp_path):
-    (tmp_path / ".snakemake" / "log").mkdir(parents=True)
-    text = "Error in rule rank:\n    jobid: 3\n    output: r\n    log: logs/rank.log (check log file(s) for error details)\n"
-    (tmp_path / ".snakemake" / "log" / "2026-01-01T000000.snakemake.log").write_text(text)
+    write_log(tmp_path, "Error in rule rank:\n    jobid: 3\n    output: r\n    log: logs/rank.log (check log file(s) for error details)\n")
     (tmp_path / "logs").mkdir()
     (tmp_path / "logs" / "rank.log").write_text("".join(f"line {i}\n\n" for i in range(50)) + "error: column 3 is constant\n")
     (failure,) = failures(tmp_path)

@@ -5,6 +5,7 @@ when the job ends, however it ends. Under Slurm, which assigns devices itself, $
 """
 
 import fcntl
+import itertools
 import os
 import random
 import shutil
@@ -24,12 +25,13 @@ _held: list[int] = []
 
 
 def offer_devices() -> list[str]:
-    """Devices of this machine, left in $EQUIPOISE_DEVICES for the jobs: what it says already, else what nvidia-smi lists.
+    """Devices of this machine, left in $EQUIPOISE_DEVICES for the jobs: what it says already, else $CUDA_VISIBLE_DEVICES where that is
+    set, else what nvidia-smi lists.
 
     Called by profiles/workstation as snakemake reads it.
     """
     if VARIABLE not in os.environ:
-        os.environ[VARIABLE] = ",".join(_listed())
+        os.environ[VARIABLE] = ",".join(_visible())
     return [device for device in os.environ[VARIABLE].split(",") if device]
 
 
@@ -75,8 +77,19 @@ def _lock(offered: list[str], wanted: int) -> list[str]:
     return []
 
 
+def _visible() -> list[str]:
+    """What CUDA would show a program: the devices that the user names, up to the first that is none (-1), else all."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return _listed()
+    words = [word.strip() for word in named.split(",")]
+    return list(itertools.takewhile(lambda word: word and not word.startswith("-"), words))
+
+
 def _listed() -> list[str]:
+    """Numbers of the devices that nvidia-smi lists; none where it fails, which it says on standard output."""
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
+    return [line.strip() for line in listed.stdout.splitlines() if line.strip().isdigit()] if listed.returncode == 0 else []

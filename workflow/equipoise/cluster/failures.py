@@ -1,11 +1,13 @@
 """Jobs that failed in the last run of a folder, read from snakemake's own log."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 RULE = re.compile(r"^(?:Error in| {7}) rule (\w+):$")  # a job alone, or one of a group
 FIELD = re.compile(r"^ {4,}(jobid|output|log): (.*)$")
+JOB = re.compile(r"^ *(?:Error in )?(?:local)?rule \w+:$")
 FINISHED = re.compile(r"^Finished jobid: (\d+)")
 LAST_LINES = 5
 
@@ -20,13 +22,21 @@ class Failure:
 
 
 def last_log(folder: Path) -> Path | None:
-    """Snakemake's log of the newest run in `folder`."""
-    logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"))
-    return logs[-1] if logs else None
+    """Snakemake's log of the newest run in `folder` that started a job: listing rules, summaries and the like write logs too."""
+    logs = sorted((folder / ".snakemake" / "log").glob("*.snakemake.log"), reverse=True)
+    return next((log for log in logs if _holds_jobs(log)), None)
 
 
-def failures(folder: Path) -> list[Failure]:
-    """Jobs of the newest run whose last try failed, each with the last lines of its log."""
+def _holds_jobs(log: Path) -> bool:
+    with open(log, encoding="utf-8", errors="replace") as lines:
+        return any(JOB.match(line) for line in lines)
+
+
+def failures(folder: Path, below: Path | None = None) -> list[Failure]:
+    """Jobs of the newest run whose last try failed, each with the last lines of its log.
+
+    folder: where snakemake runs; outputs and logs are relative to it. below: only jobs with an output below this folder.
+    """
     path = last_log(folder)
     failed: dict[str, dict[str, str]] = {}
     job: dict[str, str] | None = None
@@ -40,7 +50,14 @@ def failures(folder: Path) -> list[Failure]:
             failed[job.get("jobid", "")] = job
         elif not line.startswith("    "):
             job = None
-    return [_failure(folder, job) for job in failed.values() if not _is_done(folder, job)]
+    concerned = [job for job in failed.values() if below is None or _is_below(folder, job, below)]
+    return [_failure(folder, job) for job in concerned if not _is_done(folder, job)]
+
+
+def _is_below(folder: Path, job: dict[str, str], below: Path) -> bool:
+    root = os.path.realpath(below)
+    outputs = (os.path.realpath(folder / output) for output in job.get("output", "").split(", "))
+    return any(os.path.commonpath([root, output]) == root for output in outputs)
 
 
 def _is_done(folder: Path, job: dict[str, str]) -> bool:

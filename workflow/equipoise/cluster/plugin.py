@@ -1,7 +1,8 @@
 """Mends for snakemake's executor plugins, called by the profiles as snakemake reads them.
 
 Slurm, up to 2.8.0: without it a job ended by `scancel` counts as running for ever. Slurm's accounting says `CANCELLED by <user id>`, the
-plugin compares the whole text with `CANCELLED`.
+plugin compares the whole text with `CANCELLED`. And a job that asks for no GPU (`model.device: cpu`) but has a `gpu_model`, as the profile
+gives one to every rule that may use a GPU, is submitted with `--gpus=<model>:0` to the GPU partition.
 
 Kubernetes, up to 0.5.1: it mounts persistent volumes in every pod and assumes all the same that pods share no files, so that each
 declared file would travel through a storage provider. Gradient stores and adapters are written in place and are no declared files.
@@ -27,6 +28,35 @@ def _first_words(query):
         return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
 
     return query_job_status
+
+
+def mend_gpu_requests(gpu_partition: str, cpu_partition: str) -> None:
+    """Makes the plugin submit jobs whose `gpu` is 0 without a GPU model, and to the CPU partition instead of the GPU partition (both as
+    `slurm_partition` says them, empty for the cluster's default); does nothing without the plugin, or a second time."""
+
+    def as_asked(job):
+        if job.resources.get("gpu"):
+            return job
+        place = job.resources.get("slurm_partition", "")
+        return _WithResources(job, gpu_model="", slurm_partition=cpu_partition if place == gpu_partition else place)
+
+    with suppress(ImportError):
+        plugin = importlib.import_module("snakemake_executor_plugin_slurm")
+        if not hasattr(plugin.set_gres_string, "__wrapped__"):
+            gres, partition = plugin.set_gres_string, plugin.Executor.get_partition_arg
+            plugin.set_gres_string = functools.wraps(gres)(lambda job: gres(as_asked(job)))
+            plugin.Executor.get_partition_arg = functools.wraps(partition)(lambda executor, job: partition(executor, as_asked(job)))
+
+
+class _WithResources:
+    """A job with some resources changed."""
+
+    def __init__(self, job, **changed):
+        self._job = job
+        self.resources = type(job.resources)(fromdict=dict(job.resources.items()) | changed)
+
+    def __getattr__(self, name):
+        return getattr(self._job, name)
 
 
 def share_volumes() -> None:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,9 +80,9 @@ def status_of(configuration: Path, folder: Path, now: float | None = None) -> St
         rows_done,
         _pool_rows(config, layout),
         rate,
-        sum(entry.stat(follow_symlinks=False).st_blocks * 512 for entry in _files(configuration.parent)),
+        _used(configuration.parent),
         shutil.disk_usage(configuration.parent).free,
-        failures(folder),
+        failures(folder, configuration.parent),
     )
 
 
@@ -91,14 +91,10 @@ def _being_written(folders: set[str], now: float) -> set[str]:
     held = set()
     for folder in folders:
         leases = Path(folder) / LEASES
-        for file in leases.iterdir() if leases.is_dir() else ():
+        for file in _entries(leases):
             name, _, generation = file.name.rpartition(".")
             claim = read_claim(leases / name, int(generation)) if generation.isdigit() else None
-            try:
-                fresh = now - file.stat().st_mtime < PATIENCE
-            except FileNotFoundError:
-                continue
-            if claim is not None and fresh and not is_gone(claim):
+            if claim is not None and now - _modified(file) < PATIENCE and not is_gone(claim):
                 held.add(f"{folder}/{name}")
     return held
 
@@ -108,9 +104,7 @@ def _rows(config: Experiment, layout: Layout, now: float) -> tuple[int, float]:
     times: list[float] = []
     for epoch in range(1, config.warmup.epochs + 1):
         chunks = Path(layout.pool_gradients(epoch)) / "chunks"
-        if chunks.is_dir():
-            with os.scandir(chunks) as entries:
-                times += [entry.stat().st_mtime for entry in entries if entry.name.endswith(".json") and not entry.name.startswith(".")]
+        times += [_modified(entry) for entry in _entries(chunks) if entry.name.endswith(".json") and not entry.name.startswith(".")]
     recent = sorted(moment for moment in times if now - moment < RATE_OVER)
     since = now - recent[0] if recent else 0.0
     return len(times) * CHUNK_ROWS, (len(recent) - 1) * CHUNK_ROWS / since if len(recent) > 1 and since > 0 else 0.0
@@ -123,10 +117,30 @@ def _pool_rows(config: Experiment, layout: Layout) -> int | None:
     return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * config.warmup.epochs
 
 
-def _files(folder: Path) -> Iterator[os.DirEntry]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(Path(entry.path))
-            else:
-                yield entry
+def _used(folder: Path) -> int:
+    """Bytes on disk below a folder."""
+    used = 0
+    for entry in _entries(folder):
+        if entry.is_dir(follow_symlinks=False):
+            used += _used(Path(entry.path))
+        else:
+            with suppress(FileNotFoundError):
+                used += entry.stat(follow_symlinks=False).st_blocks * 512
+    return used
+
+
+def _modified(entry: os.DirEntry) -> float:
+    """When a file was last written; long ago where it went since it was listed."""
+    try:
+        return entry.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
+def _entries(folder: Path) -> list[os.DirEntry]:
+    """What lies in a folder; nothing where it is not, or no longer: jobs write and remove while one looks."""
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
