@@ -10,6 +10,7 @@ import pytest
 
 from conftest import SHARED
 from loopback import serving
+from punkt_tab import punkt_tab
 
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 CHECKS = Path(__file__).with_name("benchmark_checks.py")
@@ -25,6 +26,7 @@ def hub(tmp_path_factory):
             **os.environ,
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path_factory.mktemp("hf")),
+            "NLTK_DATA": punkt_tab(tmp_path_factory.mktemp("nltk")),
             "responses": str(SHARED / "hub" / "ifeval_responses.jsonl"),
         }
 

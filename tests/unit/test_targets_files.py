@@ -4,11 +4,13 @@ import json
 
 import pyarrow.parquet
 import pytest
+from gradient_experiment import make_experiment, sentence, write_target
 
 from conftest import texts, write_jsonl
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
+from equipoise.gradients.collect import collect_target_gradients
 from equipoise.layout import Layout
 from equipoise.store.manifest import file_digest, read_manifest
 
@@ -42,6 +44,7 @@ def test_the_manifest_vouches_for_the_file(tiny_config):
         manifest = read_manifest(layout.target_manifest(task), "targets")
         assert manifest["digest"] == file_digest(layout.target(task))
         assert manifest["rows"] == 4
+        assert manifest["ids"] == [row["id"] for row in rows_of(tiny_config, task)]
         assert manifest["hashes"] == [row["content_hash"] for row in rows_of(tiny_config, task)]
         assert len(set(manifest["hashes"])) == 4
 
@@ -84,3 +87,33 @@ def test_missing_files_and_tasks_are_named(tiny_values):
         prepare_targets(config, ["first"])
     with pytest.raises(UserError, match="no task 'third'; write one of first, second"):
         prepare_targets(config, ["third"])
+
+
+def test_a_prompt_that_fills_the_length_is_refused_and_a_longer_length_for_targets_alone_lets_it_in(tiny_values, tmp_path):
+    long = {"id": "long", "prompt": "w1 " * 40, "response": "w2 w3"}
+    tiny_values["tasks"]["first"]["files"] = [write_jsonl(tmp_path / "long.jsonl", [*texts(3), long])]
+    with pytest.raises(UserError, match=r"tasks.first: the prompt of validation example long fills \d+ tokens.* within 32; write a larger"):
+        prepare_targets(parse_config(tiny_values), ["first"])
+    tiny_values["targets"]["max_length"] = 64
+    config = parse_config(tiny_values)
+    prepare_targets(config, ["first"])
+    layout = Layout(config.results, config.experiment, config.model.name)
+    tokens = read_manifest(layout.target_manifest("first"), "targets")["tokens"]
+    assert [n > 32 for n in tokens] == [False, False, False, True]
+    tiny_values["targets"]["max_length"] = tokens[3] - 1
+    config = parse_config(tiny_values)
+    prepare_targets(config, ["first"])
+    cut = read_manifest(layout.target_manifest("first"), "targets")["tokens"]
+    assert cut == [*tokens[:3], tokens[3] - 1], "what is cut shows in the manifest, so that the gradients are collected anew"
+
+
+def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):
+    long = (sentence(3, 20), sentence(4, 3), True)
+    flagged = {}
+    for length in (None, 200):
+        config = make_experiment(tmp_path / str(length), epochs=1, targets={"max_length": length})
+        layout = Layout(config.results, config.experiment, config.model.name)
+        write_target(layout, "alpha", [long, (sentence(1, 2), sentence(2, 2), True)])
+        collect_target_gradients(config, [1], ["alpha"])
+        flagged[length] = read_manifest(layout.target_gradients_manifest(1, "alpha"), "target_gradients")["flagged"]["no_completion_token"]
+    assert flagged == {None: 1, 200: 0}
