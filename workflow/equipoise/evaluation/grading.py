@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -10,11 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Sandbox
+from equipoise.errors import UserError
 from equipoise.evaluation.programs import program_of
 from equipoise.evaluation.sandbox import run_program
 
 Doc = dict[str, Any]
 VERIFIED_IDS = Path(__file__).parents[1] / "data" / "benchmarks" / "mbpp_verified_ids.json"
+
+BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+"""Braces, and what a backslash escapes, which is none."""
+END_OF_FORMULA = re.compile(r"\$|\\[)\]]|\n")
 
 OFF = Sandbox(mode="off")
 _sandbox: ContextVar[Sandbox] = ContextVar("sandbox", default=OFF)
@@ -85,7 +92,7 @@ def boxed_equal(answer: str, gold: str) -> bool:
     boxed = last_boxed(answer)
     if boxed is None:
         return False
-    if boxed.strip() == gold.strip():
+    if boxed == gold.strip():
         return True
     return bool(verify(_parsed(gold), parse(f"$\\boxed{{{boxed}}}$")))
 
@@ -98,19 +105,34 @@ def _parsed(gold: str) -> Any:
 
 
 def last_boxed(text: str) -> str | None:
-    """The content of the last \\boxed{...} (or \\fbox{...}) with balanced braces."""
-    start = max(text.rfind("\\boxed{"), text.rfind("\\fbox{"))
-    if start < 0:
+    """The content of the last \\boxed{...} or \\fbox{...} with balanced braces; of one without (\\boxed 5) the rest of its formula.
+
+    None where there is none, or where it is empty or never closed.
+    """
+    boxes = list(BOX.finditer(text))
+    if not boxes:
         return None
-    begin = text.index("{", start) + 1
-    depth = 1
-    for place in range(begin, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[place], 0)
+    begin = boxes[-1].end()
+    if not text.startswith("{", begin):
+        return END_OF_FORMULA.split(text[begin:], maxsplit=1)[0].strip() or None
+    depth = 0
+    for brace in BRACE.finditer(text, begin):
+        depth += {"{": 1, "}": -1}.get(brace[0], 0)
         if depth == 0:
-            return text[begin:place]
+            return text[begin + 1 : brace.start()].strip() or None
     return None
 
 
 def with_boxed_answers(rows: Any) -> Any:
-    """MATH's rows with the worked solution's boxed expression as `answer`."""
-    return rows.map(lambda row: {"answer": last_boxed(row["solution"]) or ""})
+    """MATH's rows with the worked solution's boxed expression as `answer`. Raises `UserError` for a solution without one."""
+
+    def boxed(row: Doc, place: int) -> Doc:
+        answer = last_boxed(row["solution"])
+        if answer is None:
+            raise UserError(
+                f"EleutherAI/hendrycks_math: row {place} ({row['problem'][:60]!r}) has a solution without \\boxed{{}}: no answer to grade "
+                "against; choose other items or another revision"
+            )
+        return {"answer": answer}
+
+    return rows.map(boxed, with_indices=True)

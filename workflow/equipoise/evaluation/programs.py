@@ -2,7 +2,7 @@
 
 import re
 
-FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\n(.*?)(?:\n?```|\Z)", re.DOTALL)
+FENCE = re.compile(r"```[a-zA-Z0-9_+-]*[ \t]*\r?\n(.*?)(?:\n?```|\Z)", re.DOTALL)
 
 
 def fenced(program: str) -> str:
