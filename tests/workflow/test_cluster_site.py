@@ -54,6 +54,32 @@ def test_gpu_stages_ask_for_a_gpu_and_cpu_stages_never_do(tiny_values, tmp_path)
         assert asked["slurm_partition"] == "cpu"
 
 
+def test_a_cpu_experiment_is_submitted_without_gpus_to_the_cpu_partition(tmp_path):
+    """`model.device: cpu` makes `gpu` 0 in every rule; the site file names a GPU model all the same. The Slurm is a stand-in."""
+    body = 'rule warm_up:\n    output: "{name}"\n    resources: gpu={gpu}\n    shell: "touch {{output}}"\n'
+    site = {"gpu_partition": "big", "cpu_partition": "small", "gpu_model": "a100", "account": "lab", "retries": 0}
+    (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
+    (tmp_path / "bin").mkdir()
+    for tool in ("sacctmgr", "sshare", "sinfo", "squeue", "scontrol"):
+        (tmp_path / "bin" / tool).write_text("#!/bin/sh\necho lab\n")
+    (tmp_path / "bin" / "sbatch").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/submitted\nexit 1\n')
+    for tool in (tmp_path / "bin").iterdir():
+        tool.chmod(0o755)
+    environment = os.environ | {"EQUIPOISE_SITE": str(tmp_path / "site.yaml"), "PATH": f"{tmp_path}/bin:{os.environ['PATH']}"}
+    submitted = []
+    for gpu in (0, 2):
+        (tmp_path / "Snakefile").write_text(body.format(name=f"adapter-{gpu}", gpu=gpu))
+        command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm")]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert (tmp_path / "submitted").exists(), done.stderr[-3000:]
+        submitted.append((tmp_path / "submitted").read_text())
+        (tmp_path / "submitted").unlink()
+    assert " -p small " in submitted[0]
+    assert "--gpus" not in submitted[0]
+    assert " -p big " in submitted[1]
+    assert "--gpus=a100:2" in submitted[1]
+
+
 def test_a_rule_on_two_gpus_stays_on_two(tiny_values, tmp_path):
     tiny_values["model"]["device"] = "auto"
     tiny_values["training"]["processes"] = 2
