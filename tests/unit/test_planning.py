@@ -11,6 +11,7 @@ from equipoise.errors import UserError
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
 from equipoise.planning.plan import plan
+from equipoise.planning.stages import CHOICES
 from equipoise.planning.workload import assumed_lengths, pool_load
 
 BATCH, LENGTH = 3, 24
@@ -110,6 +111,52 @@ def test_generation_operations_are_those_torch_counts(tiny_shape, tiny_adapted, 
     # the last token made is never fed back
     expected = flops.generation(tiny_shape, tiny_config.lora, BATCH, LENGTH, answer - 1) + BATCH * flops.head(tiny_shape)
     assert counter.get_total_flops() == pytest.approx(expected, rel=0.05)
+
+
+def test_likelihood_operations_are_those_torch_counts(tiny_adapted, tiny_shape, tiny_config):
+    """Four choices of one token each: transformers' backend passes over a prompt once."""
+    from lm_eval.api.instance import Instance
+
+    from equipoise.evaluation.language_model import LanguageModel
+    from equipoise.modelling.base import load_tokenizer
+
+    model = LanguageModel(tiny_adapted.eval(), load_tokenizer(tiny_config.model), BATCH)
+    prompts = [" ".join([f"w{i}", *["w1"] * (LENGTH - 2)]) for i in range(BATCH)]  # and BOS
+    requests = [
+        Instance(request_type="loglikelihood", doc={}, arguments=(prompt, f" w{choice}"), idx=choice)
+        for prompt in prompts
+        for choice in range(CHOICES)
+    ]
+    with counting() as counter:
+        answers = model.loglikelihood(requests)
+    assert len({value for value, _ in answers}) == BATCH * CHOICES
+    expected = flops.likelihood(tiny_shape, tiny_config.lora, BATCH, LENGTH)
+    assert counter.get_total_flops() == pytest.approx(expected, rel=0.05)
+
+
+def test_attribution_operations_are_those_torch_counts():
+    """The assembly itself over two epochs, its products done by torch."""
+    import numpy as np
+    import torch
+
+    from equipoise.attribution.assemble import assemble_chunks
+
+    rows, columns, dimension = 1500, 12, 64
+
+    class Counted(np.ndarray):
+        def __matmul__(self, other):
+            return (torch.from_numpy(np.asarray(self)) @ torch.from_numpy(np.asarray(other))).numpy()
+
+    class Epoch:
+        targets = np.ones((columns, dimension), np.float32)
+
+        def read(self, start, stop, buffer):
+            return np.ones((stop - start, dimension), np.float32).view(Counted), np.ones(stop - start, bool)
+
+    with counting() as counter:
+        made = list(assemble_chunks([Epoch(), Epoch()], 0, rows))
+    assert sum(len(values) for _, values, _ in made) == rows
+    assert counter.get_total_flops() == pytest.approx(flops.attribution(rows, columns, 2 * dimension), rel=0.05)
 
 
 def test_kept_activations_are_those_torch_saves():

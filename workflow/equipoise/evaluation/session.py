@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """Evaluates many runs of one experiment. Nothing of one run is left when the next begins: its adapter is taken off the base."""
+    """Evaluates many runs of one experiment. Nothing of one run is left when the next begins: its adapter is taken off the base.
 
-    def __init__(self, config: Experiment):
+    base: loaded already and without an adapter between evaluations; none: loaded when it is needed.
+    """
+
+    def __init__(self, config: Experiment, base: "PreTrainedModel | None" = None):
         self.config = config
+        if base is not None:
+            self.base = base
         self._suites: dict[str, SuiteItems] = {}
         self._language_models: dict[str, LanguageModel] = {}
         self._vllm_model: VllmModel | None = None

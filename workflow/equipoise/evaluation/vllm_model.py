@@ -1,34 +1,48 @@
 """lm-eval's vLLM model with the tokens that training sees; adapters are exchanged between runs while the engine stays.
 
-Import only when a suite says `backend: vllm`: vLLM needs an environment of its own (envs/vllm-requirements.txt).
+Import only when a suite says `backend: vllm`: vLLM needs an environment of its own (envs/vllm-requirements.txt). Prompts, stops and the
+decoding of answers are those of `language_model`, so that greedy answers differ between the backends by rounding alone.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lm_eval.models.vllm_causallms import VLLM
 from vllm.lora.request import LoRARequest
 
 from equipoise.config import Experiment
+from equipoise.errors import UserError
 from equipoise.harness.documents import fold
 from equipoise.modelling.base import base_folder
 from equipoise.modelling.chat import chat_prefix
+from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
+RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # ranks that vLLM reserves room for
 
 
 class VllmModel(VLLM):
-    """Answers lm-eval's requests for the base with an adapter that may be exchanged (`use`)."""
+    """Answers lm-eval's requests for the base with an adapter that may be exchanged (`use`).
+
+    Raises `UserError` for an adapter that vLLM cannot serve: on lm_head, or of a higher rank than it knows.
+    """
 
     def __init__(self, config: Experiment, tokenizer: "PreTrainedTokenizerBase"):
+        if "lm_head" in config.lora.target_modules:
+            raise UserError(
+                "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
+            )
         super().__init__(
             pretrained=str(base_folder(config.model)),
             dtype=DTYPES[config.model.precision],
             batch_size="auto",
-            max_lora_rank=config.lora.rank,
+            max_lora_rank=room_for(config.lora.rank),
             enable_lora=True,
+            # else vLLM also makes room for one on lm_head, whose likelihoods of prompts are wrong or fail (its issue 51594)
+            lora_target_modules=list(config.lora.target_modules),
         )
         self.tokenizer = tokenizer
         self._seed = 0
@@ -45,8 +59,8 @@ class VllmModel(VLLM):
         """Sampling begins anew, by `seed`."""
         self._seed = seed
 
-    def tok_encode(self, string: str | list[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
-        if isinstance(string, list):
+    def tok_encode(self, string: str | Sequence[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
+        if not isinstance(string, str):
             return [self.tok_encode(one, add_special_tokens) for one in string]
         ids = self.tokenizer(string, add_special_tokens=False).input_ids
         bos = self.tokenizer.bos_token_id
@@ -60,5 +74,17 @@ class VllmModel(VLLM):
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
         for place, settings in enumerate(sampling_params if isinstance(sampling_params, list) else []):
-            settings.seed = self._seed + place
-        return super()._model_generate(requests, generate, sampling_params)
+            settings.seed = derive_seed(self._seed, place)
+        outputs = super()._model_generate(requests, generate, sampling_params)
+        for answer in (answer for output in outputs if generate for answer in output.outputs):
+            # vLLM's own text continues the prompt's: it may begin with a space, and holds special tokens
+            answer.text = self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
+        return outputs
+
+
+def room_for(rank: int) -> int:
+    """The smallest rank that vLLM reserves room for and that adapters of `rank` fit in. Raises `UserError` when there is none."""
+    for room in RANKS:
+        if rank <= room:
+            return room
+    raise UserError(f"lora.rank: {rank} is more than vLLM's {RANKS[-1]}; write backend: hf for the suites")

@@ -10,7 +10,7 @@ from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costs import Cost, Stage, total
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.stages import Planner
-from equipoise.planning.workload import pool_load
+from equipoise.planning.workload import SPREAD, pool_load
 
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
 
@@ -53,11 +53,24 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         *pool.assumptions,
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
         "selections: rows are as long as the pool's on average",
-        "evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers of assumed lengths",
+        *_evaluation_assumptions(config),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
         "left: results that do not exist yet; snakemake -n also knows the ones that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
+
+
+def _evaluation_assumptions(config: Experiment) -> list[str]:
+    if not any(task.suite for task in config.tasks.values()):
+        return []
+    said = ["evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers have assumed mean lengths"]
+    said.append(
+        f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
+        "longest one ends"
+    )
+    if config.finetune.zero_shot:
+        said.append("evaluation: zero_shot never stops, all its answers are the longest allowed")
+    return said
 
 
 def _warnings(config: Experiment, stages: list[Stage], device: Gpu, rows: int) -> list[str]:

@@ -1,9 +1,10 @@
 """The jobs of an experiment, rule by rule, each with its cost: the same cut that the Snakefile makes."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Suite
 from equipoise.data.fetch import needs_hub
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.layout import Layout, Run, shard_label
@@ -11,15 +12,19 @@ from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.costs import Cost, Part, Stage
 from equipoise.planning.hardware import Gpu
-from equipoise.planning.workload import Items, PoolLoad, items_of
+from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
 from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds
 from equipoise.selection.registry import selector
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ADAM_TRAFFIC = 154  # bytes moved an adapter parameter and pool example: outer product, Adam map, sketch, as elementwise operations
 PLAIN_TRAFFIC = 78  # the same without the Adam map
 BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise operations and decoding reach
 SECONDS_A_LAYER = 0.7e-3  # a decoding step is bound by kernel launches below this
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
+CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
 TARGET_TOKENS = 400  # of a validation example, response included
 STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
 TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
@@ -213,28 +218,41 @@ class Planner:
     def _evaluated(self, run: Run, suite: str, suite_seed: int) -> Part:
         lora = None if run.selector == ZERO_SHOT else self.config.lora
         settings = self.config.suites[suite]
-        batch = VLLM_SEQUENCES if settings.backend == "vllm" else settings.batch_size
         width = memory.WIDTH[self.config.model.precision]
         step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), SECONDS_A_LAYER * self.shape.layers)
         found = Cost()
         for items in self._items(suite):
             if items.answer:
-                work = flops.generation(self.shape, lora, items.items, items.prompt, items.answer)
-                waiting = step * items.answer * -(-items.items // batch)
+                lengths = items.lengths(stops=run.selector != ZERO_SHOT)
+                answer = float(lengths.mean())
+                work = flops.generation(self.shape, lora, items.items, items.prompt, answer)
+                waiting = step * decoding_steps(items.items, lengths, settings)
             else:
-                work, waiting = flops.likelihood(self.shape, lora, items.items, items.prompt), 0.0
+                passes = items.items * (CHOICES if settings.backend == "vllm" else 1)
+                work, waiting, answer = flops.likelihood(self.shape, lora, passes, items.prompt), 0.0, 0.0
             seconds = max(self._gpu_seconds(work, self.config.model.precision), waiting)
-            tokens = items.items * (items.prompt + items.answer)
+            tokens = items.items * (items.prompt + answer)
             found += Cost(tokens, work, seconds, TEXT_BYTES * tokens)
         return Part((self.layout.scores(run, suite, suite_seed), self.layout.samples(run, suite, suite_seed)), found)
 
     def _evaluation_memory(self) -> float | None:
         peaks = [
-            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.answer, not items.answer)
+            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap, not items.answer)
             for suite, _ in evaluations(self.config)
             for items in self._items(suite)
         ]
         return max(peaks, default=None)
+
+
+def decoding_steps(items: int, lengths: "np.ndarray", suite: Suite) -> float:
+    """Steps until `items` answers of these lengths are there: a batch lasts as long as its longest; vLLM fills places as they free."""
+    import numpy as np
+
+    if suite.backend == "vllm":
+        at_once = min(items, VLLM_SEQUENCES)
+        return (items - at_once) * float(np.mean(lengths)) / at_once + longest_of(at_once, lengths)[0]
+    whole, rest = divmod(items, suite.batch_size)
+    return whole * longest_of(suite.batch_size, lengths)[0] + (longest_of(rest, lengths)[0] if rest else 0.0)
 
 
 def _folded(jobs: list[list[Part]], together: bool) -> list[list[Part]]:

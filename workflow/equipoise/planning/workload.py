@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING
@@ -39,13 +40,9 @@ class PoolLoad:
         return float(self.lengths.mean()) * self.rows
 
     def trained(self, micro_batch: int) -> Load:
-        """The whole pool once, padded to the longest of random micro-batches: expected maxima, from the order statistics."""
-        import numpy as np
-
-        ordered = np.sort(self.lengths).astype(float)
-        ranks = np.arange(len(ordered) + 1) / len(ordered)
-        weight = np.diff(ranks**micro_batch)
-        return Load(float(weight @ ordered), float(weight @ ordered**2), float(self.completion.mean())) * self.rows
+        """The whole pool once, padded to the longest of random micro-batches: expected maxima."""
+        longest, squared = longest_of(micro_batch, self.lengths)
+        return Load(longest, squared, float(self.completion.mean())) * self.rows
 
     def collected(self, token_budget: int) -> Load:
         """The whole pool once, padded as the gradient stages' batch plan does it."""
@@ -90,6 +87,16 @@ def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | 
     return PoolLoad(rows, lengths, (COMPLETION_SHARE * lengths).astype("int64").clip(1), said)
 
 
+def longest_of(draws: int, lengths: "np.ndarray") -> tuple[float, float]:
+    """Expected maximum of `draws` of the lengths, and of its square: from the order statistics."""
+    import numpy as np
+
+    ordered = np.sort(lengths).astype(float)
+    weight = np.diff((np.arange(len(ordered) + 1) / len(ordered)) ** draws)
+    return float(weight @ ordered), float(weight @ ordered**2)
+
+
+@lru_cache(maxsize=64)
 def assumed_lengths(mean: float, longest: int) -> "np.ndarray":
     """Quantiles of a lognormal distribution of lengths, int64 [SAMPLE], in an order that mixes them, cut to [2, longest]."""
     import numpy as np
@@ -141,25 +148,34 @@ def _rows(config: Experiment, counted: int) -> tuple[int, str]:
 
 @dataclass(frozen=True)
 class Items:
-    """A benchmark before the hold-out: items, leaf tasks, tokens of a prompt and of an answer (0: scored, not generated)."""
+    """A benchmark before the hold-out: items, leaf tasks, tokens of a prompt, of an answer on average (0: scored, not generated), and at
+    most (where the evaluation cuts it)."""
 
     items: int
     leaves: int
     prompt: int
     answer: int
+    cap: int = 0
     held_out_each: int = 1
+
+    def lengths(self, stops: bool) -> "np.ndarray":
+        """Tokens of answers: around the mean and up to the cap; all at the cap of a model that never stops."""
+        import numpy as np
+
+        return assumed_lengths(self.answer, self.cap) if stops else np.full(1, self.cap)
 
 
 # Items: the benchmarks' own counts. Prompt and answer lengths: assumed from their texts (BBH with 3 shots, MMLU with 5), in tokens.
+# Caps: as the lm-eval tasks say (lm-eval's 256 where a task says nothing).
 BENCHMARKS = {
-    "human_eval": Items(164, 1, 200, 250),
-    "mbpp": Items(399, 1, 150, 200),
-    "bbh": Items(6511, 27, 1000, 200),
+    "human_eval": Items(164, 1, 200, 250, 1024),
+    "mbpp": Items(399, 1, 150, 200, 1024),
+    "bbh": Items(6511, 27, 1000, 200, 1024),
     "mmlu": Items(14042, 57, 700, 0, held_out_each=0),
-    "gsm_plus": Items(10552, 1, 150, 250, held_out_each=8),
-    "math": Items(5000, 7, 150, 400),
-    "ifeval": Items(541, 1, 80, 400),
-    "jsonl": Items(1000, 1, 200, 200, held_out_each=0),
+    "gsm_plus": Items(10552, 1, 150, 250, 1024, held_out_each=8),
+    "math": Items(5000, 7, 150, 400, 1024),
+    "ifeval": Items(541, 1, 80, 400, 1280),
+    "jsonl": Items(1000, 1, 200, 200, 256, held_out_each=0),
 }
 
 
@@ -168,5 +184,5 @@ def items_of(config: Experiment, task: Task, suite: Suite) -> Items:
     known = BENCHMARKS[task.benchmark]
     left = max(1, known.items - known.held_out_each * config.targets.size)
     items = min(left, suite.limit * known.leaves) if suite.limit else left
-    answer = min(known.answer, suite.max_new_tokens) if suite.max_new_tokens else known.answer
-    return Items(items, known.leaves, min(known.prompt, config.model.max_length), answer)
+    cap = suite.max_new_tokens if suite.max_new_tokens and known.answer else known.cap
+    return Items(items, known.leaves, min(known.prompt, config.model.max_length), min(known.answer, cap), cap)

@@ -1,0 +1,6 @@
+"""Chat templates."""
+
+
+def resolve_chat_template(tokenizer, **_):
+    """The tokenizer's own."""
+    return tokenizer.chat_template
