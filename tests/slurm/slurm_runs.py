@@ -160,7 +160,9 @@ class SlurmRun:
 
 
 def results_of(folder: Path) -> dict[str, bytes]:
-    """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path; leases left out."""
+    """All that the stages from the gradients to the selections leave below `folder`, as bytes by relative path; leases and the seconds that
+    a ranking took left out."""
     root = folder / "results"
     files = [path for stage in COMPARED for path in sorted(root.glob(f"*/*/{stage}/**/*"))]
-    return {str(p.relative_to(root)): p.read_bytes() for p in files if p.is_file() and LEASES not in p.parts}
+    kept = [p for p in files if p.is_file() and LEASES not in p.parts and not p.name.endswith(".seconds.json")]
+    return {str(p.relative_to(root)): p.read_bytes() for p in kept}

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from equipoise.cluster.lease import LEASES
@@ -24,26 +25,37 @@ COMPARED = ("attribution", "selection", "gradients", "ranking")
 def kill_and_repeat(
     command: list[str], kills: int, longest: float, seed: int, folder: Path, environment: dict | None = None
 ) -> dict[float, bool]:
-    """Starts `command` `kills` times and kills its process group after a random time of at most `longest` seconds.
+    """Starts `command` `kills` times and kills its process group after a random time of at most `longest` seconds: by turns after it was
+    started, and after its first job was.
 
     Returns those times, each with whether the kill met jobs at work. The command is then left alone. Raises `RuntimeError` with the end of
     its output when it fails.
     """
     generator = random.Random(seed)
     moments = dict.fromkeys((generator.uniform(0, longest) for _ in range(kills)), False)
-    for moment in moments:
+    for number, moment in enumerate(moments):
+        began = time.time()
         process = _start(command, folder, environment)
+        while number % 2 and process.poll() is None and not _jobs_since(began, folder):
+            time.sleep(0.1)
         try:
             process.communicate(timeout=moment)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
-            moments[moment] = any((folder / ".snakemake" / "incomplete").glob("*"))
+            moments[moment] = _jobs_since(began, folder)
     process = _start(command, folder, environment)
     output, _ = process.communicate()
     if process.returncode:
         raise RuntimeError(f"the command failed after {kills} kills:\n{output[-6000:]}")
     return moments
+
+
+def _jobs_since(began: float, folder: Path) -> bool:
+    """Whether a job that was started since then has not ended: snakemake marks its outputs as incomplete."""
+    with suppress(FileNotFoundError):  # ended while one looks
+        return any(mark.stat().st_mtime >= began for mark in (folder / ".snakemake" / "incomplete").glob("*"))
+    return False
 
 
 def _start(command: list[str], folder: Path, environment: dict | None) -> subprocess.Popen:
@@ -53,11 +65,12 @@ def _start(command: list[str], folder: Path, environment: dict | None) -> subpro
 
 
 def result_digests(results: Path) -> dict[str, str]:
-    """SHA-256 by relative path of all files that must not depend on when a run was killed, what killed jobs left included; not leases."""
+    """SHA-256 by relative path of all files that must not depend on when a run was killed, what killed jobs left included; leases and the
+    seconds that a ranking took left out."""
     found = {}
     for stage in COMPARED:
         for path in sorted(results.glob(f"**/{stage}/**/*")):
-            if path.is_file() and LEASES not in path.parts:
+            if path.is_file() and LEASES not in path.parts and not path.name.endswith(".seconds.json"):
                 found[str(path.relative_to(results))] = hashlib.sha256(path.read_bytes()).hexdigest()
     return found
 
