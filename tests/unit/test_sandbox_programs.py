@@ -98,3 +98,7 @@ def test_off_and_machines_without_namespaces_are_refused(tmp_path, monkeypatch):
         run_program(RIGHT, TESTS, ["add"], Sandbox(mode="namespaces"))
     with pytest.raises(UserError, match="evaluate programs on another one"):
         check_sandbox(Sandbox(mode="process"))
+    monkeypatch.setattr(sandbox.seccomp, "MACHINES", ("vax",))
+    for mode in ("namespaces", "process"):
+        with pytest.raises(UserError, match=r"no filter of system calls for \w+; evaluate programs on vax"):
+            check_sandbox(Sandbox(mode=mode))
