@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,12 @@ from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.facts import cost_table, times
 from equipoise.reporting.influence import Influence
+from equipoise.reporting.labels import short_label
 from equipoise.reporting.report import figures, report
 from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.statistics_tables import statistics_tables
+from equipoise.reporting.summary import summary
+from equipoise.selection.stages import rank, seconds_path
 
 REPORT_FOLDER = Path(__file__).parents[2] / "workflow" / "report"
 
@@ -194,22 +199,93 @@ def test_cost_and_time_come_from_measured_files(reported, tmp_path):
     file.parent.mkdir(parents=True)
     file.write_text("s\th:m:s\tmax_rss\n1.2500\t0:00:01\t88.5\n", encoding="utf-8")
     cost = cost_table(config, tmp_path).frame.set_index("selector")
-    assert cost.loc["bids", ["seconds", "memory_mib"]].tolist() == [1.25, 88.5]
-    assert np.isnan(cost.loc["sum", "seconds"])
-    assert cost.loc["bids", "mib"] == pytest.approx(240 * 42 * 4 / 2**20)
+    assert cost.loc["bids", ["job_seconds", "memory_mib"]].tolist() == [1.25, 88.5]
+    assert np.isnan(cost.loc["sum", "job_seconds"])
+    layout = Layout(config.results, config.experiment, config.model.name)
+    on_disk = sum(path.stat().st_size for path in Path(layout.matrix("influence")).rglob("*") if path.is_file())
+    assert cost.loc["bids", "mib"] == on_disk / 2**20
+    assert cost.loc["bids", "mib_fp64"] == 240 * 42 * 8 / 2**20
     assert times(config, tmp_path).to_dict("records") == [{"rule": "rank", "jobs": 1, "seconds": 1.25, "longest": 1.25, "memory_mib": 88.5}]
+
+
+def test_rank_times_the_selector_alone_and_its_ranking_does_not_depend_on_it(tmp_path):
+    config = make_experiment(tmp_path, **FEW)
+    layout = Layout(config.results, config.experiment, config.model.name)
+    ranking, seen = Path(layout.ranking("random", 0)), []
+    for _ in range(2):
+        rank(config, "random", 0)
+        seen.append((ranking.read_bytes(), seconds_path(str(ranking)).read_bytes()))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] != seen[1][1]
+    cost = cost_table(config, tmp_path / "no benchmarks").frame.set_index("selector")
+    assert cost.loc["random", "seconds"] == json.loads(seen[1][1])["seconds"] > 0
+    assert np.isnan(cost.loc["random", "job_seconds"])
+    assert np.isnan(cost.loc["bids", "seconds"])
 
 
 def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
     config = make_experiment(tmp_path, seeds=(0,), **FEW)
     bootstrap = Bootstrap(read_evaluation(config), draws=500)
-    from equipoise.reporting.statistics_tables import statistics_tables
-    from equipoise.reporting.summary import summary
-
     statistics = {table.name: table.frame for table in statistics_tables(bootstrap, ["0.1"])}
     assert set(statistics["statistics_comparisons"]["interval"]) == {"items only"}
     assert any("no claim is made" in sentence for sentence in summary(config, statistics))
-    assert not any("scored higher" in sentence for sentence in summary(config, statistics))
+    sentences = summary(config, statistics)
+    assert not any(words in sentence for sentence in sentences for words in ("scored higher", "scored lower", "not distinguishable from"))
+    told = [sentence for sentence in sentences if any(words in sentence for words in ("has the highest", "smallest gain", "BIDS minus"))]
+    assert len(told) == 3
+    assert all("no claim" in sentence for sentence in told)
+    assert not any("Every claim above" in sentence for sentence in sentences)
+
+
+def test_summary_says_whether_it_is_bids_and_what_may_explain_it(reported):
+    config, folder = reported
+    frames = {path.stem: pd.read_csv(path, dtype={"budget": str}) for path in folder.glob("*/*.csv")}
+    sentences = summary(config, frames)
+    rivals = frames["statistics_bids"]
+    told = next(sentence for sentence in sentences if sentence.startswith("Is it BIDS"))
+    for name in rivals.loc[rivals["verdict"] == "not distinguishable", "baseline"]:
+        assert short_label(name) in told
+    (why,) = (sentence for sentence in sentences if sentence.startswith("What may explain it"))
+    counts = pd.Series({"gsm": 6, "math": 4, "logic": 0, "form": 0})
+    less = {"figure_2_thi_less": counts.rename_axis("task").rename("task_max").reset_index()}
+    (why,) = (sentence for sentence in summary(config, frames | less) if sentence.startswith("What may explain it"))
+    assert "of the rows of LESS, most serve gsm (60%), no row serves logic and form; evenness 0.49" in why
+    assert "of the rows of BIDS" in why
+
+
+def test_epochs_are_named_where_they_are_not_the_usual_ones(reported):
+    config, folder = reported
+    frames = {path.stem: pd.read_csv(path, dtype={"budget": str}) for path in folder.glob("*/*.csv")}
+    unusual = frames["statistics_comparisons"].assign(epochs=4)  # e.g. a random baseline at 4 epochs and no other
+    text = " ".join(summary(config, frames | {"statistics_comparisons": unusual}))
+    assert "10 % (4 epochs)" in text
+    assert "BIDS minus" not in text
+
+
+def test_report_removes_what_another_configuration_left(tmp_path):
+    config = make_experiment(tmp_path, **FEW | {"selectors": ["random", "bids"]})
+    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    for path in (folder / "tables" / "table_3_ablation.csv", folder / "figures" / "figure_2_thi_less.svg", folder / "notes.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("of another sweep", encoding="utf-8")
+    report(config)
+    promised = {file for result in results(config) for file in result.files}
+    assert {str(path.relative_to(folder)) for path in folder.glob("*/*")} == promised
+    assert (folder / "notes.txt").exists()
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-recommended)")
+def test_every_table_of_a_report_compiles(reported, tmp_path):
+    _, folder = reported
+    tables = sorted((folder / "tables").glob("*.tex"))
+    body = "\n\\clearpage\n".join(path.read_text(encoding="utf-8") for path in tables)
+    packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx,longtable}"
+    text = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"
+    (tmp_path / "report.tex").write_text(text, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False)
+    assert len(tables) >= 12
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_a_sweep_without_the_baselines_is_reported(tmp_path):

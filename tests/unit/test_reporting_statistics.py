@@ -11,6 +11,7 @@ from equipoise.reporting.statistics import (
     macro_standard_error,
     resample_counts,
     resampled_scores,
+    runs_p,
     seed_weights,
     task_scores,
     two_sided_p,
@@ -84,6 +85,20 @@ def test_p_value_agrees_with_the_normal_test_for_many_items():
     draws = resampled_scores(scores, DRAWS, np.random.default_rng(12))
     expected = stats.ttest_rel(scores[0, 0], scores[1, 0]).pvalue
     assert two_sided_p(draws[:, 0] - draws[:, 1]) == pytest.approx(expected, abs=0.02)
+
+
+def test_p_value_of_runs_is_that_of_scipys_welch_test_and_its_closed_form():
+    ours, theirs = np.array([61.0, 60.2, 61.9]), np.array([52.0, 57.5, 49.9])
+    errors = ours.var(ddof=1) / 3, theirs.var(ddof=1) / 3
+    freedom = sum(errors) ** 2 / (errors[0] ** 2 / 2 + errors[1] ** 2 / 2)
+    expected = 2 * stats.t.sf(abs(ours.mean() - theirs.mean()) / np.sqrt(sum(errors)), freedom)
+    assert runs_p(ours, theirs) == pytest.approx(expected)
+    assert runs_p(ours, theirs) == pytest.approx(stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
+
+
+def test_runs_that_never_differ_have_no_p_value_and_one_side_that_differs_is_enough():
+    assert np.isnan(runs_p([50.0, 50.0, 50.0], [60.0, 60.0, 60.0]))
+    assert 0 < runs_p([50.0, 50.0, 50.0], [60.0, 61.0, 62.0]) < 0.05
 
 
 def test_p_value_is_never_zero_and_never_above_one():

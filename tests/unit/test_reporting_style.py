@@ -1,31 +1,45 @@
-"""Colours and markers of selectors."""
+"""Colours and markers of selectors, and colours of sources."""
+
+from itertools import combinations
 
 import numpy as np
+import pytest
 
 from equipoise.reporting.style import LOOKS
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
 from equipoise.selection.registry import selector_names
 
 
-def test_every_selector_has_its_own_look_that_survives_colour_blindness():
+def test_every_selector_has_a_look_of_its_own():
     assert set(LOOKS) == {*selector_names(), "zero_shot"}
-    compared = ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "bids", "rds", "round_robin"]
-    assert len({marker for marker, _ in map(tuple, (reversed(LOOKS[name]) for name in compared[1:]))}) == len(compared) - 1
-    assert len({color for color, _ in LOOKS.values()}) == len(LOOKS)
-    for matrix in (np.eye(3), DEUTERANOPIA, PROTANOPIA):
-        for colors in ([LOOKS[name][0] for name in ("random", *ABLATION_AND_LESS)], SOURCE_COLORS[:4]):
-            seen = [_lightness_and_hue(color, matrix) for color in colors]
-            distances = [np.linalg.norm(a - b) for i, a in enumerate(seen) for b in seen[:i]]
-            assert min(distances) > 14
+    assert len({marker for _, marker in LOOKS.values()}) == len(LOOKS)
 
 
-ABLATION_AND_LESS = ("task_max", "instance_max", "instance_max_normalized", "bids")
+@pytest.mark.parametrize("sight", ["normal", "deuteranopia", "protanopia"])
+def test_all_colours_that_are_shown_together_stay_apart(sight):
+    within, across = (23, 14) if sight == "normal" else (13, 6.5)
+    matrix = {"normal": np.eye(3), "deuteranopia": DEUTERANOPIA, "protanopia": PROTANOPIA}[sight]
+    selectors = {name: _seen(color, matrix) for name, (color, _) in LOOKS.items()}
+    sources = {f"source {color}": _seen(color, matrix) for color in SOURCE_COLORS}
+    for one, other in combinations(selectors | sources, 2):
+        least = within if (one in selectors) == (other in selectors) else across
+        distance = np.linalg.norm((selectors | sources)[one] - (selectors | sources)[other])
+        assert distance > least, (one, other)
+
+
+def test_selectors_are_seen_on_the_pages_light_and_dark_ground():
+    for name, (color, _) in LOOKS.items():
+        luminance = ((_seen(color, np.eye(3))[0] + 16) / 116) ** 3
+        assert 1.05 / (luminance + 0.05) > 2.2, name  # lines and markers, beside a label
+        assert (luminance + 0.05) / (0.0095 + 0.05) > 3, name
+
+
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
 DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
 PROTANOPIA = np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]])
 
 
-def _lightness_and_hue(color: str, matrix: np.ndarray) -> np.ndarray:
+def _seen(color: str, matrix: np.ndarray) -> np.ndarray:
     """CIELAB (D65) of a colour as seen through `matrix`."""
     value = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)]) / 255
     linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)

@@ -104,9 +104,11 @@ def test_examples_are_filtered_searched_and_explained(browser):
     wait(browser, lambda: len(rows(browser, "example-table")) == 1)
     assert rows(browser, "example-table")[0][4] == prompt
 
-    line = browser.find_element(By.CSS_SELECTOR, "#example-table tbody tr")
-    line.send_keys(Keys.ENTER)
-    wait(browser, lambda: line.get_attribute("aria-expanded") == "true")
+    button = browser.find_element(By.CSS_SELECTOR, "#example-table tbody td:first-child button")
+    for key, expanded in ((Keys.SPACE, "true"), (Keys.ENTER, "false"), (Keys.ENTER, "true")):
+        button.send_keys(key)
+        wait(browser, lambda expanded=expanded: button.get_attribute("aria-expanded") == expanded)
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".whole")) == (expanded == "true")
     whole = browser.find_element(By.CSS_SELECTOR, ".whole").text
     assert "BIDS, pick" in whole
     assert "served" in whole
@@ -118,8 +120,10 @@ def test_theme_switches_and_figures_follow(browser):
 
     button = browser.find_element(By.ID, "theme")
     script = "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.picture text')).fill]"
-    before = browser.execute_script(script)
+    before, (label, pressed) = browser.execute_script(script), (button.accessible_name, button.get_attribute("aria-pressed"))
     button.click()
+    assert button.accessible_name == label  # the state alone tells which theme it is: a changing name would say it twice
+    assert {pressed, button.get_attribute("aria-pressed")} == {"false", "true"}
     after = browser.execute_script(script)
     assert before[0] != after[0]
     assert before[1] != after[1]
@@ -139,12 +143,15 @@ def test_page_is_usable_by_keyboard_and_screen_reader(browser):
         const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
         const unreachable = [...document.querySelectorAll('table.report thead th.dt-orderable-asc')].filter(e =>
           !e.querySelector('[tabindex="0"]'));
+        const untitled = [...document.querySelectorAll('table')].filter(e => !(e.caption && e.caption.textContent.trim()));
+        const roles = [...document.querySelectorAll('tr[tabindex], tr[aria-expanded]')];
         return {unnamed: unnamed.map(e => e.outerHTML.slice(0, 200)), pictures: pictures.length, sections: sections.length,
                 doubled: ids.filter((id, i) => ids.indexOf(id) !== i).slice(0, 5), unreachable: unreachable.length,
+                untitled: untitled.map(e => e.id), roles: roles.length,
                 dead: [...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.getAttribute('href'))).length};
         """
     )
-    assert problems == {"unnamed": [], "pictures": 0, "sections": 0, "doubled": [], "unreachable": 0, "dead": 0}
+    assert problems == {"unnamed": [], "pictures": 0, "sections": 0, "doubled": [], "unreachable": 0, "untitled": [], "roles": 0, "dead": 0}
 
 
 def test_nothing_is_wider_than_the_window(browser):

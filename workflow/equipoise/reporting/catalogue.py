@@ -7,8 +7,17 @@ from dataclasses import dataclass
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
-from equipoise.reporting.arms import ABLATION, arms_of, balance_pairs, baseline_pairs, competitors, opposed_arms, rival_pairs
-from equipoise.reporting.published import has_published
+from equipoise.reporting.arms import (
+    ABLATION,
+    arms_of,
+    balance_pairs,
+    baseline_pairs,
+    budget_order,
+    competitors,
+    opposed_arms,
+    rival_pairs,
+)
+from equipoise.reporting.published import has_published, matched_thi
 from equipoise.runs import experiment_runs
 
 # No category may be called Workflow or Statistics: Snakemake puts link targets of these names below every caption, and a second one of
@@ -47,6 +56,12 @@ class Result:
         return {"result": self.title, "kind": self.folder.removesuffix("s")}
 
 
+def shown_budget(config: Experiment) -> str:
+    """Label of the budget of the influence figures: 10 % as in the paper where it is swept, else the middle one."""
+    labels = [budget_label(budget) for budget in config.budgets]
+    return "0.1" if "0.1" in labels else sorted(labels, key=budget_order)[len(labels) // 2]
+
+
 def results(config: Experiment) -> list[Result]:
     """Every table and figure of the experiment's report, in the page's order."""
     arms = arms_of(experiment_runs(config))
@@ -69,6 +84,7 @@ def results(config: Experiment) -> list[Result]:
         (compared, "differences", "Differences from random and LESS", "Comparisons", "figures"),
         (ranked, "ranks", "Ranks of the selectors", "Comparisons", "figures"),
         (has_published(config), "published", "Side by side with the paper", "Scores", "tables"),
+        (bool(matched_thi(config, shown_budget(config))), "published_thi", "THI beside the paper's", "Influence", "tables"),
         (True, "figure_1_aid_pool", "Figure 1: raw AID of the pool", "Influence", "figures"),
         ("task_max" in config.selectors, "figure_2_thi_less", "Figure 2: THI of LESS's selection", "Influence", "figures"),
         (ablated, "figure_3_thi_ablation", "Figure 3: THI of three selections", "Influence", "figures"),

@@ -9,6 +9,7 @@ from equipoise.errors import UserError
 from equipoise.reporting.comparisons import Bootstrap, adjust, difference
 from equipoise.reporting.labels import NO_BUDGET, budget_text, long_label
 from equipoise.reporting.scores import Evaluation, read_evaluation
+from equipoise.reporting.statistics_tables import WHY_TWO
 from equipoise.reporting.tables import Column, Table
 from equipoise.seeds import derive_seed
 
@@ -61,11 +62,10 @@ def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list
     items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
     caption = (
         f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with 95 % bootstrap interval, "
-        "p adjusted "
-        "by Holm over all rows, and the difference of every task."
+        f"and the difference of every task; {WHY_TWO}; adjusted by Holm over all rows."
     )
     columns = [Column("label", "Selector"), Column("epochs", "Epochs", 0), Column("first", names[0], 1), Column("second", names[1], 1)]
     columns += [Column("difference", "Difference", 2, sign=True), Column("low", "Low", 2, sign=True), Column("high", "High", 2, sign=True)]
-    columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("verdict", "Verdict")]
+    columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("claim", "Verdict")]
     columns += [Column(f"gain_{task}", task, 1, sign=True) for task in tasks]
     return Table("compare", f"{names[1]} against {names[0]}.", caption, frame, tuple(columns), group="group")

@@ -7,7 +7,8 @@ drawing seeds apart errs on the wide side.
 No bootstrap of crossed effects is exact (McCullagh 2000, Bernoulli 6:285). Two errors oppose each other here: the chance of a single
 run on a single item is counted in both resamplings, which widens, and three to five seeds hold few values to draw from, which narrows
 where runs scatter more than their items explain. `pytest -s tests/unit/test_reporting_coverage.py` prints how often 95 % intervals
-hold the truth in either case.
+hold the truth in either case. The bootstrap's p-value suffers more: of three separated seeds a side no draw has the other sign. A claim
+therefore rests on the larger of it and of Welch's t-test over runs, which knows how little few runs say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,11 +18,22 @@ import numpy as np
 
 from equipoise.reporting.arms import Arm, arms_of, balance_pairs, baseline_pairs, competitors, rival_pairs
 from equipoise.reporting.scores import Evaluation
-from equipoise.reporting.statistics import balance, holm, interval, macro_standard_error, resampled_scores, seed_weights, two_sided_p
+from equipoise.reporting.statistics import (
+    balance,
+    holm,
+    interval,
+    macro_standard_error,
+    resampled_scores,
+    runs_p,
+    seed_weights,
+    two_sided_p,
+)
 from equipoise.seeds import derive_seed
+from equipoise.selection.registry import SELECTORS
 
 DRAWS = 10_000
 RUNS_FOR_A_CLAIM = 3
+SELECTIONS_FOR_A_CLAIM = 3  # selection seeds, for words about a seeded selector rather than about the selections it made
 LEVEL = 0.05
 BOTH, ITEMS = "runs and items", "items only"
 
@@ -59,6 +71,15 @@ class Bootstrap:
         """Task scores of an arm, mean over runs: float64 [tasks]."""
         return self.scores[list(arm.runs)].mean(axis=0)
 
+    def macros(self, arm: Arm) -> np.ndarray:
+        """Macro average of each run of an arm: float64 [runs]."""
+        return self.scores[list(arm.runs)].mean(axis=1)
+
+    def selections(self, arm: Arm) -> int | None:
+        """How many selections of a seeded selector an arm's runs were trained on; none for selectors that always choose the same."""
+        seeded = {selector.name for selector in SELECTORS if selector.seeded}
+        return len({self.evaluation.runs[place].selection_seed for place in arm.runs}) if arm.selector in seeded else None
+
     def arm_draws(self, arm: Arm, resample_runs: bool = True) -> np.ndarray:
         """Resampled task scores of an arm, float32 [draws, tasks]; with `resample_runs` its seeds are resampled too."""
         values = self.resampled[:, list(arm.runs), :]
@@ -79,30 +100,50 @@ class Bootstrap:
 
 
 def difference(first: tuple[Bootstrap, Arm], second: tuple[Bootstrap, Arm]) -> dict[str, object]:
-    """Macro average of `first` minus that of `second`: difference, 95 % interval, its kind, and p (nan below three runs a side)."""
+    """Macro average of `first` minus that of `second`: difference, 95 % interval and its kind, and three p-values.
+
+    `p_bootstrap` and `p_runs` (Welch's t-test over runs) are nan below three runs a side; `p`, the larger of the two, is nan where either
+    is. `selections`: the fewest selections of a seeded selector on either side (none: neither is seeded).
+    """
     sides = (first, second)
     claim = all(len(arm.runs) >= RUNS_FOR_A_CLAIM for _, arm in sides)
     ours, theirs = (bootstrap.arm_draws(arm, claim).mean(axis=1) for bootstrap, arm in sides)
-    observed, baseline = (bootstrap.mean(arm).mean() for bootstrap, arm in sides)
+    observed, baseline = (bootstrap.macros(arm) for bootstrap, arm in sides)
     low, high = interval(ours - theirs)
+    p_bootstrap, p_runs = (two_sided_p(ours - theirs), runs_p(observed, baseline)) if claim else (np.nan, np.nan)
+    selections = [count for bootstrap, arm in sides if (count := bootstrap.selections(arm)) is not None]
     return {
-        "difference": float(observed - baseline),
+        "difference": float(observed.mean() - baseline.mean()),
         "low": float(low),
         "high": float(high),
         "interval": BOTH if claim else ITEMS,
         "runs": len(first[1].runs),
         "baseline_runs": len(second[1].runs),
-        "p": two_sided_p(ours - theirs) if claim else float("nan"),
+        "selections": min(selections, default=None),
+        "p_bootstrap": float(p_bootstrap),
+        "p_runs": float(p_runs),
+        "p": float(np.maximum(p_bootstrap, p_runs)),
     }
 
 
-def verdict(difference: float, p_holm: float) -> str:
+def verdict(difference: float, p_holm: float, interval: str = BOTH) -> str:
     """A comparison in words."""
     if np.isnan(p_holm):
-        return "no claim: fewer than three runs"
+        return "no claim: fewer than three runs" if interval == ITEMS else "no claim: the runs of each side are all equal"
     if p_holm >= LEVEL:
         return "not distinguishable"
     return "higher" if difference > 0 else "lower"
+
+
+def claim_text(verdict: str, selections: float | None) -> str:
+    """A verdict as it is shown: one about a seeded selector says how few selections it is about."""
+    few = selections is not None and selections < SELECTIONS_FOR_A_CLAIM
+    return f"{verdict} ({these(int(selections))})" if verdict in ("higher", "lower") and few else verdict
+
+
+def these(selections: int) -> str:
+    """What a claim is about where a seeded selector chose fewer than three times."""
+    return "this one random selection" if selections == 1 else f"these {selections} random selections"
 
 
 def compare_selectors(bootstrap: Bootstrap) -> list[dict[str, object]]:
@@ -131,20 +172,21 @@ def _compare(bootstrap: Bootstrap, pairs: Sequence[tuple[Arm, Arm]]) -> list[dic
 
 
 def adjust(rows: list[dict[str, object]]) -> None:
-    """Adds `p_holm` and `verdict` to comparisons, adjusting over all rows that have a p-value."""
+    """Adds `p_holm`, `verdict` and `claim` (the verdict as shown) to comparisons, adjusting over all rows that have a p-value."""
     tested = [row for row in rows if not np.isnan(row["p"])]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = float(p)
     for row in rows:
         row.setdefault("p_holm", float("nan"))
-        row["verdict"] = verdict(row["difference"], row["p_holm"])
+        row["verdict"] = verdict(row["difference"], row["p_holm"], row["interval"])
+        row["claim"] = claim_text(row["verdict"], row["selections"])
 
 
 def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
     """Per arm: macro average, sd over runs, standard error over items (closed form), bootstrap standard error and 95 % interval."""
     rows = []
     for arm in bootstrap.arms:
-        macros = bootstrap.scores[list(arm.runs)].mean(axis=1)
+        macros = bootstrap.macros(arm)
         claim = len(arm.runs) >= RUNS_FOR_A_CLAIM
         draws = bootstrap.arm_draws(arm, claim).mean(axis=1)
         low, high = interval(draws)
@@ -210,7 +252,8 @@ def balances(bootstrap: Bootstrap) -> list[dict[str, object]]:
         row["sd_noise"] = float(np.sqrt(np.mean(np.square(noise))))
         row["p_uneven"] = float((1 + (noise >= spread).sum()) / (1 + len(noise))) if claim and len(tasks) > 1 else float("nan")
         row |= {"minimum": float(minimum), "worst_task": tasks[worst], "minimum_low": float(low), "minimum_high": float(high)}
-        rows.append(row | {"interval": BOTH if claim else ITEMS} | {f"gain_{t}": float(g) for t, g in zip(tasks, gains, strict=True)})
+        row |= {"selections": bootstrap.selections(baseline), "interval": BOTH if claim else ITEMS}
+        rows.append(row | {f"gain_{t}": float(g) for t, g in zip(tasks, gains, strict=True)})
     tested = [row for row in rows if not np.isnan(row["p_uneven"])]
     for row, p in zip(tested, holm([row["p_uneven"] for row in tested]), strict=True):
         row["p_uneven_holm"] = float(p)

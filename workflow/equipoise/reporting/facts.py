@@ -1,8 +1,10 @@
 """Facts of an experiment: seeds, versions, measured time, disk, and the cost table (the paper's A.6)."""
 
 import csv
+import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from math import prod
 from pathlib import Path
 
 import pandas as pd
@@ -28,6 +30,7 @@ PACKAGES = (
     "matplotlib",
     "itables",
 )
+SIZES = ("rows", "columns", "mib", "mib_fp64")
 BENCHMARKS = "benchmarks"  # where the workflow's rules write seconds and peak memory: <rule>/<experiment>/<model>/...
 
 
@@ -46,7 +49,11 @@ def disk(config: Experiment) -> dict[str, int]:
     """Bytes below each folder of the experiment's results (pool, targets, warmup, ...), report excluded."""
     root = Path(Layout(config.results, config.experiment, config.model.name).root)
     folders = sorted(path for path in root.iterdir() if path.is_dir())
-    return {folder.name: sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in folders}
+    return {folder.name: _bytes(folder) for folder in folders}
+
+
+def _bytes(folder: str | Path) -> int:
+    return sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
 
 
 def times(config: Experiment, folder: str | Path = BENCHMARKS) -> pd.DataFrame:
@@ -68,8 +75,13 @@ def _measured(path: Path) -> tuple[float, float]:
     return float(row["s"]), float(memory) if memory not in ("", "-", "NA") else float("nan")
 
 
+def _seconds_path(ranking: str) -> Path:
+    """Where `rank` leaves the seconds of a ranking, {"seconds": float}; rankings of older versions have none."""
+    return Path(ranking).with_suffix(".seconds.json")
+
+
 def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table | None:
-    """A.6: bytes of the matrix each selector ranks on and the measured seconds of its ranking job; none where nothing is chosen."""
+    """A.6: bytes on disk of the matrix each selector ranks on, its own seconds and its job's; none where nothing is chosen."""
     from equipoise.selection.registry import selector
 
     layout = Layout(config.results, config.experiment, config.model.name)
@@ -78,41 +90,37 @@ def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table | N
         if name == "full":
             continue
         matrix = selector(name).matrix
-        row = {
-            "label": long_label(name),
-            "selector": name,
-            "matrix": matrix or "none",
-            "rows": None,
-            "columns": None,
-            "mib": None,
-            "mib_fp64": None,
-        }
+        row = {"label": long_label(name), "selector": name, "matrix": matrix or "none"} | dict.fromkeys(SIZES)
         if matrix:
             manifest = read_manifest(layout.matrix_manifest(matrix), "matrix")
-            cells = manifest["rows"] * len(manifest["columns"])
-            row |= {"rows": manifest["rows"], "columns": len(manifest["columns"]), "mib": cells * 4 / 2**20, "mib_fp64": cells * 8 / 2**20}
+            size = (manifest["rows"], len(manifest["columns"]))
+            row |= {"rows": size[0], "columns": size[1], "mib": _bytes(layout.matrix(matrix)) / 2**20, "mib_fp64": prod(size) * 8 / 2**20}
+        seeds = selection_seeds(config, name)
+        own = [json.loads(path.read_text())["seconds"] for seed in seeds if (path := _seconds_path(layout.ranking(name, seed))).exists()]
         jobs = Path(folder) / "rank" / config.experiment / config.model.name / name
-        measured = [_measured(path) for seed in selection_seeds(config, name) if (path := jobs / f"selection-{seed}.tsv").exists()]
-        row["seconds"] = sum(job[0] for job in measured) / len(measured) if measured else None
+        measured = [_measured(path) for seed in seeds if (path := jobs / f"selection-{seed}.tsv").exists()]
+        row["seconds"] = sum(own) / len(own) if own else None
+        row["job_seconds"] = sum(job[0] for job in measured) / len(measured) if measured else None
         row["memory_mib"] = max((job[1] for job in measured), default=None)
         rows.append(row)
     if not rows:
         return None
-    frame = pd.DataFrame(rows).astype({key: float for key in ("rows", "columns", "mib", "mib_fp64", "seconds", "memory_mib")})
-    missing = "" if frame["seconds"].notna().any() else " No ranking job was measured in this experiment (the workflow measures them)."
+    frame = pd.DataFrame(rows).astype(dict.fromkeys((*SIZES, "seconds", "job_seconds", "memory_mib"), float))
+    missing = "" if frame["job_seconds"].notna().any() else " No ranking job was measured in this experiment (the workflow measures them)."
     caption = (
-        "Cost of selecting (the paper's A.6: below 800 MB in FP64, below a minute on a GPU): size of the matrix as stored (FP32) and as "
-        "FP64, "
-        f"measured seconds and peak memory of the ranking job on this machine's CPU, process start and reading included.{missing}"
+        "Cost of selecting (the paper's A.6: below 800 MB in FP64, below a minute on a GPU): size of the matrix measured on disk (FP32) "
+        "and computed as FP64; measured on this machine's CPU, seconds of the selector's own work (reading the matrix "
+        f"included) and of the whole ranking job with its start, and the job's peak memory.{missing}"
     )
     columns = (
         Column("label", "Selector"),
         Column("matrix", "Matrix"),
         Column("rows", "Rows", 0),
         Column("columns", "Columns", 0),
-        Column("mib", "MiB, FP32", 1),
-        Column("mib_fp64", "MiB, FP64", 1),
-        Column("seconds", "Seconds", 2),
+        Column("mib", "MiB on disk", 1),
+        Column("mib_fp64", "MiB as FP64", 1),
+        Column("seconds", "Seconds, selector", 3),
+        Column("job_seconds", "Seconds, job", 1),
         Column("memory_mib", "Peak MiB", 0),
     )
     return Table("table_cost", "Cost of selecting.", caption, frame, columns)

@@ -3,20 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from equipoise.budgets import budget_label, budget_rows
+from equipoise.budgets import budget_rows
 from equipoise.config import Experiment
 from equipoise.reporting import plot_influence, plot_scores, plot_selections
-from equipoise.reporting.arms import ABLATION, budget_order
+from equipoise.reporting.arms import ABLATION
+from equipoise.reporting.catalogue import shown_budget
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.labels import budget_text
 from equipoise.reporting.published import published_thi
-
-
-def shown_budget(config: Experiment) -> str:
-    """Label of the budget of the influence figures: 10 % as in the paper where it is swept, else the middle one."""
-    labels = [budget_label(budget) for budget in config.budgets]
-    return "0.1" if "0.1" in labels else sorted(labels, key=budget_order)[len(labels) // 2]
 
 
 def score_figures(config: Experiment, statistics: dict[str, pd.DataFrame]) -> list[Figure]:
@@ -40,7 +35,8 @@ def influence_figures(config: Experiment, influence: Influence, sources: np.ndar
     if "task_max" in config.selectors:
         figures.append(plot_influence.thi_less(influence.thi_less(rows), text, published_thi(config, "task_max", budget)))
     if set(ABLATION) & set(config.selectors):
-        figures.append(plot_influence.thi_ablation(influence.thi_ablation(rows), text))
+        published = {name: published_thi(config, name, budget) for name in ABLATION}
+        figures.append(plot_influence.thi_ablation(influence.thi_ablation(rows), text, config.selection.normalisation, published))
         figures.append(plot_influence.aid_ablation(influence.aid_normalised(rows), text))
     figures.append(plot_influence.normality(*influence.normality(config.seed)))
     if influence.selectors:

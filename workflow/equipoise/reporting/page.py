@@ -12,7 +12,7 @@ from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.render import html_cell
 from equipoise.reporting.side_by_side import unmatched_note
-from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, PAPER, POOL
+from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, NEUTRAL, PAPER, POOL
 from equipoise.reporting.tables import Table, cells
 from equipoise.store.manifest import atomic_path
 
@@ -29,7 +29,7 @@ SECTIONS = (
         ("statistics_comparisons", "statistics_bids", "statistics_macro", "statistics_ranks", "statistics_balance"),
         ("differences", "ranks"),
     ),
-    ("paper", "Beside the paper", ("published",), ()),
+    ("paper", "Beside the paper", ("published", "published_thi"), ()),
     (
         "influence",
         "Influence",
@@ -98,7 +98,10 @@ def page_table(table: Table) -> str:
                 f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)
             )
             body.append(f"<tr>{lead}{filled}</tr>")
-    return f'<table class="report" id="{table.name}"><thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    caption = f'<caption class="unseen">{html.escape(table.title)}</caption>'
+    return (
+        f'<table class="report" id="{table.name}">{caption}<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    )
 
 
 def _group_heading(table: Table) -> str:
@@ -116,6 +119,7 @@ def themed_svg(svg: str, figure: Figure) -> str:
     svg = svg.replace("'DejaVu Sans'", "inherit").replace("font-family: DejaVu Sans", "font-family: inherit")
     svg = re.sub(r"font: ([^;\"]*?)inherit", r"font: \1var(--font)", svg)
     shades = {INK: "--ink", MUTED: "--muted", AXIS: "--axis", GRID: "--grid", POOL: "--pool", BAND: "--band", PAPER: "--paper"}
+    shades[NEUTRAL] = "--neutral"
     shades |= {look[0]: f"--selector-{name}" for name, look in LOOKS.items()}
     for shade, name in shades.items():
         svg = svg.replace(shade, f"var({name})")

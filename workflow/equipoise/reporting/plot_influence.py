@@ -5,7 +5,11 @@ import pandas as pd
 from matplotlib.patheffects import withStroke
 
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.style import AXIS, BAND, INK, MUTED, PAPER, WIDTH, color, label
+from equipoise.reporting.style import AXIS, BAND, INK, MUTED, NEUTRAL, PAPER, WIDTH, color, label
+
+Published = dict[str, dict[str, float]]
+EVEN = {"color": MUTED, "linewidth": 1, "linestyle": (0, (4, 3)), "label": "even spread"}
+PUBLISHED = {"linestyle": "none", "marker": "D", "color": INK, "markeredgecolor": PAPER, "markersize": 5, "label": "the paper's share"}
 
 
 def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
@@ -13,7 +17,7 @@ def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
 
     def draw(pyplot):
         figure, axis = pyplot.subplots(figsize=(WIDTH, 3.0))
-        _by_task(axis, frame, "aid", color("bids"))
+        _by_task(axis, frame, "aid", NEUTRAL)
         axis.set_ylabel("Average influence")
         return figure
 
@@ -74,16 +78,14 @@ def thi_less(frame: pd.DataFrame, budget: str, published: dict[str, float] | Non
     total = int(frame["task_max"].sum())
 
     def draw(pyplot):
-        figure, axis = pyplot.subplots(figsize=(WIDTH, 0.6 + 0.32 * len(frame)))
+        figure, axis = pyplot.subplots(figsize=(WIDTH, 0.9 + 0.32 * len(frame)))
         bars = axis.barh(frame["task"], frame["task_max"], color=color("task_max"), height=0.66)
         texts = [f"{count:,}  ({count / total:.0%})" for count in frame["task_max"]]
         axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK)
-        axis.axvline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axis.axvline(total / len(frame), **EVEN)
         if published:
-            axis.plot(
-                [share * total for share in published.values()], list(published), "D", color=INK, markersize=5, label="the paper's share"
-            )
-            axis.legend(loc="lower right")
+            axis.plot([share * total for share in published.values()], list(published), **PUBLISHED)
+        figure.legend(loc="outside upper left", ncols=2)
         axis.invert_yaxis()
         axis.margins(x=0.14)
         axis.grid(axis="y", visible=False)
@@ -100,8 +102,10 @@ def thi_less(frame: pd.DataFrame, budget: str, published: dict[str, float] | Non
     return Figure("figure_2_thi_less", "THI of LESS's selection", caption, frame, draw)
 
 
-def thi_ablation(frame: pd.DataFrame, budget: str) -> Figure:
-    """Figures 3 and 8."""
+def thi_ablation(frame: pd.DataFrame, budget: str, normalisation: str = "zscore", published: Published | None = None) -> Figure:
+    """Figures 3 and 8. normalisation: the one the experiment ranks on; published: selector -> task -> the paper's share."""
+    published = {name: shares for name, shares in (published or {}).items() if shares and name in frame}
+    tasks = list(frame["task"])
     selectors = list(frame.columns[1:])
     total = int(frame[selectors[0]].sum())
 
@@ -113,21 +117,28 @@ def thi_ablation(frame: pd.DataFrame, budget: str) -> Figure:
             bars = axis.bar(places, frame[name], width * 0.9, color=color(name), label=label(name))
             halo = [withStroke(linewidth=2.5, foreground=PAPER)]  # keeps the number legible on the dashed line
             axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK, path_effects=halo)
-        axis.axhline(total / len(frame), color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=0.5)
+            if name in published:
+                heights = [share * total for share in published[name].values()]
+                axis.plot([places[tasks.index(task)] for task in published[name]], heights, **PUBLISHED | {"label": ""}, zorder=2.5)
+        axis.axhline(total / len(frame), **EVEN, zorder=0.5)
+        if published:
+            axis.plot([], [], **PUBLISHED)
         axis.set_xticks(range(len(frame)), frame["task"])
         axis.tick_params(axis="x", length=0)
         axis.grid(axis="x", visible=False)
         axis.margins(y=0.1)
         axis.set_ylabel("Selected rows")
-        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=len(selectors))
+        figure.legend(*axis.get_legend_handles_labels(), loc="outside upper left", ncols=len(selectors) + 2)
         return figure
 
+    ranked = "each on what it ranks" if normalisation == "zscore" else f"although they rank on {normalisation}-normalised influence here"
     caption = (
         f"THI, instance form, of three selections of {total:,} rows at {budget}: the task of the validation example on which a row's "
-        "influence "
-        "is highest (raw for Unnormalized, z-scored for the others, each on what it ranks); the dashed line is an even spread. The paper's "
+        f"influence is highest (raw for Unnormalized, z-scored for the others, {ranked}); the dashed line is an even spread. The paper's "
         "Figure 3 (Figure 8 for its second model)."
     )
+    if published:
+        frame = frame.assign(**{f"{name}_published_share": frame["task"].map(shares) for name, shares in published.items()})
     return Figure("figure_3_thi_ablation", "THI of three selections", caption, frame, draw)
 
 
@@ -153,9 +164,9 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
             for kind, axis in (("density", upper), ("quantile", lower)):
                 chosen = curves[(curves["task"] == task) & (curves["kind"] == kind)]
                 for _, line in chosen.groupby("validation_id", sort=False):
-                    axis.plot(line["x"], line["y"], color=color("bids"), linewidth=1, alpha=0.6)
+                    axis.plot(line["x"], line["y"], color=NEUTRAL, linewidth=1, alpha=0.7)
             upper.set_title(task)
-            upper.set(xlim=(-5, 5), ylim=(0, top), xticks=[-4, 0, 4])
+            upper.set(xlim=(-5, 5), ylim=(0, top), xticks=[-5, 0, 5])
             lower.set(xlim=(-4, 4), ylim=(-limit, limit), xticks=[-3, 0, 3])
             if number % columns:
                 upper.tick_params(labelleft=False)
@@ -163,15 +174,18 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
             else:
                 upper.set_ylabel("Density")
                 lower.set_ylabel("Observed quantile")
-        figure.supxlabel("z-scored influence (top), standard normal quantile (bottom)", fontsize=9)
+        figure.supxlabel("z-scored influence, cut at ±5 (top), standard normal quantile (bottom)", fontsize=9)
         return figure
 
+    density = curves[curves["kind"] == "density"]
+    bins = density.groupby("validation_id", sort=False)["y"].sum() * np.diff(np.sort(density["x"].unique())).mean()
+    beyond = max(0.0, 1 - float(bins.mean()))
     middle = moments[["skew", "excess_kurtosis"]].median()
     caption = (
         "Normality of the matrix's columns after z-scoring: five sampled validation examples a task against N(0, 1) (dashed), as density "
-        "and "
-        f"as Q-Q plot. Over all {len(moments):,} columns the median skew is {middle['skew']:.2f} and the median excess kurtosis "
-        f"{middle['excess_kurtosis']:.1f} (both 0 for a normal column). The paper's Figure 5."
+        f"of the values from −5 to 5 ({100 * beyond:.1g} % lie beyond) and as Q-Q plot. Over all {len(moments):,} columns the median skew "
+        f"is {middle['skew']:.2f} and the median excess kurtosis {middle['excess_kurtosis']:.1f} (both 0 for a normal column). The paper's "
+        "Figure 5."
     )
     shape = moments.assign(kind="moments")
     return Figure("figure_5_normality", "Normality of the columns", caption, pd.concat([curves, shape], ignore_index=True), draw)

@@ -4,12 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from equipoise.reporting.arms import budget_order
 from equipoise.reporting.comparisons import LEVEL
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.labels import budget_text
-from equipoise.reporting.style import AXIS, INK, PAPER, WIDTH, color, label, marker
+from equipoise.reporting.statistics_tables import WHY_TWO
+from equipoise.reporting.style import AXIS, INK, MUTED, PAPER, WIDTH, color, label, marker
 
 
 def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
@@ -23,7 +26,7 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
     def draw(pyplot):
         columns = min(4, len(selectors))
         lines = -(-len(selectors) // columns)
-        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.55 + 1.75 * lines), sharex=True, sharey=True, squeeze=False)
+        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.85 + 1.75 * lines), sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, selectors, strict=False):
             if len(full):
                 axis.axhline(full["macro"].iloc[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -40,6 +43,16 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
         for axis in axes[:, 0]:
             axis.set_ylabel("Macro average")
         figure.supxlabel("Budget", fontsize=9)
+        keys = (
+            [Line2D([], [], color=color("random"), marker=marker("random"), label=label("random"))]
+            if "random" in set(swept["selector"])
+            else []
+        )
+        if len(full):
+            text = f"{label('full')}, {int(full['epochs'].iloc[0])} epochs"
+            keys.append(Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label=text))
+        keys.append(Patch(facecolor=MUTED, alpha=0.3, label="95 % interval"))
+        figure.legend(handles=keys, loc="outside upper left", ncols=len(keys))
         return figure
 
     caption = f"Macro average against budget, mean over runs with the 95 % bootstrap interval ({_kinds(swept)}); grey is random selection."
@@ -58,7 +71,7 @@ def differences(comparisons: pd.DataFrame) -> Figure:
     selectors = list(dict.fromkeys(rows["selector"]))
 
     def draw(pyplot):
-        height = 0.75 + len(baselines) * (0.45 + 0.24 * len(selectors))
+        height = 1.0 + len(baselines) * (0.45 + 0.24 * len(selectors))
         shape = (len(baselines), len(budgets))
         figure, axes = pyplot.subplots(*shape, figsize=(WIDTH, height), sharex=True, sharey="row", squeeze=False)
         for line, baseline in zip(axes, baselines, strict=True):
@@ -77,12 +90,16 @@ def differences(comparisons: pd.DataFrame) -> Figure:
                 axis.grid(axis="y", visible=False)
                 axis.set_title(f"{budget_text(budget)}, against {label(baseline)}")
         figure.supxlabel("Difference of macro averages, points", fontsize=9)
+        dot = {"linestyle": "none", "marker": "o", "color": INK, "markersize": 6}
+        sure = Line2D([], [], **dot, label=f"p below {LEVEL:g} (Holm)")
+        unsure = Line2D([], [], **dot, markerfacecolor=PAPER, label="not distinguishable, or no claim")
+        figure.legend(handles=[sure, unsure], loc="outside upper left", ncols=2)
         return figure
 
     caption = (
         f"Macro average minus the baseline's, with 95 % paired bootstrap intervals ({_kinds(rows)}). Filled markers: p below {LEVEL:g} "
-        "after "
-        "Holm's adjustment over all comparisons; hollow markers are not distinguishable from the baseline or carry no claim."
+        f"after Holm's adjustment over all comparisons; hollow markers are not distinguishable from the baseline or carry no "
+        f"claim; {WHY_TWO}."
     )
     return Figure("differences", "Differences from random and from LESS", caption, comparisons, draw)
 
@@ -94,12 +111,13 @@ def rank_plot(ranks: pd.DataFrame) -> Figure:
     selectors = list(overall.index)
 
     def draw(pyplot):
-        size = (WIDTH, 0.8 + 0.26 * len(selectors))
+        size = (WIDTH, 1.1 + 0.26 * len(selectors))
         figure, axes = pyplot.subplots(1, len(budgets), figsize=size, sharex=True, sharey=True, squeeze=False)
         for axis, budget in zip(axes[0], budgets, strict=True):
             for row in ranks[ranks["budget"] == budget].to_dict("records"):
                 number, name = selectors.index(row["selector"]), row["selector"]
                 axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=5, alpha=0.3, solid_capstyle="round")
+                axis.plot(row["rank"], number, ".", color=INK, markeredgecolor=PAPER, markersize=7, zorder=4)
                 axis.plot(row["mean_rank"], number, marker(name), color=color(name), markersize=6)
             axis.set_yticks(range(len(selectors)), [label(name) for name in selectors])
             axis.set_ylim(len(selectors) - 0.4, -0.6)
@@ -107,12 +125,17 @@ def rank_plot(ranks: pd.DataFrame) -> Figure:
             axis.set_title(budget_text(budget))
             axis.grid(axis="y", visible=False)
         figure.supxlabel("Rank by macro average (1 is best)", fontsize=9)
+        keys = [
+            Line2D([], [], linestyle="none", marker=".", color=INK, markersize=7, label="observed rank"),
+            Line2D([], [], linestyle="none", marker="o", color=MUTED, markersize=6, label="mean over draws"),
+            Line2D([], [], color=MUTED, linewidth=5, alpha=0.5, solid_capstyle="round", label="95 % interval"),
+        ]
+        figure.legend(handles=keys, loc="outside upper left", ncols=3)
         return figure
 
     caption = (
-        f"Mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}). Selectors whose intervals overlap widely are not told "
-        "apart "
-        "by this experiment."
+        f"Observed rank (dot) and mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}); an interval of no width "
+        "lies under its marker. Selectors whose intervals overlap widely are not told apart by this experiment."
     )
     return Figure("ranks", "Ranks of the selectors", caption, ranks, draw)
 

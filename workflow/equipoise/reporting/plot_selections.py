@@ -50,19 +50,19 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
     def draw(pyplot):
         columns = min(4, len(tasks) + 1)
         lines = -(-(len(tasks) + 1) // columns)
-        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.3 + 1.85 * lines), sharex=True, sharey=True, squeeze=False)
+        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.3 + 1.85 * lines), sharex=True, squeeze=False)
         for axis, task in zip(axes.flat, tasks, strict=False):
             for number, name in enumerate(selectors):
                 rows = frame[(frame["task"] == task) & (frame["selector"] == name)]
                 every = (number * 7 % 25, 25)
-                width = 2.4 if name == "bids" else 1.3
+                width = 1.6 if name == "bids" else 1.2
                 style = {"marker": marker(name), "markevery": every, "markersize": 4}
                 axis.plot(rows["picks"], rows["mean"], color=color(name), linewidth=width, label=label(name), **style)
             axis.set_title(task)
             axis.set_xscale("log")
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if span < 100 else (1,)))
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if span < 100 else (1,)))
             axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-            axis.xaxis.set_minor_formatter(NullFormatter())  # would label 2, 3, 4 ... on top of each other within one decade
+            axis.xaxis.set_minor_formatter(NullFormatter())  # would label 2, 4, 5 ... on top of each other within one decade
             axis.grid(which="minor", visible=False)
         for axis in list(axes.flat)[len(tasks) :]:
             axis.set_axis_off()
@@ -75,9 +75,8 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
         return figure
 
     caption = (
-        "Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking. The higher a "
-        "line, the "
-        "more the picks are expected to help that task to first order."
+        "Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking; each task has a "
+        "scale of its own. The higher a line, the more the picks are expected to help that task to first order."
     )
     return Figure("influence_along_ranking", "Influence per task along the ranking", caption, frame, draw)
 

@@ -56,14 +56,20 @@ def has_published(config: Experiment) -> bool:
     return any(config.tasks[task].suite for task in benchmark_of(config)) and bool(matches(config))
 
 
+def matched_thi(config: Experiment, budget: str) -> dict[str, dict[str, str]]:
+    """Selector -> the paper's line of THI counts, of the experiment's selectors where model and budget match."""
+    if budget != THI_BUDGET or not benchmark_of(config):
+        return {}
+    return {row["selector"]: row for row in _of_model(config, published_counts()) if row["selector"] in config.selectors}
+
+
 def published_thi(config: Experiment, selector: str, budget: str) -> dict[str, float]:
     """Task -> share of the paper's selection whose highest influence is on it; empty unless model, selector and budget match."""
-    tasks = benchmark_of(config)
-    rows = [row for row in _of_model(config, published_counts()) if row["selector"] == selector]
-    if budget != THI_BUDGET or not rows or not tasks:
+    row = matched_thi(config, budget).get(selector)
+    if row is None:
         return {}
-    total = sum(int(rows[0][name]) for name in BENCHMARKS)
-    return {task: int(rows[0][name]) / total for task, name in tasks.items()}
+    total = sum(int(row[name]) for name in BENCHMARKS)
+    return {task: int(row[name]) / total for task, name in benchmark_of(config).items()}
 
 
 def _of_model(config: Experiment, rows: list[dict[str, str]]) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from equipoise.layout import Layout
 from equipoise.progress import log, track
 from equipoise.reporting.answers import answer_table
 from equipoise.reporting.audit import audit_table
+from equipoise.reporting.catalogue import results
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.contamination import contamination_table
 from equipoise.reporting.examples import selected_examples
@@ -22,7 +23,7 @@ from equipoise.reporting.page import write_page
 from equipoise.reporting.render import write_table
 from equipoise.reporting.score_tables import score_tables
 from equipoise.reporting.scores import read_evaluation
-from equipoise.reporting.side_by_side import side_by_side
+from equipoise.reporting.side_by_side import side_by_side, thi_side_by_side
 from equipoise.reporting.statistics_tables import statistics_tables
 from equipoise.reporting.summary import summary
 from equipoise.reporting.tables import Table
@@ -39,12 +40,15 @@ def report(config: Experiment) -> None:
     bootstrap, rows = _bootstrap(config)
     with atomic_path(folder / "scores.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")
-    tables = _tables(config, bootstrap)
+    statistics = _statistics(config, bootstrap)
+    figures = _figures(config, {table.name: table.frame for table in statistics})
+    frames = {figure.name: figure.frame for figure in figures}
+    tables = _tables(config, bootstrap, statistics, frames)
     for table in tables:
         write_table(table, folder / "tables")
-    figures = _figures(config, {table.name: table.frame for table in tables})
     svgs = _write_figures(figures, folder / "figures")
-    sentences = summary(config, {table.name: table.frame for table in tables})
+    _remove_strangers(config, folder)
+    sentences = summary(config, frames | {table.name: table.frame for table in tables})
     page = write_page(config, folder / "index.html", sentences, tables, list(zip(figures, svgs, strict=True)), selected_examples(config))
     log(f"report: {page}")
 
@@ -66,18 +70,28 @@ def _statistics(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
     return statistics_tables(bootstrap, [budget_label(budget) for budget in config.budgets])
 
 
-def _tables(config: Experiment, bootstrap: Bootstrap) -> list[Table]:
+def _remove_strangers(config: Experiment, folder: Path) -> None:
+    """Deletes tables and figures that this configuration has not: left by another sweep, they would pass for its results."""
+    known = {folder / file for result in results(config) for file in result.files}
+    for path in sorted(path for kind in ("tables", "figures") for path in (folder / kind).iterdir()):
+        if path.is_file() and path not in known:
+            path.unlink()
+            log(f"report: removed {path}, which is not of this configuration")
+
+
+def _tables(config: Experiment, bootstrap: Bootstrap, statistics: list[Table], figures: dict[str, pd.DataFrame]) -> list[Table]:
     other = second_model(config)
     scores = score_tables(config, bootstrap, (other, Bootstrap(read_evaluation(other))) if other else None)
     every = next(table for table in scores if table.name == "table_2_selectors")
     more = [
         side_by_side(config, every.frame),
+        thi_side_by_side(config, figures),
         contamination_table(config),
         audit_table(config),
         answer_table(config, bootstrap),
         cost_table(config),
     ]
-    return [*scores, *_statistics(config, bootstrap), *(table for table in more if table is not None)]
+    return [*scores, *statistics, *(table for table in more if table is not None)]
 
 
 def _figures(config: Experiment, statistics: dict[str, pd.DataFrame]) -> list[Figure]:

@@ -20,7 +20,7 @@ def score_tables(config: Experiment, bootstrap: Bootstrap, second: tuple[Experim
     second: an experiment with another model and the same tasks, shown below this one's rows in Table 4.
     """
     seeds = "Mean over runs, ± standard deviation over runs (fine-tuning seeds, and selection seeds of Random)"
-    marks = "Best of a budget bold, second underlined; anchors do not compete. Higher is better, points of 100."
+    marks = "Highest number of a budget bold, second underlined, which claims nothing; anchors do not compete. Points of 100."
     said = f"{seeds}; model {config.model.name}. {marks}"
     tasks = bootstrap.evaluation.tasks
     present = {arm.selector for arm in bootstrap.arms}

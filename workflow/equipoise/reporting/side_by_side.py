@@ -3,8 +3,9 @@
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.reporting.labels import arm_label, budget_text
-from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matches, published_scores
+from equipoise.reporting.catalogue import shown_budget
+from equipoise.reporting.labels import arm_label, budget_text, long_label
+from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matched_thi, matches, published_scores, published_thi
 from equipoise.reporting.tables import Column, Table
 
 
@@ -25,6 +26,30 @@ def side_by_side(config: Experiment, scores: pd.DataFrame) -> Table | None:
         "The paper's numbers beside this experiment's, where model, budget, selector and epochs match; ± standard deviation over runs."
     )
     return Table("published", "Side by side with the paper.", caption, pd.DataFrame(lines), tuple(columns), group="group")
+
+
+def thi_side_by_side(config: Experiment, figures: dict[str, pd.DataFrame]) -> Table | None:
+    """Published and own THI shares with differences, a line a selector and task; none where none matches.
+
+    figures: the numbers of Figures 2 and 3 by the figure's name, counts by selector and task.
+    """
+    budget = shown_budget(config)
+    lines = []
+    for name, row in matched_thi(config, budget).items():
+        counts = figures["figure_2_thi_less" if name == "task_max" else "figure_3_thi_ablation"].set_index("task")[name]
+        for task, share in published_thi(config, name, budget).items():
+            line = {"label": long_label(name), "selector": name, "budget": budget, "task": task, "published": 100 * share}
+            line |= {"ours": 100 * counts[task] / counts.sum(), "source": row["source"]}
+            lines.append(line | {"difference": line["ours"] - line["published"]})
+    if not lines:
+        return None
+    columns = [Column("label", "Selector"), Column("task", "Task"), Column("published", "Published, %", 1), Column("ours", "Here, %", 1)]
+    columns += [Column("difference", "Difference", 1, sign=True), Column("source", "Source")]
+    caption = (
+        f"Which share of a selection of {budget_text(budget)} has its highest influence on a task (THI): the paper's beside this "
+        "experiment's, in percent, and the difference in points. LESS in the task-mean form, the others in the instance form."
+    )
+    return Table("published_thi", "THI beside the paper's.", caption, pd.DataFrame(lines), tuple(columns))
 
 
 def unmatched_note(config: Experiment) -> str:

@@ -1,7 +1,9 @@
 """How figures look: one style file, one colour and marker a selector everywhere, colour-blind safe.
 
-Colours are those of Okabe and Ito (2008) and Paul Tol's muted scheme, told apart by marker and by label too: colour alone never
-carries the meaning. The page swaps every colour below for a custom property, so that figures follow its dark theme.
+Colours of selectors and of sources are near those of Okabe and Ito (2008) and of Paul Tol's muted scheme, moved apart until every two
+differ by 24 (a selector and a source by 15) in CIELAB, and by 13 (7) as seen without red or green cones; a test holds them there. They are
+light enough for the page's dark theme and dark enough for paper. Colour alone never carries the meaning: markers and labels do too. The
+page swaps every colour below for a custom property.
 """
 
 import io
@@ -22,25 +24,26 @@ FORMATS = ("svg", "pdf", "png")
 WIDTH = 7.6  # inches; a figure fills the page's column and a paper's text width
 INK, MUTED, AXIS, GRID = "#1f2933", "#66727f", "#8a949e", "#dfe3e8"
 POOL, PAPER, BAND = "#a9b2bb", "#fefefe", "#eef1f4"
+NEUTRAL = "#566573"  # of what is no selector's
 
 # selector -> (colour, marker)
 LOOKS = {
-    "random": ("#7b8188", "o"),
-    "task_max": ("#d55e00", "s"),
-    "sum": ("#56b4e9", "^"),
-    "instance_max": ("#e69f00", "v"),
-    "instance_max_normalized": ("#009e73", "D"),
+    "random": ("#938b92", "d"),
+    "task_max": ("#cd5b09", "s"),
+    "sum": ("#5cb1ee", "^"),
+    "instance_max": ("#e39f0e", "v"),
+    "instance_max_normalized": ("#03a372", "D"),
     "bids": ("#0072b2", "o"),
-    "rds": ("#cc79a7", "P"),
-    "round_robin": ("#882255", "X"),
-    "task_quota": ("#999933", "<"),
-    "rds_plus": ("#aa4499", ">"),
-    "full": ("#3c4650", "_"),
-    "oracle": ("#3d4751", "_"),
-    "zero_shot": ("#3e4852", "_"),
+    "rds": ("#aa649b", "P"),
+    "round_robin": ("#b0396b", "X"),
+    "task_quota": ("#9e8d42", "<"),
+    "rds_plus": ("#916de2", ">"),
+    "full": ("#81604c", "h"),
+    "oracle": ("#9fb74b", "*"),
+    "zero_shot": ("#77b0c2", "p"),
 }
-# one step beside the selectors' colours: these stand on a white card in the dark theme too
-SOURCES = ("#0072b3", "#e69f01", "#009e74", "#cc79a8", "#56b4ea", "#d55e01", "#999934", "#882256")
+SOURCES = ("#4836a2", "#8bcaf3", "#117a33", "#dfc879", "#d26e76", "#832711", "#4fb9a2", "#a14398")
+"""Colours of the pool's sources: others than the selectors', beside which they stand in the map of the pool."""
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])
 DIVERGING = LinearSegmentedColormap.from_list("equipoise_diverging", ["#a84a00", "#e8a36e", "#f6f5f3", "#7fb6d9", "#005a8f"])

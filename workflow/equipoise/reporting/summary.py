@@ -4,25 +4,39 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from equipoise.attribution.analyses import balance as evenness
 from equipoise.config import Experiment
-from equipoise.reporting.comparisons import ITEMS, LEVEL, RUNS_FOR_A_CLAIM
+from equipoise.reporting.catalogue import shown_budget
+from equipoise.reporting.comparisons import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.reporting.labels import budget_text, long_label, short_label
 
+NO_CLAIM = "test items only, fewer than three runs: no claim"
 
-def summary(config: Experiment, statistics: dict[str, pd.DataFrame]) -> list[str]:
-    """Sentences on what was run, what is higher than what, what cannot be told apart, ranks, balance and anchors."""
-    macro = statistics["statistics_macro"]
+
+def summary(config: Experiment, frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Sentences on what was run, what is higher than what, what cannot be told apart, ranks, balance, what may explain it, and anchors.
+
+    frames: the numbers of tables and figures by name, as far as the experiment has them.
+    """
+    macro, usual = frames["statistics_macro"], config.finetune.epochs
     sentences = [_what_ran(config, macro)]
-    comparisons = statistics.get("statistics_comparisons")
+    comparisons = frames.get("statistics_comparisons")
     if comparisons is not None:
-        sentences += _headline(comparisons)
+        sentences += _headline(comparisons, usual)
         for baseline in dict.fromkeys(comparisons["baseline"]):
-            sentences += _against(comparisons[comparisons["baseline"] == baseline], baseline)
-    if "statistics_ranks" in statistics:
-        sentences += _first(statistics["statistics_ranks"])
-    if "statistics_balance" in statistics:
-        sentences += _balance(statistics["statistics_balance"], config.finetune.epochs)
-    return sentences + _anchors(macro)
+            sentences += _against(comparisons[comparisons["baseline"] == baseline], baseline, usual)
+    if "statistics_bids" in frames:
+        sentences += _bids(frames["statistics_bids"], usual)
+    if comparisons is not None and comparisons["p"].notna().any():
+        sentences.append(
+            "Every claim above holds after Holm's adjustment of the larger of two p-values, the bootstrap's and that of Welch's t-test "
+            "over runs: with few runs a bootstrap alone claims too much."
+        )
+    if "statistics_ranks" in frames:
+        sentences += _first(frames["statistics_ranks"])
+    if "statistics_balance" in frames:
+        sentences += _balance(frames["statistics_balance"], usual)
+    return sentences + _why(frames, budget_text(shown_budget(config))) + _anchors(macro)
 
 
 def _what_ran(config: Experiment, macro: pd.DataFrame) -> str:
@@ -37,49 +51,70 @@ def _what_ran(config: Experiment, macro: pd.DataFrame) -> str:
     )
 
 
-def _headline(comparisons: pd.DataFrame) -> list[str]:
+def _headline(comparisons: pd.DataFrame, usual: int) -> list[str]:
     """BIDS minus each baseline in numbers, budget by budget."""
     sentences = []
-    for baseline, rows in comparisons[comparisons["selector"] == "bids"].groupby("baseline", sort=False):
-        usual = rows["epochs"].min()
+    own = comparisons[(comparisons["selector"] == "bids") & (comparisons["epochs"] == usual)]
+    for baseline, rows in own.groupby("baseline", sort=False):
         parts = [
             f"{_signed(row['difference'])} at {budget_text(row['budget'])} ({_signed(row['low'])} to {_signed(row['high'])}"
-            + (f"; {row['verdict']})" if row["verdict"] != "higher" else ")")
-            for row in rows[rows["epochs"] == usual].to_dict("records")
+            + (f"; {row['claim']})" if row["claim"] != "higher" else ")")
+            for row in rows.to_dict("records")
         ]
         kinds = f" (intervals over {_list(list(dict.fromkeys(rows['interval'])))})"
         sentences.append(f"BIDS minus {short_label(baseline)}, macro average in points with 95 % interval{kinds}: {_list(parts)}.")
     return sentences
 
 
-def _against(rows: pd.DataFrame, baseline: str) -> list[str]:
+def _against(rows: pd.DataFrame, baseline: str, usual: int) -> list[str]:
     """Who is higher than the baseline, who is lower, and who is not distinguishable from it, all budgets in one sentence each."""
     sentences = []
-    for verdict, words in (
-        ("higher", "scored higher than"),
-        ("lower", "scored lower than"),
-        ("not distinguishable", "not distinguishable from"),
-    ):
+    name = short_label(baseline)
+    about = _about(rows)
+    for verdict in ("higher", "lower"):
         found = rows[rows["verdict"] == verdict]
-        if found.empty:
-            continue
-        named = [f"{short_label(name)} at {_list(_budgets(group))}" for name, group in found.groupby("selector", sort=False)]
-        if verdict == "not distinguishable":
-            sentences.append(f"By macro average, not distinguishable from {short_label(baseline)}: {'; '.join(named)}.")
-        else:
-            sentences.append(f"By macro average, {words} {short_label(baseline)} after Holm's adjustment: {'; '.join(named)}.")
+        if len(found):
+            sentences.append(f"By macro average, scored {verdict} than {name}{about}: {_named(found, 'selector', usual)}.")
+    found = rows[rows["verdict"] == "not distinguishable"]
+    if len(found):
+        sentences.append(f"By macro average, not distinguishable from {name}: {_named(found, 'selector', usual)}.")
     unclaimed = rows[rows["interval"] == ITEMS]
     if len(unclaimed):
         sentences.append(
-            f"{len(unclaimed)} of {len(rows)} comparisons with {short_label(baseline)} rest on fewer than {RUNS_FOR_A_CLAIM} runs of a "
-            "side: "
-            "their intervals cover the test items only, and no claim is made."
+            f"{len(unclaimed)} of {len(rows)} comparisons with {name} rest on fewer than {RUNS_FOR_A_CLAIM} runs of a side: their "
+            "intervals cover the test items only, and no claim is made."
         )
     return sentences
 
 
-def _budgets(group: pd.DataFrame) -> list[str]:
-    usual = group["epochs"].min()
+def _about(rows: pd.DataFrame) -> str:
+    """Says that claims are about the few selections of a seeded selector, where they are."""
+    few = rows["selections"].min()  # nan where no seeded selector takes part
+    return f" ({these(int(few))})" if few < SELECTIONS_FOR_A_CLAIM else ""
+
+
+def _bids(rows: pd.DataFrame, usual: int) -> list[str]:
+    """Whether BIDS itself stands out among the selectors, in one sentence."""
+    parts = [
+        f"{words} {_named(found, 'baseline', usual)}"
+        for verdict, words in (
+            ("not distinguishable", "not distinguishable from"),
+            ("higher", "higher than"),
+            ("lower", "lower than"),
+        )
+        if len(found := rows[rows["verdict"] == verdict])
+    ]
+    if not parts:
+        return [f"BIDS against the other selectors: no claim, as no side has {RUNS_FOR_A_CLAIM} runs that differ."]
+    return [f"Is it BIDS, or does any selector of this kind do? By macro average BIDS is {'; '.join(parts)}."]
+
+
+def _named(rows: pd.DataFrame, key: str, usual: int) -> str:
+    """Selectors with the budgets at which something holds of them."""
+    return "; ".join(f"{short_label(name)} at {_list(_budgets(group, usual))}" for name, group in rows.groupby(key, sort=False))
+
+
+def _budgets(group: pd.DataFrame, usual: int) -> list[str]:
     return [budget_text(b) + (f" ({e} epochs)" if e != usual else "") for b, e in zip(group["budget"], group["epochs"], strict=True)]
 
 
@@ -92,23 +127,28 @@ def _first(ranks: pd.DataFrame) -> list[str]:
         rivals = [short_label(name) for name in others["selector"]]
         name, share = short_label(leader["selector"]), leader["best_share"]
         text = f"At {budget_text(budget)} {name} has the highest macro average, and in {share:.0%} of the draws"
-        tail = (
-            f"; its rank interval overlaps that of {_list(rivals)}." if rivals else "; no other selector's rank interval overlaps its own."
-        )
-        sentences.append(text + tail)
+        tail = f"; its rank interval overlaps that of {_list(rivals)}" if rivals else ""
+        sentences.append(f"{text}{tail}{_items_only(rows)}.")
     return sentences
+
+
+def _items_only(rows: pd.DataFrame) -> str:
+    """What is said behind a statement that rests on too few runs for a claim."""
+    return f" ({NO_CLAIM})" if (rows["interval"] == ITEMS).any() else ""
 
 
 def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
     """Whose gains over random differ between tasks by more than noise, and the highest smallest gain at each budget."""
     rows = balance[(balance["epochs"] == epochs) & (balance["selector"] != "oracle")]
+    if rows.empty:
+        return []
     uneven = rows[rows["p_uneven_holm"] < LEVEL]
-    named = [f"{short_label(name)} at {_list(_budgets(group))}" for name, group in uneven.groupby("selector", sort=False)]
     if rows["p_uneven_holm"].isna().all():
         sentences = []
-    elif named:
+    elif len(uneven):
         sentences = [
-            f"Balance: the gains over random differ between tasks by more than noise for {'; '.join(named)}; elsewhere that is not shown."
+            f"Balance: the gains over random{_about(rows)} differ between tasks by more than noise for "
+            f"{_named(uneven, 'selector', epochs)}; elsewhere that is not shown."
         ]
     else:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
@@ -118,7 +158,29 @@ def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
         for _, group in rows.groupby("budget", sort=False)
         for row in group.nlargest(1, "minimum").to_dict("records")
     ]
-    return [*sentences, f"The highest smallest gain over random, with the 95 % interval of the gain on that task: {_list(best)}."]
+    text = f"The highest smallest gain over random, with the 95 % interval of the gain on that task: {_list(best)}"
+    return [*sentences, f"{text}{_items_only(rows)}."]
+
+
+def _why(frames: dict[str, pd.DataFrame], budget: str) -> list[str]:
+    """How evenly the selections of LESS and BIDS serve the tasks, by the counts of Figures 2 and 3: a description, not a test."""
+    parts = []
+    for figure, name in (("figure_2_thi_less", "task_max"), ("figure_3_thi_ablation", "bids")):
+        if figure in frames and name in frames[figure]:
+            counts = frames[figure].set_index("task")[name]
+            most, least = counts.idxmax(), counts.idxmin()
+            empty = list(counts[counts == 0].index)
+            rest = f"no row serves {_list(empty)}" if empty else f"fewest {least} ({counts[least] / counts.sum():.0%})"
+            parts.append(
+                f"of the rows of {short_label(name)}, most serve {most} ({counts[most] / counts.sum():.0%}), {rest}; evenness "
+                f"{evenness(counts.to_numpy()):.2f}"
+            )
+    if not parts:
+        return []
+    return [
+        f"What may explain it, described and not tested: a row serves the task on which its influence is highest (THI), and at {budget}, "
+        f"{'; '.join(parts)} (1 is an even spread over tasks)."
+    ]
 
 
 def _anchors(macro: pd.DataFrame) -> list[str]:

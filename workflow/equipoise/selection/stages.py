@@ -1,6 +1,7 @@
 """The stages `rank` and `select_budget`: from a sealed matrix to a ranking, and from a ranking to a selection ready to train on."""
 
 import json
+import time
 import warnings
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,9 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     """Writes layout.ranking(selector, selection_seed): as far as `selection.rank_to` goes, whole for `full`.
 
     Columns: rank int64 (from 0), row int64, score float64, column int64 (-1: none won the step), margin float64; NaN where there is none.
-    The budgets are not read: they are prefixes of this. Raises `UserError` when matrix or pool are missing, stale or damaged.
+    The budgets are not read: they are prefixes of this. Beside it, for the report's cost table alone and no input of anything, lies
+    `seconds_path`: how long the selector itself took, its reading of the matrix included, {"seconds": float}. Raises `UserError` when
+    matrix or pool are missing, stale or damaged.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,7 +40,10 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     rows = budget_rows(config.selection.rank_to, int(np.count_nonzero(problem.valid)))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        ranking = find_selector(selector).load()(problem, rows)
+        choose = find_selector(selector).load()
+        start = time.perf_counter()
+        ranking = choose(problem, rows)
+        seconds = time.perf_counter() - start
     for warning in caught:
         log(f"warning: {warning.message}")
     table = pa.table(
@@ -52,7 +58,14 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     path = layout.ranking(selector, selection_seed)
     with atomic_path(path) as part:
         pq.write_table(table, part)
+    with atomic_path(seconds_path(path)) as part:
+        part.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
     log(f"{selector}: ranked {len(ranking.rows):,} of {int(problem.valid.sum()):,} valid rows -> {path}")
+
+
+def seconds_path(ranking: str) -> Path:
+    """Where the seconds of a ranking lie: apart from it, so that its bytes do not depend on them."""
+    return Path(ranking).with_suffix(".seconds.json")
 
 
 def select_budget(config: Experiment, selector: str, selection_seed: int, budget_label: str) -> None:

@@ -7,9 +7,7 @@ let chosenTheme = null;
 function applyTheme() {
   const dark = chosenTheme === null ? systemDark.matches : chosenTheme;
   root.classList.toggle("dark", dark);
-  themeButton.textContent = dark ? "Light" : "Dark";
   themeButton.setAttribute("aria-pressed", String(dark));
-  themeButton.setAttribute("aria-label", `Use the ${dark ? "light" : "dark"} theme`);
 }
 themeButton.addEventListener("click", () => { chosenTheme = !root.classList.contains("dark"); applyTheme(); });
 systemDark.addEventListener("change", applyTheme);
@@ -32,6 +30,11 @@ const picks = data.picks.map(([selector, rank, row, task, validation, score, mar
   const [origin, prompt, response] = data.rows[row];
   return { selector, rank: rank + 1, row, task, origin, validation, score, margin, prompt, response };
 });
+// the selector's name is the button that shows the whole example; Enter and Space press it as any button
+const opener = (place, kind) => {
+  const name = escape(data.selectors[place]);
+  return kind === "display" ? `<button type="button" class="opener" aria-expanded="false">${name}</button>` : name;
+};
 const named = (names, none) => (place) => (place < 0 ? none : escape(names[place]));
 const chosen = (id) => document.getElementById(id).value;
 
@@ -50,7 +53,7 @@ const examples = new DataTable("#example-table", {
   order: [],
   language: { search: "Search", emptyTable: "No example was selected.", zeroRecords: "No example fits; widen the filters." },
   columns: [
-    { data: "selector", render: named(data.selectors, "") },
+    { data: "selector", render: opener },
     { data: "rank", className: "number" },
     { data: "task", render: named(data.tasks, "–") },
     { data: "origin", render: named(data.sources, "") },
@@ -58,7 +61,6 @@ const examples = new DataTable("#example-table", {
     { data: "response", type: "string", render: cut },
     { data: "score", className: "number", render: (score) => (score === null ? "–" : score) },
   ],
-  createdRow: (line) => { line.tabIndex = 0; line.setAttribute("aria-expanded", "false"); },
 });
 
 function reason(pick) {
@@ -82,11 +84,10 @@ function toggle(line) {
     }
     row.child(whole).show();
   }
-  line.setAttribute("aria-expanded", String(row.child.isShown()));
+  line.querySelector(".opener").setAttribute("aria-expanded", String(row.child.isShown()));
 }
 const body = document.querySelector("#example-table tbody");
 body.addEventListener("click", (event) => { const line = event.target.closest("tr"); if (line) toggle(line); });
-body.addEventListener("keydown", (event) => { if (event.key === "Enter" && event.target.tagName === "TR") toggle(event.target); });
 document.getElementById("example-filters").addEventListener("change", () => examples.draw());
 document.getElementById("example-filters").addEventListener("submit", (event) => event.preventDefault());
 root.dataset.ready = "true";
