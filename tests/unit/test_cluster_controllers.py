@@ -126,6 +126,25 @@ def test_the_lease_goes_when_its_process_ends(tmp_path, start):
     assert leases(tmp_path) == []
 
 
+def test_of_several_that_start_together_one_runs(tmp_path):
+    start = "import sys; from equipoise.controller import own_run; own_run(sys.argv[1]); print('runs', flush=True); sys.stdin.readline()"
+    command = [sys.executable, "-c", start, str(tmp_path)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    try:
+        while sum(process.poll() is None for process in processes) > 1:
+            time.sleep(0.1)
+        (alive,) = (process for process in processes if process.poll() is None)
+        assert alive.stdout.readline() == "runs\n"
+        refused = [process.communicate() for process in processes if process is not alive]
+        assert all(not said and f"a run is going on here (process {alive.pid} on " in errors for said, errors in refused)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / ".snakemake").write_text("")
     with pytest.raises(UserError, match=r"\.snakemake.*needs to write to its folder"):
