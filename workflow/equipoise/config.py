@@ -222,6 +222,7 @@ class Suite(Section):
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
+    python: str | None = Field(None, description="Interpreter of this suite's evaluation, such as vLLM's; none: the experiment's.")
 
 
 class Sandbox(Section):

@@ -26,6 +26,7 @@ def impossible(config: "Experiment") -> Iterator[str]:
     yield from _generated_data(config)
     yield from _batch(config)
     yield from _processes(config)
+    yield from _environments(config)
 
 
 def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
@@ -123,3 +124,16 @@ def _processes(config: "Experiment") -> Iterator[str]:
             f"jobs.runs: together makes all runs in one process, but training.processes is {config.training.processes}; "
             "write jobs.runs: separate, or training.processes: 1"
         )
+
+
+def _environments(config: "Experiment") -> Iterator[str]:
+    """vLLM has an environment and a process of its own."""
+    if config.jobs.runs != "together":
+        return
+    for name, suite in config.suites.items():
+        for key, value in {"backend": suite.backend if suite.backend == "vllm" else None, "python": suite.python}.items():
+            if value:
+                yield (
+                    f"suites.{name}.{key}: {value}, but jobs.runs: together trains and evaluates in one process of the experiment's "
+                    f"interpreter; write jobs.runs: separate, or leave {key} out"
+                )

@@ -24,9 +24,11 @@ except UserError as error:
 
 LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
-STAGE = f"{sys.executable if CONFIG.python == 'python' and not IN_CONDA else CONFIG.python} -m equipoise"
+PYTHON = sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python
+STAGE = f"{PYTHON} -m equipoise"
 # Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
-EQUIPOISE = f"env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1 {STAGE}"
+OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1"
+EQUIPOISE = f"{OFFLINE} {STAGE}"
 EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
 SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
 ASSEMBLED = SHARDS[:: CONFIG.jobs.assembly]
@@ -207,7 +209,12 @@ def suite_slice(wildcards):
     """A suite and the tasks it evaluates."""
     names = [wildcards.suite] if hasattr(wildcards, "suite") else [suite for suite, _ in evaluations(CONFIG)]
     tasks = {n: t.model_dump(mode="json") for n, t in CONFIG.tasks.items() if t.suite in names}
-    return {"suites": {n: CONFIG.suites[n].model_dump(mode="json") for n in names}, "tasks": tasks}
+    return {"suites": {n: CONFIG.suites[n].model_dump(mode="json", exclude={"python"}) for n in names}, "tasks": tasks}
+
+
+def suite_python(wildcards):
+    """The interpreter of a suite's evaluation, where the suite names one of its own."""
+    return CONFIG.suites[wildcards.suite].python or ""
 
 
 def all_manifests():

@@ -19,8 +19,10 @@ rule evaluate:
     params:
         suite=suite_slice,
         model=model_slice(),
+        python=suite_python,
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} evaluate --config {params.config} --run {params.run} --suite {wildcards.suite} "
-        "--suite-seed {wildcards.suite_seed} 2> {log}"
+        'python={params.python:q}; test -n "$python" || python={PYTHON}; '
+        '{OFFLINE} "$python" -m equipoise evaluate --config {params.config:q} --run {params.run} '
+        "--suite {wildcards.suite} --suite-seed {wildcards.suite_seed} 2> {log:q}"

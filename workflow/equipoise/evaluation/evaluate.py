@@ -167,7 +167,7 @@ def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: in
             "base": session.identity,
             "adapter": adapter_digest(adapter),
             "precision": config.model.precision,
-            "suite": config.suites[suite].model_dump(exclude={"include_path", "seeds"}),
+            "suite": config.suites[suite].model_dump(exclude={"include_path", "seeds", "python"}),
             "suite_seed": suite_seed,
             "fewshot_seed": FEWSHOT_SEED,
             "tasks": {name: config.tasks[name].model_dump(include={"lm_eval_tasks", "metric"}) for name in items.leaves},
