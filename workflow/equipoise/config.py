@@ -236,7 +236,7 @@ class Sandbox(Section):
             "process: a plain child process with a filter of system calls, which can still read this user's files."
         ),
     )
-    seconds: int = Field(10, ge=1, description="Time of one program with its tests.")
+    seconds: int = Field(10, ge=1, description="Processor time of one program with its tests; four times as long on the clock.")
     memory_mb: int = Field(1024, ge=64, description="Address space of one program.")
 
 
