@@ -73,6 +73,44 @@ def test_a_fresh_session_gives_the_same_bytes_as_one_that_has_evaluated_others(e
     assert outcome(experiment, A, "chat") == used
 
 
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_a_base_that_fine_tuning_has_used_evaluates_as_a_freshly_loaded_one(experiment, monkeypatch, checkpointing):
+    """As a fold does it: one base, trained on and evaluated in turns; the session loads no second one."""
+    from equipoise.data.pool import prepare_pool
+    from equipoise.evaluation import session as sessions
+    from equipoise.modelling.base import load_base
+    from equipoise.training.fine_tune import fine_tune
+
+    values = experiment.model_dump()
+    values["training"]["activation_checkpointing"] = checkpointing
+    config = parse_config(values)
+    prepare_pool(config)
+    base = load_base(config.model, config.model.precision, "cpu")
+    for run, rows in ((A, range(20)), (B, range(20, 40))):
+        write_jsonl(Path(layout(config).selection(run.selector, 0, run.budget)), [{"row": row} for row in rows])
+    with monkeypatch.context() as patch:
+        patch.setattr(sessions, "load_base", lambda *_: pytest.fail("loaded again"))
+        session, shared = Session(config, base), []
+        for run in (A, B):
+            fine_tune(config, run, base)
+            evaluate(config, run, "chat", 0, session)
+            shared.append(outcome(config, run, "chat"))
+        evaluate(config, ZERO, "chat", 0, session)
+        shared.append(outcome(config, ZERO, "chat"))
+    for run, expected in zip((A, B, ZERO), shared, strict=True):
+        evaluate_anew(config, run, "chat")
+        assert outcome(config, run, "chat") == expected
+
+
+def test_the_interpreter_of_a_suite_changes_no_fingerprint(experiment):
+    evaluate(experiment, ZERO, "chat", 0)
+    values = experiment.model_dump()
+    values["suites"]["chat"]["python"] = "other/bin/python"
+    before = Path(layout(experiment).scores(ZERO, "chat", 0)).stat().st_mtime_ns
+    evaluate(parse_config(values), ZERO, "chat", 0)
+    assert Path(layout(experiment).scores(ZERO, "chat", 0)).stat().st_mtime_ns == before
+
+
 def test_scores_are_the_items_mean_and_standard_error_in_per_cent(experiment):
     evaluate(experiment, ZERO, "plain", 0)
     values = [row["score"] for row in samples(experiment, ZERO, "plain")]

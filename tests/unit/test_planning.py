@@ -256,6 +256,16 @@ def test_what_does_not_fit_is_said_with_the_key_to_change(tiny_values):
     assert any("collect_pool_gradients needs" in text and "gradients.token_budget" in text for text in warnings)
 
 
+def test_validation_examples_longer_than_a_batch_need_more_memory(tiny_values):
+    def peaks(longest):
+        config = parse_config({**tiny_values, "targets": {"size": 4, "max_length": longest}})
+        stages = {stage.name: stage.memory for stage in plan(config).stages}
+        return stages["collect_pool_gradients"], stages["collect_target_gradients"]
+
+    budget = tiny_values["gradients"]["token_budget"]
+    assert peaks(budget)[0] == peaks(budget)[1] == peaks(4 * budget)[0] < peaks(4 * budget)[1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [({"gpu_name": "B300"}, "A100, H100, H200"), ({"mfu": 0.0}, "0.4"), ({"mfu": 1.5}, "0.4"), ({"mean_tokens": 1.0}, "mean-tokens")],

@@ -44,10 +44,11 @@ def training(config: Experiment, shape: Architecture) -> float:
     return HEADROOM * (width * shape.parameters + 16 * p + buckets + tokens * (kept + logits))
 
 
-def gradients(config: Experiment, shape: Architecture) -> float:
-    """Collection of pool gradients: weights, moments and signs, activations of a full batch, slices of logits and of gradients."""
+def gradients(config: Experiment, shape: Architecture, longest: int) -> float:
+    """Collection of gradients of examples of up to `longest` tokens: weights, moments and signs, activations of a full batch, slices of
+    logits and of gradients."""
     width = WIDTH[config.gradients.precision]
-    tokens = max(config.gradients.token_budget, config.model.max_length)
+    tokens = max(config.gradients.token_budget, longest)
     p = shape.adapter_parameters(config.lora)
     layer = kept_by_layer(shape, width) + width * (shape.hidden + shape.query_width + len(shape.adapted(config.lora)) * config.lora.rank)
     boundary = width * shape.hidden

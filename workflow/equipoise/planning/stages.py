@@ -87,7 +87,8 @@ class Planner:
 
     def collection(self) -> list[Stage]:
         """collect_pool_gradients and collect_target_gradients."""
-        peak = memory.gradients(self.config, self.shape)
+        longest = (self.config.model.max_length, self.config.targets.longest(self.config.model))
+        peaks = [memory.gradients(self.config, self.shape, tokens) for tokens in longest]
         together = self.config.jobs.epochs == "together"
         shards = plan_shards(self.pool.rows, min(self.config.pool.shards, chunk_count(self.pool.rows)))
         of_pool = []
@@ -99,7 +100,7 @@ class Planner:
                 cost = self._collected(share, tokens, stop - start, ADAM_TRAFFIC) + Cost(disk=self._store(stop - start, epoch))
                 parts.append([Part((self.layout.pool_gradients_manifest(epoch, shard_label(shard)),), cost)])
             of_pool += _folded(parts, together)
-        return [Stage("collect_pool_gradients", of_pool, peak), Stage("collect_target_gradients", self._targets(together), peak)]
+        return [Stage("collect_pool_gradients", of_pool, peaks[0]), Stage("collect_target_gradients", self._targets(together), peaks[1])]
 
     def _targets(self, together: bool) -> list[list[Part]]:
         size = self.config.targets.size
