@@ -42,6 +42,18 @@ def test_the_report_holds_every_run_and_task(miniature):
     for ending in ("csv", "md", "tex", "html"):
         assert (report / "tables" / f"table_2_selectors.{ending}").stat().st_size > 0
     assert list((report / "figures").glob("*.svg"))
+    assert (report / "index.html").stat().st_size < 8 * 2**20
+
+
+@pytest.mark.slow
+def test_figures_are_drawn_anew_alone(miniature):
+    report = miniature.folder / miniature.results / "miniature" / "report"
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in report.rglob("*") if path.is_file()}
+    said = miniature.run("figures")
+    assert re.findall(r"^(?:local)?rule (\w+):", said, re.M) == ["figures"]
+    for path, (time, content) in before.items():
+        assert path.read_bytes() == content, path
+        assert (path.stat().st_mtime_ns > time) == (path.parent.name == "figures"), path
 
 
 @pytest.mark.slow
@@ -91,10 +103,20 @@ def test_snakemakes_own_report_shows_every_result_with_caption_category_and_labe
     assert set(categories) == {"Report", "Scores"} | {result.category for result in wanted}
 
 
+def left_in(report) -> set[str]:
+    return {str(path.relative_to(report)) for path in report.rglob("*") if path.is_file()}
+
+
+def promised(workflow: Workflow, **changes) -> set[str]:
+    """Files of the report of a workflow's configuration with changes."""
+    return {PAGE, SCORES} | {file for result in results(parse_config(workflow.values | changes)) for file in result.files}
+
+
 @pytest.mark.slow
 def test_a_sweep_reaches_the_report_and_makes_nothing_anew_that_was_there(miniature):
     root = miniature.folder / miniature.results / "miniature" / "miniature-base"
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*") if path.is_file()}
+    assert (root.parent / "report" / "figures" / "figure_2_thi_less.svg").exists()
     said = miniature.run("--config", "budgets=[0.02,0.05,0.1]", "selectors=[bids,round_robin]")
     assert {path: path.stat().st_mtime_ns for path in before} == before
     started = re.findall(r"^(?:local)?rule (\w+):", said, re.M)
@@ -107,9 +129,24 @@ def test_a_sweep_reaches_the_report_and_makes_nothing_anew_that_was_there(miniat
         "all": 1,
     }
     report = root.parent / "report"
+    assert left_in(report) == promised(miniature, budgets=[0.02, 0.05, 0.1], selectors=["bids", "round_robin"])
     with open(report / "scores.csv", encoding="utf-8") as file:
         arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
     assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05", "0.1")}
     for path in (report / "tables" / "table_2_selectors.md", report / "index.html"):
         text = path.read_text(encoding="utf-8")
         assert all(budget in text for budget in ("2 %", "5 %", "10 %")), path
+
+
+@pytest.mark.slow
+def test_a_sweep_of_selectors_that_run_in_one_job_leaves_nothing_of_the_first_configuration(miniature):
+    """As shipped, `jobs.runs: together`; last here, because the other tests count separate jobs."""
+    miniature.values["jobs"]["runs"] = "together"
+    report = miniature.folder / miniature.results / "miniature" / "report"
+    miniature.run()
+    assert left_in(report) == promised(miniature)
+    miniature.run("--config", "budgets=[0.02,0.05]", "selectors=[bids,round_robin]")
+    assert left_in(report) == promised(miniature, budgets=[0.02, 0.05], selectors=["bids", "round_robin"])
+    with open(report / "scores.csv", encoding="utf-8") as file:
+        arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
+    assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05")}

@@ -15,11 +15,11 @@ COMPARISON = (
     Column("difference", "Difference", 2, sign=True),
     Column("low", "Low", 2, sign=True),
     Column("high", "High", 2, sign=True),
-    Column("interval", "Interval over"),
+    Column("claim", "Verdict"),
     Column("p_bootstrap", "p bootstrap", 4),
     Column("p_runs", "p runs", 4),
     Column("p_holm", "p (Holm)", 4),
-    Column("claim", "Verdict"),
+    Column("interval", "Interval over"),
 )
 WHY_TWO = (
     "claims rest on the larger of the bootstrap's p and that of Welch's t-test over runs, as a bootstrap of few runs finds too much, "
