@@ -9,13 +9,15 @@ TESTED := $(VENV)/.tested
 # Every file of the project that is not ignored, and their folders, whose times tell of files that are gone.
 FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
 PYTHON := $(VENV)/bin/python
-SNAKEMAKE := $(VENV)/bin/snakemake
 CORES ?= all
 PROFILE ?= profiles/local
 # Test files that run at a time.
 WORKERS ?= 2
 # Further snakemake options, e.g.  make demo ARGS="--config budgets='[0.02,0.05]'"
 ARGS ?=
+
+# snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
+RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
 .PHONY: help install demo dry-run study report dag test test-now test-slurm bench lint format clean without-git
 
@@ -33,19 +35,19 @@ $(STAMP): envs/requirements.lock pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## Run the embedded miniature experiment end to end (CPU, no downloads)
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES) $(ARGS)
+	@$(RUN) $(ARGS)
 
 dry-run: $(STAMP) ## Show what `make demo` would do
-	@$(SNAKEMAKE) --profile $(PROFILE) --cores $(CORES) -n $(ARGS)
+	@$(RUN) --dry-run $(ARGS)
 
 study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the README's table
 	@$(PYTHON) -m equipoise miniature study --cores $(CORES)
 
 report: $(STAMP) ## Make the report of the embedded experiment again
-	@$(SNAKEMAKE) --profile $(PROFILE) --cores $(CORES) --forcerun report $(ARGS)
+	@$(RUN) --forcerun report $(ARGS)
 
 dag: $(STAMP) ## Print the rule graph in mermaid form
-	@$(SNAKEMAKE) --rulegraph mermaid-js
+	@$(PYTHON) -m snakemake --rulegraph mermaid-js
 
 test: $(if $(ARGS),test-now,$(TESTED)) ## Run the tests, unless they passed on these very files
 	@echo "Tests passed; nothing more to do until a file changes (make test-now runs them regardless)."
@@ -61,7 +63,8 @@ test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node
 	$(PYTHON) -m pytest -m slurm tests/slurm $(ARGS)
 
 bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
-	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(PYTHON) $$script; done
+	@# Without bytecode: a new folder among the tests would count as a change to them (see FILES).
+	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONDONTWRITEBYTECODE=1 $(PYTHON) $$script; done
 
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .

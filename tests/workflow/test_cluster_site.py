@@ -7,7 +7,7 @@ import sys
 
 import pytest
 import yaml
-from workflow_runs import Workflow
+from workflow_runs import Workflow, evaluated
 
 from conftest import REPOSITORY
 from equipoise.cluster.site import read_site, with_site
@@ -19,7 +19,7 @@ def dry_run(values: dict, tmp_path, site: dict | None) -> str:
     environment = os.environ | {"EQUIPOISE_SITE": str(tmp_path / "site.yaml")}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site) if site else "")
     Workflow(tmp_path, values)
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(evaluated(values)))
     command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm"), "-n"]
     command += [
         "--snakefile",

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import yaml
-from workflow_runs import Workflow
+from workflow_runs import Workflow, evaluated
 
 from conftest import REPOSITORY, texts, write_jsonl
 
@@ -31,7 +31,28 @@ def test_a_mistake_in_the_configuration_is_one_line_before_any_job(workflow):
 
 def test_a_given_configfile_is_not_merged_with_the_miniature(workflow):
     workflow.values["suites"] = {}
-    assert "generate_miniature" not in workflow.planned()
+    assert "generate_miniature" not in workflow.planned("selections")
+
+
+def test_a_report_of_nothing_is_refused_before_any_job_and_the_selections_are_not(workflow):
+    done = workflow.snakemake()
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert line.startswith("error: tasks: none names a suite")
+    assert "or ask for the target selections or matrix" in line
+    assert "Traceback" not in done.stderr
+    assert not workflow.results.exists()
+    assert workflow.planned("selections")["select_budget"] == 9  # two of every selector, for both seeds of random, and full
+    workflow.values |= evaluated(workflow.values)
+    assert workflow.planned()["report"] == 1
+
+
+def test_a_tool_for_curves_that_is_not_installed_is_one_line_before_any_job(workflow):
+    workflow.values["training"]["report_to"] = ["wandb"]
+    done = workflow.snakemake("selections")
+    assert done.returncode == 2
+    (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
+    assert line.startswith("error: training.report_to: wandb is not installed")
 
 
 def test_overrides_from_the_command_line_are_coerced(workflow):
@@ -77,7 +98,7 @@ def test_stages_are_separate_or_folded_by_configuration(workflow):
 def test_one_job_assembles_the_rows_of_many_shards(workflow):
     workflow.values["pool"]["shards"] = 5
     workflow.values["jobs"]["assembly"] = 2
-    assert workflow.planned()["assemble_attribution"] == 3  # shards 0 and 1, 2 and 3, 4
+    assert workflow.planned("matrix")["assemble_attribution"] == 3  # shards 0 and 1, 2 and 3, 4
 
 
 @pytest.mark.slow
@@ -162,12 +183,23 @@ def test_the_effective_configuration_is_written_beside_the_results(workflow):
     assert parse_config(written) == parse_config(workflow.values)
 
 
+def test_paths_may_hold_spaces(tiny_values, tmp_path):
+    folder = tmp_path / "my projects"
+    folder.mkdir()
+    interpreter = folder / "python"
+    interpreter.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    interpreter.chmod(0o755)
+    workflow = Workflow(folder, tiny_values | {"python": str(interpreter), "results": str(folder / "my results")})
+    workflow.run(str(workflow.results / "tiny" / "tiny" / "pool" / "manifest.json"))
+    assert (folder / "logs" / "prepare_pool" / "tiny" / "tiny" / "all.log").read_text()
+
+
 def test_the_search_for_contaminated_rows_stands_where_its_result_is_used(workflow, tmp_path):
-    assert "decontaminate" not in workflow.planned()
     folder = tmp_path / "definitions"
     folder.mkdir()
     workflow.values["suites"] = {"mine": {"include_path": str(folder)}}
     workflow.values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": ["mine"]}
+    assert "decontaminate" not in workflow.planned()
     pool = str(workflow.results / "tiny" / "tiny" / "pool" / "pool.parquet")
     workflow.values["pool"]["decontaminate"] = "report"
     assert workflow.planned()["decontaminate"] == 1

@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 from kubernetes_api import KubernetesApi
+from workflow_runs import evaluated
 
 from conftest import REPOSITORY
 
@@ -25,7 +26,7 @@ def snakemake(values: dict, tmp_path, *arguments: str, **environment: str) -> st
 
 def test_a_dry_run_resolves(tiny_values, tmp_path):
     tiny_values["model"]["device"] = "auto"
-    shown = snakemake(tiny_values, tmp_path, "-n")
+    shown = snakemake(evaluated(tiny_values), tmp_path, "-n")
     for rule in ("warm_up", "collect_pool_gradients"):
         assert re.search(rf"rule {rule}:\n(?:.+\n)*? *resources: .*gpu=1", shown), rule
     assert not re.search(r"rule rank:\n(?:.+\n)*? *resources: .*gpu=", shown)

@@ -6,12 +6,13 @@ import subprocess
 import sys
 
 import yaml
+from workflow_runs import evaluated
 
 from conftest import REPOSITORY
 
 
 def dry_run(values: dict, tmp_path, profile: str, **environment: str) -> subprocess.CompletedProcess:
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(values))
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(evaluated(values)))
     command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / profile), "-n"]
     command += [
         "--snakefile",

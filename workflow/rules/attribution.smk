@@ -26,7 +26,7 @@ rule assemble_attribution:
         tasks=TASKS,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} assemble_attribution --config {params.config} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log}"
+        "{EQUIPOISE} assemble_attribution --config {params.config:q} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log:q}"
 
 
 rule seal_attribution:
@@ -44,4 +44,4 @@ rule seal_attribution:
         tasks=TASKS,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} seal_attribution --config {params.config} --matrix {wildcards.matrix} 2> {log}"
+        "{EQUIPOISE} seal_attribution --config {params.config:q} --matrix {wildcards.matrix} 2> {log:q}"

@@ -1,5 +1,6 @@
 """What the rules share: the validated configuration, wildcard constraints, and functions of what depends on what."""
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,21 +11,24 @@ from equipoise.config_file import parse_config, write_config
 from equipoise.data.fetch import needs_hub
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run, shard_label
-from equipoise.process import stage_threads
+from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.experiments import score_files, second_model
 from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
 from equipoise.selection.registry import selector, selector_names
 
+IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+
 try:
     CONFIG = parse_config(config, "configuration")
     SECOND_MODEL = second_model(CONFIG)
+    if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
+        refuse_missing_reporters(CONFIG)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
 LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
-IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
-PYTHON = sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python
+PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
 STAGE = f"{PYTHON} -m equipoise"
 # Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
 OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1"

@@ -25,7 +25,7 @@ rule collect_pool_gradients:
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} collect_pool_gradients --config {params.config} --epochs {params.epochs} --shard {wildcards.shard} 2> {log}"
+        "{EQUIPOISE} collect_pool_gradients --config {params.config:q} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
 
 
 rule collect_target_gradients:
@@ -52,4 +52,4 @@ rule collect_target_gradients:
         tasks=tasks_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} collect_target_gradients --config {params.config} --epochs {params.epochs} --tasks {params.tasks} 2> {log}"
+        "{EQUIPOISE} collect_target_gradients --config {params.config:q} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"

@@ -16,7 +16,7 @@ rule fetch:
         tasks=fetched_slice(),
         config=LAYOUT.config,
     shell:
-        "{STAGE} fetch --config {params.config} 2> {log}"
+        "{STAGE} fetch --config {params.config:q} 2> {log:q}"
 
 
 if CONFIG.miniature:
@@ -34,7 +34,7 @@ if CONFIG.miniature:
             miniature=config_slice("miniature"),
             config=LAYOUT.config,
         shell:
-            "{EQUIPOISE} miniature generate --config {params.config} 2> {log}"
+            "{EQUIPOISE} miniature generate --config {params.config:q} 2> {log:q}"
 
 
 rule decontaminate:
@@ -57,7 +57,7 @@ rule decontaminate:
         evaluated=evaluated_items_slice(),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} decontaminate --config {params.config} 2> {log}"
+        "{EQUIPOISE} decontaminate --config {params.config:q} 2> {log:q}"
 
 
 rule prepare_pool:
@@ -80,7 +80,7 @@ rule prepare_pool:
         model=model_slice(),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} prepare_pool --config {params.config} 2> {log}"
+        "{EQUIPOISE} prepare_pool --config {params.config:q} 2> {log:q}"
 
 
 rule prepare_targets:
@@ -103,4 +103,4 @@ rule prepare_targets:
         names=tasks_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} prepare_targets --config {params.config} --tasks {params.names} 2> {log}"
+        "{EQUIPOISE} prepare_targets --config {params.config:q} --tasks {params.names} 2> {log:q}"

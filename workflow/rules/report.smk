@@ -24,10 +24,22 @@ def report_inputs():
     ]
 
 
+def something_to_report(wildcards):
+    """The report's inputs; ends snakemake where nothing is evaluated, before any job. Selections and matrix can be asked for all the same."""
+    if evaluations(CONFIG):
+        return report_inputs()
+    print(
+        "error: tasks: none names a suite, so nothing is evaluated and there is nothing to report; write suite and lm_eval_tasks under a "
+        "task and the suite under suites, or ask for the target selections or matrix",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+
 rule report:
     """Writes scores, tables, figures and the page."""
     input:
-        results=report_inputs(),
+        results=something_to_report,
     output:
         page=report(
             f"{LAYOUT.report}/{PAGE}", caption="../report/page.rst", category="Report", labels={"result": "The page", "kind": "page"}
@@ -49,13 +61,13 @@ rule report:
         tasks={name: task.capability for name, task in CONFIG.tasks.items()},
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} report --config {params.config} 2> {log}"
+        "{EQUIPOISE} report --config {params.config:q} 2> {log:q}"
 
 
 rule figures:
     """Draws the report's figures anew, alone; runs whenever it is asked for."""
     input:
-        results=report_inputs(),
+        results=something_to_report,
     log:
         log_of("figures"),
     conda:
@@ -64,4 +76,4 @@ rule figures:
     params:
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} figures --config {params.config} 2> {log}"
+        "{EQUIPOISE} figures --config {params.config:q} 2> {log:q}"

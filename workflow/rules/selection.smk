@@ -17,7 +17,7 @@ rule rank:
         selection=CONFIG.selection.model_dump(mode="json", exclude={"seeds"}),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} rank --config {params.config} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log}"
+        "{EQUIPOISE} rank --config {params.config:q} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log:q}"
 
 
 rule select_budget:
@@ -36,5 +36,5 @@ rule select_budget:
     params:
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} select_budget --config {params.config} --selector {wildcards.selector} "
-        "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log}"
+        "{EQUIPOISE} select_budget --config {params.config:q} --selector {wildcards.selector} "
+        "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log:q}"

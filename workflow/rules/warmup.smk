@@ -21,4 +21,4 @@ rule warm_up:
         model=model_slice(),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} warm_up --config {params.config} 2> {log}"
+        "{EQUIPOISE} warm_up --config {params.config:q} 2> {log:q}"
