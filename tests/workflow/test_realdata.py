@@ -49,6 +49,40 @@ def test_real_benchmarks_run_to_the_report_offline_after_the_fetch(hub, shared_h
     assert_no_validation_item_is_evaluated(root / "llama3-8b")
 
 
+@pytest.mark.slow
+@pytest.mark.hub
+def test_leak_free_runs_to_the_report_on_the_tasks_that_have_a_split_for_it(hub, own_namespaces, tmp_path):
+    values = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "realdata-check.yaml").read_text(encoding="utf-8"))
+    code = {"suite": "code", "lm_eval_tasks": ["equipoise_mbpp"], "metric": "pass_at_1,none"}
+    values |= {
+        "results": "results",
+        "budgets": [0.1],
+        "selectors": ["task_max"],
+        "pool": values["pool"] | {"limit": 64},
+        "targets": {"size": 4, "validation": "leak_free"},
+        "tasks": {name: values["tasks"][name] for name in ("mbpp", "mmlu", "math")},
+        "sandbox": {"mode": "namespaces"},
+        "warmup": {"epochs": 1},
+        "finetune": {"epochs": 1, "seeds": [0], "zero_shot": False},
+    }
+    values["tasks"]["mbpp"] |= code
+    values["suites"] = {name: values["suites"][name] | {"limit": 2} for name in ("knowledge", "math")}
+    values["suites"]["code"] = {"limit": 2, "max_new_tokens": 16}
+    workflow = Workflow(tmp_path, values)
+    workflow.run("results/realdata-check/fetch.json")
+    hub.kill()
+    hub.wait()
+    workflow.run()
+    model = tmp_path / "results" / "realdata-check" / "llama3-8b"
+    manifests = {name: json.loads((model / "targets" / name / "manifest.json").read_text(encoding="utf-8")) for name in values["tasks"]}
+    splits = {name: {example.split("/")[1] for example in manifest["ids"]} for name, manifest in manifests.items()}
+    assert splits == {"mbpp": {"validation"}, "mmlu": {"validation"}, "math": {"train"}}
+    assert len(manifests["mbpp"]["holdout"]["equipoise_mbpp"]) >= 399 - 239, "the test split alone is evaluated"
+    assert_no_validation_item_is_evaluated(model)
+    with open(model.parent / "report" / "scores.csv", encoding="utf-8") as file:
+        assert {row["task"] for row in csv.DictReader(file)} == set(values["tasks"])
+
+
 def assert_no_validation_item_is_evaluated(model):
     paths = list(model.glob("runs/**/*.samples.jsonl"))
     assert paths
