@@ -5,7 +5,10 @@ import shlex
 import pytest
 import typer
 
+from conftest import REPOSITORY
 from equipoise.cli import app
+from equipoise.config_file import read_config
+from equipoise.runs import experiment_runs
 
 
 def below(command, path=()):
@@ -30,6 +33,14 @@ def test_the_example_in_the_help_parses(path):
     assert words[: len(path) + 1] == ["equipoise", *path]
     command.make_context(" ".join(path), words[len(path) + 1 :])  # raises on an option or argument it does not know
     assert command.help
+
+
+def test_examples_name_files_and_runs_that_exist():
+    runs = {run.path for run in experiment_runs(read_config(REPOSITORY / "config.yaml"))}
+    for command in COMMANDS.values():
+        words = shlex.split(command.epilog.partition(":  ")[2].partition(" > ")[0])
+        assert all((REPOSITORY / word).is_file() for word in words if word.endswith(".yaml")), words
+        assert "--run" not in words or words[words.index("--run") + 1] in runs, words
 
 
 def test_the_front_page_has_an_example_too():
