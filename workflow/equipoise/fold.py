@@ -24,7 +24,7 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
         known = ", ".join(f"{name} {seed}" for name, seed in folds(config))
         raise UserError(f"no runs of selector {selector!r} by selection seed {selection_seed}; the experiment has {known}")
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
-    session = Session(config)
+    session = Session(config, base)
     digests = {}
     for run in track(runs, f"runs of {selector}", len(runs), "runs"):
         if selector != ZERO_SHOT:
