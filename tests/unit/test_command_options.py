@@ -1,4 +1,4 @@
-"""Options that name what is not there: one line with what exists, before anything is written."""
+"""Options that name what is not there, and stages before their inputs are: one line, before anything is written."""
 
 import json
 import sys
@@ -60,6 +60,9 @@ def said(tiny_config, tmp_path, monkeypatch, capsys):
         (f"evaluate --suite x --run {RUN}", ["--suite x", "none at all"]),
         ("fine_tune_and_evaluate --selector nope", ["--selector nope", "zero_shot, random, task_max, bids, full"]),
         ("fine_tune_and_evaluate --selector random --selection-seed 2", ["--selection-seed 2", "write one of 0, 1"]),
+        ("collect_pool_gradients --shard 0 --epochs 2", ["warmup/epoch-2.json: missing"]),
+        ("collect_target_gradients --tasks second", ["targets/second/manifest.json: missing"]),
+        ("fine_tune_and_evaluate --selector bids", ["bids/selection-0/budget-0.1.jsonl: missing", "select_budget --selector bids"]),
         ("audit_gradients --epoch 3", ["--epoch 3", "write one of 1, 2"]),
         ("audit_gradients --task third", ["--task third", "first, second"]),
     ],

@@ -8,6 +8,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run
 from equipoise.runs import ZERO_SHOT, experiment_runs
+from equipoise.store.manifest import read_manifest
 
 
 def one_of(option: str, value: str, known: Iterable[str]) -> str:
@@ -47,3 +48,17 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
     if trained and not Path(basis).is_file():
         raise UserError(f"{basis}: missing; run select_budget --selector {run.selector} --budget {run.budget} first")
     return run
+
+
+def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
+    """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
+    layout = Layout(config.results, config.experiment, config.model.name)
+    for epoch in epochs:
+        read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
+
+
+def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
+    """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
+    layout = Layout(config.results, config.experiment, config.model.name)
+    for task in tasks:
+        read_manifest(layout.target_manifest(task), "targets")

@@ -89,11 +89,12 @@ def collect_pool_gradients_command(
     from equipoise.attribution.assemble import shard_plan
     from equipoise.gradients.collect import collect_pool_gradients
     from equipoise.layout import shard_label
-    from equipoise.options import epochs_of
+    from equipoise.options import epochs_of, refuse_missing_checkpoints
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
     shard_plan(_layout(experiment), shard)  # raises for a shard there is not
+    refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(_layout(experiment).pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
 
@@ -102,10 +103,12 @@ def collect_pool_gradients_command(
 def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     from equipoise.gradients.collect import collect_target_gradients
-    from equipoise.options import epochs_of, some_of
+    from equipoise.options import epochs_of, refuse_missing_checkpoints, refuse_missing_targets, some_of
 
     experiment = _open(config, "collect_target_gradients")
     numbers, names = epochs_of(experiment, epochs), some_of("--tasks", tasks, experiment.tasks)
+    refuse_missing_targets(experiment, names)
+    refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(_layout(experiment).target_gradients_manifest(epoch, name) for epoch in numbers for name in names)):
         collect_target_gradients(experiment, numbers, names)
 
@@ -207,12 +210,14 @@ def evaluate_command(
 def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.fold import fine_tune_and_evaluate
-    from equipoise.options import one_of
-    from equipoise.runs import folds
+    from equipoise.options import one_of, run_of
+    from equipoise.runs import ZERO_SHOT, folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
     one_of("--selection-seed", str(selection_seed), (str(seed) for name, seed in folds(experiment) if name == selector))
+    for run in folds(experiment)[selector, selection_seed] if selector != ZERO_SHOT else []:
+        run_of(experiment, run.path, trained=True)  # raises for a selection there is not
     with one_writer(_layout(experiment).fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 
