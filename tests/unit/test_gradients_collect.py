@@ -168,6 +168,8 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
     from equipoise.commands.stores import app
 
     config = make_experiment(tmp_path, epochs=1)
+    shorter = config.targets.model_copy(update={"max_length": config.model.max_length // 2})  # cuts validation examples alone
+    config = config.model_copy(update={"targets": shorter})
     layout = layout_of(config)
     collect_pool_gradients(config, [1], 0)
     collect_target_gradients(config, [1], ["alpha"])

@@ -49,7 +49,8 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     )
     reader = open_rows(path)
     drawn = _drawn_rows(reader, rows, seed)
-    examples = encode_file(data, load_tokenizer(config.model), config.model.max_length)
+    longest = config.model.max_length if task is None else config.targets.longest(config.model)
+    examples = encode_file(data, load_tokenizer(config.model), longest)
     model = load_checkpoint(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
     side = "pool" if task is None else "target"
     recompute = (_base_rows if config.gradients.estimator == "logra" else _adapter_rows)(config, layout, model, side, epoch)
