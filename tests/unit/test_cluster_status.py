@@ -177,6 +177,8 @@ def test_last_words_are_the_end_of_the_log(tmp_path):
 def test_every_declared_output_of_the_rules_is_counted(tiny_values, tmp_path):
     """The list agrees with the Snakefile's plan: as many items as jobs where each job leaves one."""
     tiny_values["jobs"] = {"epochs": "separate", "tasks": "separate"}
+    tiny_values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": ["mine"]}
+    tiny_values["suites"] = {"mine": {}}
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny_values))
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--snakefile", str(REPOSITORY / "Snakefile")]
     command += ["--directory", str(tmp_path), "--configfile", str(tmp_path / "experiment.yaml")]

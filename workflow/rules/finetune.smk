@@ -25,7 +25,7 @@ rule fine_tune:
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} fine_tune --config {params.config} --run {params.run} 2> {log}"
+        "{EQUIPOISE} fine_tune --config {params.config:q} --run {params.run} 2> {log:q}"
 
 
 rule fine_tune_and_evaluate:
@@ -54,5 +54,5 @@ rule fine_tune_and_evaluate:
         runs=fold_runs,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config} --selector {wildcards.selector} "
-        "--selection-seed {wildcards.selection_seed} 2> {log}"
+        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config:q} --selector {wildcards.selector} "
+        "--selection-seed {wildcards.selection_seed} 2> {log:q}"
