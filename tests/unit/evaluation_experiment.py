@@ -6,14 +6,20 @@ from conftest import texts, write_jsonl
 from equipoise.config import Experiment, Lora
 from equipoise.layout import Layout, Run
 
-GENERATE = """\
-task: tiny_{name}
+ANSWERS = """\
 dataset_path: json
 dataset_kwargs:
   data_files:
     test: {file}
 test_split: test
 output_type: generate_until
+"""
+"""Answers that a model writes to the rows of a local file."""
+
+GENERATE = (
+    "task: tiny_{name}\n"
+    + ANSWERS
+    + """\
 doc_to_text: "{{{{prompt}}}}"
 doc_to_target: "{{{{response}}}}"
 num_fewshot: 0
@@ -26,6 +32,7 @@ metric_list:
     aggregation: mean
     higher_is_better: true
 """
+)
 CHOICE = """\
 task: tiny_{name}
 dataset_path: json

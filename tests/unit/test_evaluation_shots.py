@@ -1,7 +1,7 @@
 """No few-shot text is a validation example, wherever a task takes its shots from."""
 
 import pytest
-from evaluation_experiment import evaluation_values
+from evaluation_experiment import ANSWERS, evaluation_values
 
 from conftest import texts, write_jsonl
 from equipoise.config_file import parse_config
@@ -21,18 +21,15 @@ fewshot_config:
     - {input: "w3 + w0 ?", target: "w9 ."}
     - {input: "w4 + w1 ?", target: "w12 ."}
 """
-LOGIC = """\
-task: tiny_logic
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {file}
-test_split: test
-output_type: generate_until
+LOGIC = (
+    "task: tiny_logic\n"
+    + ANSWERS
+    + """\
 doc_to_text: "Q {{{{input}}}}"
 doc_to_target: "{{{{target}}}}"
 num_fewshot: {shots}
 """
+)
 
 
 def shot_texts(task) -> list[str]:

@@ -4,6 +4,7 @@ import json
 
 import nltk
 import pytest
+from evaluation_experiment import ANSWERS
 
 from conftest import write_jsonl
 from equipoise.config_file import parse_config
@@ -16,18 +17,15 @@ from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 from punkt_tab import punkt_tab
 
-DEFINITION = """\
-task: tiny
-dataset_path: json
-dataset_kwargs:
-  data_files:
-    test: {file}
-test_split: test
-output_type: generate_until
+DEFINITION = (
+    "task: tiny\n"
+    + ANSWERS
+    + """\
 doc_to_text: "{{{{prompt}}}}"
 doc_to_target: "w1"
 num_fewshot: 0
 """
+)
 SENTENCES = "length_constraints:number_sentences"
 
 
