@@ -57,7 +57,7 @@ $(TESTED): $(STAMP) $(FILES) $(filter-out ./,$(sort $(dir $(FILES)))) $(if $(FIL
 	@touch $@
 
 test-now: $(STAMP) ## Run the tests; ARGS="-k select" picks some
-	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile $(ARGS)
+	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
 	$(PYTHON) -m pytest -m slurm tests/slurm $(ARGS)

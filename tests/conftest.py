@@ -13,6 +13,12 @@ WORDS = [f"w{i}" for i in range(40)] + list("0123456789+-*=?.,:")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests come first: a long file that is begun last keeps one worker busy while the others have nothing left."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory) -> Path:
     """Folder of a random 2-layer Llama (hidden 32, grouped-query attention) in safetensors with its tokenizer."""

@@ -13,8 +13,8 @@ from pathlib import Path
 import yaml
 
 from conftest import REPOSITORY
-from equipoise.cluster.lease import LEASES, Claim
 from equipoise.cluster.leftovers import leftovers
+from equipoise.store.lease import LEASES, Claim
 
 PATIENCE = 600.0
 COMPARED = ("gradients", "attribution", "ranking", "selection")

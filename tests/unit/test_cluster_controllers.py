@@ -12,13 +12,14 @@ import yaml
 
 from conftest import REPOSITORY
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
-from equipoise.cluster.lease import LOST, read_claim
 from equipoise.controller import RUNS_NOTHING, live_snakemakes, own_run, runs_nothing
 from equipoise.errors import UserError
+from equipoise.store.lease import LOST, read_claim
 
 HOLD = """
 import sys
-from equipoise.cluster import controllers, lease
+from equipoise.cluster import controllers
+from equipoise.store import lease
 controllers.HEARTBEAT = 0.1
 lease._place = lambda: sys.argv[2]
 controllers.hold_controller(sys.argv[1])
@@ -52,7 +53,7 @@ def start(tmp_path):
 @pytest.fixture
 def here(tmp_path):
     """What claims of this host say of where they are."""
-    hold = "import sys; from equipoise.cluster.lease import _place; print(_place())"
+    hold = "import sys; from equipoise.store.lease import _place; print(_place())"
     return subprocess.run([sys.executable, "-c", hold], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -13,13 +13,13 @@ import yaml
 
 from conftest import REPOSITORY
 from equipoise.cluster.failures import failures
-from equipoise.cluster.lease import one_writer
 from equipoise.cluster.outputs import stage_outputs
 from equipoise.cluster.show import duration, shown, size
 from equipoise.cluster.status import find_experiments, status_of
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.layout import Layout
+from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
 
 FLAKY = """
@@ -83,7 +83,7 @@ def test_done_and_running_items_are_counted_by_stage(experiment, tmp_path):
 def test_a_dead_writer_does_not_count_as_running(experiment, tmp_path):
     _, layout = experiment
     manifest = layout.pool_gradients_manifest(1, "00000")
-    write = f"import os; from equipoise.cluster.lease import one_writer\nwith one_writer({manifest!r}): os._exit(9)"
+    write = f"import os; from equipoise.store.lease import one_writer\nwith one_writer({manifest!r}): os._exit(9)"
     assert subprocess.run([sys.executable, "-c", write], check=False).returncode == 9
     assert list((Path(manifest).parent / ".leases").iterdir())
     assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0

@@ -40,7 +40,8 @@ def values_of(tiny_values, tmp_path, name: str, rows: list[dict], more: str = ""
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_every_column_that_is_read_is_asked_for_when_fetched_and_when_drawn(tiny_values, tmp_path, name):
+def test_every_column_that_is_read_is_asked_for_when_fetched_and_when_drawn(tiny_values, tmp_path, name, monkeypatch):
+    monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
     columns = benchmark(name).columns
     files = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "w1", "response": "w2"}])] if name == "ifeval" else []
     for missing in columns:
@@ -99,6 +100,17 @@ def test_items_that_need_punkt_tab_are_refused_before_anything_is_generated_wher
     del instructions["suites"]["chat"]["limit"]
     monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
     assert len(suite_items(config, "chat").samples["tiny"]) == 6
+
+
+def test_fetch_refuses_the_whole_of_ifeval_without_punkt_tab_before_it_fetches_anything(instructions, tmp_path, monkeypatch):
+    monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nowhere")])
+    monkeypatch.setattr(nltk, "download", lambda *_, **__: False)
+    instructions["model"]["base"] = "/no/such/base"
+    with pytest.raises(UserError, match=r"^tasks.ifeval: NLTK's punkt_tab could not be fetched, and without suites.chat.limit"):
+        fetch(parse_config(instructions))
+    instructions["suites"]["chat"]["limit"] = 1
+    with pytest.raises(UserError, match=r"^model.base: no folder"):
+        fetch(parse_config(instructions))
 
 
 def test_a_response_whose_check_needs_punkt_tab_is_refused_where_it_is_not(instructions, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from equipoise.cluster.lease import LEASES
+from equipoise.store.lease import LEASES
 
 COMPARED = ("attribution", "selection", "gradients", "ranking")
 

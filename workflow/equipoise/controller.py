@@ -13,9 +13,9 @@ from argparse import Namespace
 from pathlib import Path
 
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
-from equipoise.cluster.lease import lease
 from equipoise.cluster.leftovers import cancel_leftovers, leftovers
 from equipoise.errors import UserError
+from equipoise.store.lease import lease
 
 RUNS_NOTHING = (
     *("dryrun", "lint", "list_rules", "list_target_rules", "print_compilation", "dag", "rulegraph", "filegraph", "d3dag"),

@@ -1,14 +1,3 @@
-def shard_gradients(wildcards):
-    """Manifests of the gradient rows that one job's matrix rows are made from (jobs.assembly shards from `shard` on)."""
-    shards = SHARDS[int(wildcards.shard) :][: CONFIG.jobs.assembly]
-    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in matrix_epochs(wildcards) for shard in shards]
-
-
-def target_gradients(wildcards):
-    """Manifests of the gradients of all validation examples."""
-    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in matrix_epochs(wildcards) for task in TASKS]
-
-
 rule assemble_attribution:
     """Computes the matrix rows of one or several shards and their column moments."""
     input:

@@ -12,6 +12,7 @@ from equipoise.data.fetch import needs_hub
 from equipoise.errors import UserError
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.process import refuse_missing_reporters, stage_threads
+from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import score_files, second_model
 from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
 from equipoise.selection.registry import selector, selector_names
@@ -173,6 +174,17 @@ def matrix_epochs(wildcards):
     return EPOCHS if wildcards.matrix == "influence" else EPOCHS[-1:]
 
 
+def shard_gradients(wildcards):
+    """Manifests of the gradient rows that one job's matrix rows are made from (jobs.assembly shards from `shard` on)."""
+    shards = SHARDS[int(wildcards.shard) :][: CONFIG.jobs.assembly]
+    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in matrix_epochs(wildcards) for shard in shards]
+
+
+def target_gradients(wildcards):
+    """Manifests of the gradients of all validation examples."""
+    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in matrix_epochs(wildcards) for task in TASKS]
+
+
 def ranked_matrices(wildcards):
     """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
     used = dict.fromkeys(["influence", selector(wildcards.selector).matrix or "influence"])
@@ -238,3 +250,38 @@ def all_scores():
     if CONFIG.jobs.runs == "together":
         return [LAYOUT.fold_manifest(*fold) for fold in folds(CONFIG)]
     return score_files(CONFIG)
+
+
+def annotated(result):
+    """A result's displayed file, with what `snakemake --report` shows beside it."""
+    path = f"{LAYOUT.report}/{result.files[0]}"
+    return report(path, caption=f"../{result.caption}", category=result.category, labels=result.labels)
+
+
+def further_files():
+    """The other formats of every result."""
+    return [f"{LAYOUT.report}/{file}" for result in results(CONFIG) for file in result.files[1:]]
+
+
+def report_inputs():
+    """All that the report is made from."""
+    return [
+        *all_scores(),
+        *all_selections(),
+        *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+        LAYOUT.pool_manifest,
+        *(score_files(SECOND_MODEL) if SECOND_MODEL else []),
+        *contamination(),
+    ]
+
+
+def something_to_report(wildcards):
+    """The report's inputs; ends snakemake where nothing is evaluated, before any job. Selections and matrix can be asked for all the same."""
+    if evaluations(CONFIG):
+        return report_inputs()
+    print(
+        "error: tasks: none names a suite, so nothing is evaluated and there is nothing to report; write suite and lm_eval_tasks under a "
+        "task and the suite under suites, or ask for the target selections or matrix",
+        file=sys.stderr,
+    )
+    sys.exit(2)

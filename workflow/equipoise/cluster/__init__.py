@@ -1,1 +1,1 @@
-"""Running on clusters and workstations: site settings, one writer a store, devices, dead controllers, progress."""
+"""Running on clusters and workstations: site settings, devices, dead controllers, progress."""

@@ -11,9 +11,9 @@ import time
 import uuid
 from pathlib import Path
 
-from equipoise.cluster.lease import HEARTBEAT, LEASES, Claim, claim_file, is_gone, is_here, keep, read_claim, write_claim
 from equipoise.errors import UserError
 from equipoise.progress import log
+from equipoise.store.lease import HEARTBEAT, LEASES, Claim, claim_file, is_gone, is_here, keep, read_claim, write_claim
 
 PATIENCE = 120.0
 PREFIX = "controller-"

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from equipoise.cluster.failures import Failure, failures
-from equipoise.cluster.lease import LEASES, PATIENCE, is_gone, read_claim
 from equipoise.cluster.outputs import stage_outputs
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
 from equipoise.layout import Layout
+from equipoise.store.lease import LEASES, PATIENCE, is_gone, read_claim
 from equipoise.store.manifest import read_manifest
 
 RATE_OVER = 600.0  # seconds of which the rate is the mean

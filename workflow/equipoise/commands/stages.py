@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from equipoise.cluster.lease import one_writer
+from equipoise.store.lease import one_writer
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment

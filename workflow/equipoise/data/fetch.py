@@ -25,15 +25,16 @@ def fetch(config: Experiment) -> None:
 
     Base: weights (safetensors), configuration and tokenizer. Pool: the data set of `pool.dataset`. Tasks: the data of their lm-eval
     tasks, prepared as lm-eval wants them, and NLTK's punkt_tab for IFEval. Raises `UserError` when offline, when an id is missing or
-    gated, and when a task's data do not have the columns its definition reads.
+    gated, when a task's data do not have the columns its definition reads, and when all of IFEval is evaluated without punkt_tab.
     """
     if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
         raise UserError("fetch: HF_HUB_OFFLINE is set; unset it on a machine with internet, fetch there, and set it for the other stages")
-    content: dict[str, Any] = {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
+    content: dict[str, Any] = {}
+    if any(task.benchmark == "ifeval" for task in config.tasks.values()):  # first: gigabytes of weights are no use without it
+        content["punkt_tab"] = _fetch_punkt_tab(config)
+    content |= {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
     for name in config.tasks:
         content["tasks"][name] = _fetch_task(config, name)
-    if any(task.benchmark == "ifeval" for task in config.tasks.values()):
-        content["punkt_tab"] = _fetch_punkt_tab()
     write_manifest(Layout(config.results, config.experiment, config.model.name).fetch_manifest, "fetch", **content)
     log("fetch: all there; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
 
@@ -95,13 +96,17 @@ def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
     return {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
 
 
-def _fetch_punkt_tab() -> bool:
-    """NLTK's sentence splitter. That it cannot be had is no error yet: IFEval's items that need it may be none of those evaluated."""
+def _fetch_punkt_tab(config: Experiment) -> bool:
+    """NLTK's sentence splitter. Under a suite's limit it may be missing: IFEval's items that need it may be none of those evaluated."""
     import nltk
 
     from equipoise.harness.punkt import REMEDY, has_punkt_tab
 
     if has_punkt_tab() or nltk.download("punkt_tab", quiet=True):
         return True
-    log(f"WARNING: NLTK's punkt_tab could not be fetched; IFEval's items that need it will be refused, so {REMEDY}")
+    lacking = "NLTK's punkt_tab could not be fetched"
+    for name, task in config.tasks.items():
+        if task.benchmark == "ifeval" and task.suite and config.suites[task.suite].limit is None:
+            raise UserError(f"tasks.{name}: {lacking}, and without suites.{task.suite}.limit items are evaluated that need it; {REMEDY}")
+    log(f"WARNING: {lacking}; IFEval's items that need it will be refused, so {REMEDY}")
     return False

@@ -1,1 +1,1 @@
-"""Files that outlive a job: manifests, fingerprints, gradient stores and their verification."""
+"""Files that outlive a job: manifests, fingerprints, gradient stores, their verification, one writer at a time."""

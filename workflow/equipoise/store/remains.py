@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from equipoise.cluster.lease import LEASES, lease
+from equipoise.store.lease import LEASES, lease
 
 LOOKS_EVERY = 1.0  # seconds; creating or resizing a store takes far less
 

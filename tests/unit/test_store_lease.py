@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from equipoise.cluster import lease as leases
-from equipoise.cluster.lease import LOST, claim_file, generations, is_gone, lease, read_claim
+from equipoise.store import lease as leases
+from equipoise.store.lease import LOST, claim_file, generations, is_gone, lease, read_claim
 
 HOLD = """
 import sys, time
-from equipoise.cluster.lease import lease
+from equipoise.store.lease import lease
 with lease(sys.argv[1], heartbeat=0.1, patience=float(sys.argv[2])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -22,7 +22,7 @@ with lease(sys.argv[1], heartbeat=0.1, patience=float(sys.argv[2])):
 COUNT = """
 import sys
 from pathlib import Path
-from equipoise.cluster.lease import lease
+from equipoise.store.lease import lease
 counter = Path(sys.argv[2])
 for _ in range(5):
     with lease(sys.argv[1], heartbeat=0.05, patience=20):
