@@ -247,7 +247,9 @@ def test_a_disk_that_fills_while_training_is_one_line(tiny_config, tmp_path, siz
     ("error", "place"),
     [
         (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b"),
+        (OSError(errno.EDQUOT, "Disk quota exceeded", "a/b"), "a/b"),
         (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
+        (RuntimeError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"), "disk"),
         (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "disk"),
         (OSError(errno.EACCES, "Permission denied", "a/b"), None),
         (RuntimeError("CUDA out of memory"), None),

@@ -1,8 +1,10 @@
-"""How a full disk is recognised, whichever library met it."""
+"""How a full disk, or a used-up quota, is recognised, whichever library met it."""
 
 import errno
+import os
 
-MARKS = ("No space left on device", "os error 28", "PytorchStreamWriter failed", "unexpected pos")
+FULL = (errno.ENOSPC, errno.EDQUOT)
+MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
 """What safetensors says, and torch.save, which keeps the cause of a failed write to itself."""
 
 
@@ -13,6 +15,6 @@ def full_disk(error: BaseException | None) -> str | None:
         if isinstance(error, OSError):
             path = path or error.filename
         text = str(error)
-        found = found or (isinstance(error, OSError) and error.errno == errno.ENOSPC) or any(mark in text for mark in MARKS)
+        found = found or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
         error = error.__cause__ or error.__context__
     return str(path or "disk") if found else None

@@ -1,8 +1,9 @@
 """Errors of the hub, and of reading what came from it, in one clause: what is wrong and what to do."""
 
-import errno
 import os
 from collections.abc import Iterator
+
+from equipoise.disk import full_disk
 
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout"}
 
@@ -13,7 +14,7 @@ def hub_reason(error: BaseException) -> str:
     if _lacks_column(error):
         return f"its data lack a column that is read ({_first_line(error)}); check the data set's id and revision"
     names = {parent.__name__ for link in chain for parent in type(link).__mro__}
-    if any(isinstance(link, OSError) and link.errno == errno.ENOSPC for link in chain):
+    if full_disk(error):
         return "no space left where the hub's cache lies (HF_HOME); free some and run again"
     if "GatedRepoError" in names or any("is a gated dataset" in str(link) for link in chain):
         return "it is gated; accept its terms on its page, then set HF_TOKEN"
