@@ -58,6 +58,7 @@ def test_a_cpu_experiment_is_submitted_without_gpus_to_the_cpu_partition(tmp_pat
     """`model.device: cpu` makes `gpu` 0 in every rule; the site file names a GPU model all the same. The Slurm is a stand-in."""
     body = 'rule warm_up:\n    output: "{name}"\n    resources: gpu={gpu}\n    shell: "touch {{output}}"\n'
     site = {"gpu_partition": "big", "cpu_partition": "small", "gpu_model": "a100", "account": "lab", "retries": 0}
+    site |= {"slurm-init-seconds-before-status-checks": 1}
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site))
     (tmp_path / "bin").mkdir()
     for tool in ("sacctmgr", "sshare", "sinfo", "squeue", "scontrol"):
