@@ -17,6 +17,7 @@ from equipoise.cluster.leftovers import leftovers
 from equipoise.store.lease import LEASES, Claim
 
 PATIENCE = 600.0
+SAVED_AFTER = 6.0  # seconds; slurmctld saves its state 5 s after a change at the latest
 COMPARED = ("gradients", "attribution", "ranking", "selection")
 OWN_NODE = "# written by equipoise's tests/slurm/single_node.sh"
 
@@ -36,7 +37,8 @@ def slurm(*command: str) -> str:
 
 
 def restart(daemon: str) -> None:
-    """Kills slurmd or slurmctld with SIGKILL and starts it again."""
+    """Kills slurmd or slurmctld with SIGKILL and starts it again; first waits, as slurmctld forgets what it has not saved."""
+    time.sleep(SAVED_AFTER)
     pid = int(Path(f"/run/{daemon}.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     wait_until(f"{daemon} ended", lambda: not Path(f"/proc/{pid}").exists(), 30)
