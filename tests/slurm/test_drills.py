@@ -30,6 +30,7 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
     run.start(TARGET)
     halted = run.halt_midway({s: CHUNKS[s] for s in ("00000", "00001", "00003")})
     cancelled, late, survivor = (halted[shard].job for shard in ("00000", "00001", "00003"))
+    slurm("scontrol", "update", f"jobid={late}", "timelimit=1")  # minutes, the least there is: the halted job will overrun it
     finished = run.records(0, 6) | run.records(9, 12)
     assert 3 <= len(finished) < 18, "the three shards were to be halted before their end"
     assert re.search(r"collect_pool_gradients +0 of 8 +[678] running", run.status())
@@ -37,8 +38,6 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
     wait_until("the shard over its memory to be tried again", lambda: len(run.submitted()) >= 5)
     restart("slurmd")
     restart("slurmctld")
-    # Now, as a killed slurmctld forgets what it has not saved yet. A minute is the least there is: the halted job will overrun it.
-    slurm("scontrol", "update", f"jobid={late}", "timelimit=1")
     slurm("scontrol", "update", f"nodename={node()}", "state=drain", "reason=drill")
     try:
         os.kill(halted["00003"].process, signal.SIGCONT)
