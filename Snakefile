@@ -18,11 +18,11 @@ resource_scopes:
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
-include: "workflow/rules/warmup.smk"
+include: "workflow/rules/warm_up.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/attribution.smk"
 include: "workflow/rules/selection.smk"
-include: "workflow/rules/finetune.smk"
+include: "workflow/rules/fine_tune.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/report.smk"
 

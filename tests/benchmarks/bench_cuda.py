@@ -18,9 +18,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from equipoise.config import Lora
 from equipoise.gradients.adam import Moments, adam_constants
+from equipoise.gradients.batches import plan_batches
 from equipoise.gradients.engine import Engine
 from equipoise.gradients.loop import Collection, collect
-from equipoise.gradients.plan import plan_batches
 from equipoise.gradients.projection import Rademacher, Sketch
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import attach_adapter, lora_parameters

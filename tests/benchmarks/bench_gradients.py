@@ -28,9 +28,9 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM  # 
 
 from equipoise.config import Lora  # noqa: E402
 from equipoise.gradients.adam import Constants, Moments, adam_constants  # noqa: E402
+from equipoise.gradients.batches import plan_batches  # noqa: E402
 from equipoise.gradients.engine import Engine  # noqa: E402
 from equipoise.gradients.loop import Collection, collect  # noqa: E402
-from equipoise.gradients.plan import plan_batches  # noqa: E402
 from equipoise.gradients.projection import Sketch  # noqa: E402
 from equipoise.gradients.rows import LoraRows, outer_products  # noqa: E402
 from equipoise.modelling.adapter import attach_adapter, lora_parameters  # noqa: E402

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from timing import timed
 
-from equipoise.attribution.moments import column_moments
+from equipoise.attribution.column_moments import column_moments
 from equipoise.selection import select
 
 COLUMNS = 350

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 
 from equipoise.config import Experiment
 from equipoise.data.shards import plan_shards
+from equipoise.files import file_digest
 from equipoise.layout import Layout, shard_label
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds
-from equipoise.store.manifest import file_digest, fingerprint, write_manifest
+from equipoise.store.manifest import fingerprint, write_manifest
 
 DIMENSION, HIDDEN = 16, 6
 RATES = (3e-5, 1e-5)
@@ -86,7 +87,7 @@ def experiment(folder: Path, tasks, shards=1) -> Experiment:
 def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7, 1030), seed=0, scaled=False, examples=3) -> Prepared:
     """Everything before `assemble_attribution`, rows flagged in the first epoch only."""
     config = experiment(folder, tasks, shards)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     plan = write_pool(layout, rows, shards)
     epochs = range(1, len(RATES) + 1)
     pool = {e: make_rows(np.random.default_rng([seed, e]), rows, flagged if e == 1 else (), states=e == len(RATES)) for e in epochs}

@@ -17,7 +17,6 @@ from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.session import Session
 from equipoise.harness.documents import evaluation_prompt, question
 from equipoise.harness.tasks import load_tasks, reseed_fewshot
-from equipoise.layout import Layout
 from equipoise.modelling.chat import encode
 from equipoise.store.manifest import read_manifest
 
@@ -161,7 +160,7 @@ def substituted(responses: str, results: str, name: str) -> dict:
     prepare_targets(config, [name])
     items = Session(config).items(name)
     evaluated = [items.hashes[leaf][doc_id] for leaf in items.leaves[name] for doc_id in items.samples[leaf]]
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     manifest = read_manifest(layout.target_manifest(name), "targets")
     rows = pyarrow.parquet.read_table(layout.target(name)).to_pylist()
     return {
@@ -196,7 +195,7 @@ def main() -> None:
     for name in LEAVES:
         if name not in answers:
             answers[name] = checked(config, session, name)
-            manifest = read_manifest(Layout(config.results, config.experiment, config.model.name).target_manifest(name), "targets")
+            manifest = read_manifest(config.layout.target_manifest(name), "targets")
             answers[name]["repeatable"] = manifest["hashes"] == task_targets(config, name)[1]["hashes"]
     print(json.dumps(answers))
 

@@ -8,7 +8,7 @@ import sys
 
 from equipoise.config import Sandbox
 from equipoise.evaluation.grading import human_eval_results, load_mbpp, mbpp_results, sandboxed
-from equipoise.evaluation.programs import fenced
+from equipoise.programs import fenced
 
 
 def human_eval():

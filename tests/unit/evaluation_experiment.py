@@ -4,7 +4,7 @@ from pathlib import Path
 
 from conftest import texts, write_jsonl
 from equipoise.config import Experiment, Lora
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 
 ANSWERS = """\
 dataset_path: json
@@ -84,6 +84,6 @@ def make_adapter(config: Experiment, run: Run, seed: int) -> str:
     for name, parameter in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.5)
-    folder = Layout(config.results, config.experiment, config.model.name).adapter(run)
+    folder = config.layout.adapter(run)
     adapted.save_pretrained(folder)
     return folder

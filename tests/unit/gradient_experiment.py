@@ -14,8 +14,8 @@ from equipoise.data.pool import prepare_pool
 from equipoise.layout import Layout
 from equipoise.modelling.adapter import attach_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
+from equipoise.modelling.checkpoint import save_checkpoint
 from equipoise.store.manifest import write_manifest
-from equipoise.training.checkpoint import save_checkpoint
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
 WORDS = [
@@ -105,7 +105,7 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, validation: i
     for section, changes in sections.items():
         values[section] = {**values.get(section, {}), **changes} if isinstance(changes, dict) else changes
     config = Experiment(**values)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     prepare_pool(config)
     for number, task in enumerate(config.tasks):
         write_target(layout, task, [(sentence(50 * (number + 1) + i, 2), sentence(i, 3), i != 1) for i in range(validation)])

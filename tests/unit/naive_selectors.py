@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equipoise.attribution.moments import column_moments
+from equipoise.attribution.column_moments import column_moments
 
 
 def normalised(matrix, valid, normalisation):

@@ -11,15 +11,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equipoise.attribution.matrix import MatrixStore
-from equipoise.attribution.moments import CHUNK_ROWS
+from equipoise.attribution.column_moments import CHUNK_ROWS
+from equipoise.attribution.matrix_store import MatrixStore
 from equipoise.budgets import budget_label, budget_rows
 from equipoise.config import Experiment
 from equipoise.config_file import write_config
+from equipoise.experiment import experiment_runs, selection_seeds
+from equipoise.files import file_digest
 from equipoise.layout import Layout, Run
-from equipoise.runs import experiment_runs, selection_seeds
-from equipoise.selection.registry import selector
-from equipoise.store.manifest import canonical_json, file_digest, fingerprint, write_manifest
+from equipoise.selectors import selector
+from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
 
 CAPABILITIES = {
     "trace": "coding",
@@ -93,7 +94,7 @@ def make_experiment(
         targets={"size": per_task},
         miniature={},
     )
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     generator = np.random.default_rng(seed)
     write_config(config, layout.config)
     metadata = _write_pool(layout, rows, generator)

@@ -8,7 +8,7 @@ import typer
 from conftest import REPOSITORY
 from equipoise.cli import app
 from equipoise.config_file import read_config
-from equipoise.runs import experiment_runs
+from equipoise.experiment import experiment_runs
 
 
 def below(command, path=()):

@@ -12,7 +12,7 @@ import yaml
 
 from conftest import REPOSITORY
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
-from equipoise.controller import RUNS_NOTHING, live_snakemakes, own_run, runs_nothing
+from equipoise.cluster.run import RUNS_NOTHING, live_snakemakes, own_run, runs_nothing
 from equipoise.errors import UserError
 from equipoise.store.lease import LOST, read_claim
 
@@ -128,7 +128,7 @@ def test_the_lease_goes_when_its_process_ends(tmp_path, start):
 
 
 def test_of_several_that_start_together_one_runs(tmp_path):
-    start = "import sys; from equipoise.controller import own_run; own_run(sys.argv[1]); print('runs', flush=True); sys.stdin.readline()"
+    start = "import sys; from equipoise.cluster.run import own_run; own_run(sys.argv[1]); print('runs', flush=True); sys.stdin.readline()"
     command = [sys.executable, "-c", start, str(tmp_path)]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)

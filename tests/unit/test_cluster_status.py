@@ -18,7 +18,6 @@ from equipoise.cluster.show import duration, shown, size
 from equipoise.cluster.status import find_experiments, status_of
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
-from equipoise.layout import Layout
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
 
@@ -50,7 +49,7 @@ def experiment(tiny_values, tmp_path):
     """The tiny experiment's configuration with its effective file written, 2 shards, nothing run."""
     tiny_values["pool"]["shards"] = 2
     config = parse_config(tiny_values)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     Path(layout.config).parent.mkdir(parents=True)
     Path(layout.config).write_text(yaml.safe_dump(config.model_dump(mode="json")))
     return config, layout

@@ -17,8 +17,8 @@ from equipoise.budgets import budget_label, budget_rows, parse_budget
 from equipoise.config_comments import commented_yaml
 from equipoise.config_file import json_schema, parse_config, read_config, write_config
 from equipoise.errors import UserError
+from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
-from equipoise.runs import experiment_runs
 
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 

@@ -13,12 +13,12 @@ from equipoise.data.pool import prepare_pool, read_pool
 from equipoise.data.records import read_records
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.store.manifest import file_digest, read_manifest
+from equipoise.files import file_digest
+from equipoise.store.manifest import read_manifest
 
 
 def layout_of(config):
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def test_pool_parquet_keeps_order_texts_and_counts(tiny_config):

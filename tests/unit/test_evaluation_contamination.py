@@ -39,7 +39,7 @@ def values(tiny_values, tmp_path) -> dict:
 
 
 def layout_of(config) -> Layout:
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def test_contaminated_rows_are_counted_per_task_and_kept_when_only_reported(values):

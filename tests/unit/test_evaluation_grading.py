@@ -4,7 +4,7 @@ import pytest
 
 from equipoise.errors import UserError
 from equipoise.evaluation.grading import boxed_equal, gsm_plus_results, last_boxed, math_results, with_boxed_answers
-from equipoise.evaluation.programs import fenced, program_of
+from equipoise.programs import fenced, program_of
 
 PROGRAM = "def add(a, b):\n    return a + b"
 

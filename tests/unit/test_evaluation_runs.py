@@ -29,7 +29,7 @@ def experiment(tiny_values, tmp_path):
 
 
 def layout(config) -> Layout:
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def samples(config, run, suite, seed=0) -> list[dict]:

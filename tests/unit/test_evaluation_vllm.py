@@ -17,7 +17,7 @@ from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
 from equipoise.evaluation.session import Session
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 
 ZERO, TUNED = Run("zero_shot", 0, "1.0", 0, 0), Run("bids", 0, "0.1", 1, 0)
 UNITS = Path(__file__).parent
@@ -62,7 +62,7 @@ def prepared(values: dict, results: Path, backend: str):
 
 def answers(config) -> dict[tuple[str, str, int], list[tuple]]:
     """(prompt, response, score) of every item by selector, suite and suite seed."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     found = {}
     for run in (ZERO, TUNED):
         for name, suite in config.suites.items():

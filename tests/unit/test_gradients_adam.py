@@ -11,10 +11,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArgu
 from equipoise.config import Lora, Model
 from equipoise.errors import UserError
 from equipoise.gradients.adam import Moments, adam_constants
-from equipoise.gradients.checkpoint import load_checkpoint, swap_adapter
-from equipoise.gradients.moments import load_moments, moments_identity
-from equipoise.modelling.adapter import lora_parameters
+from equipoise.gradients.adam_moments import load_moments, moments_identity
+from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base
+from equipoise.modelling.checkpoint import swap_adapter
 
 LORA = Lora(rank=4, alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
 
@@ -56,7 +56,7 @@ def test_our_moments_are_read_by_name_and_refused_by_name(base, tmp_path):
 
     folder = tmp_path / "epoch-1"
     write_checkpoint(str(folder), base, LORA, 1)
-    model = load_checkpoint(load_base(base, "fp32", "cpu"), folder)
+    model = load_adapter(load_base(base, "fp32", "cpu"), folder)
     saved = load_file(folder / "moments.safetensors")
     found = load_moments(folder, model)
     assert found.step == 2
@@ -77,7 +77,7 @@ def test_another_adapters_checkpoint_is_not_swapped_in(base, tmp_path):
     write_checkpoint(str(tmp_path / "one"), base, LORA, 1)
     write_checkpoint(str(tmp_path / "two"), base, LORA.model_copy(update={"target_modules": ["q_proj"]}), 1)
     write_checkpoint(str(tmp_path / "three"), base, LORA.model_copy(update={"rank": 2}), 1)
-    model = load_checkpoint(load_base(base, "fp32", "cpu"), tmp_path / "one")
+    model = load_adapter(load_base(base, "fp32", "cpu"), tmp_path / "one")
     with pytest.raises(UserError, match=r"down_proj\.lora_A\.weight is missing"):
         swap_adapter(model, tmp_path / "two")
     with pytest.raises(UserError, match=r"lora_A.weight is \[2, "):

@@ -9,10 +9,9 @@ import pytest
 import torch
 from gradient_experiment import make_experiment
 
-from equipoise.gradients.audit import audit
+from equipoise.data.encoding import encode_file
+from equipoise.gradients.audit_gradients import audit
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
-from equipoise.gradients.examples import encode_file
-from equipoise.layout import Layout
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
@@ -20,7 +19,7 @@ from equipoise.store.gradients import open_rows
 
 
 def layout_of(config):
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def reference_gradients(config, epoch, examples):

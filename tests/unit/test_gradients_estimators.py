@@ -6,13 +6,12 @@ import torch
 from gradient_experiment import make_experiment
 
 from equipoise.config import Projection
-from equipoise.gradients.audit import audit, autograd_gradients
+from equipoise.data.encoding import encode_file
+from equipoise.gradients.adam_moments import load_moments
+from equipoise.gradients.audit_gradients import audit, autograd_gradients
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
-from equipoise.gradients.examples import encode_file
 from equipoise.gradients.logra import projection_matrix
-from equipoise.gradients.moments import load_moments
 from equipoise.gradients.projection import build_projector
-from equipoise.layout import Layout
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
@@ -28,7 +27,7 @@ def collected(tmp_path, **gradients):
     config = make_experiment(tmp_path, rows=POOL_ROWS, gradients=gradients)
     collect_pool_gradients(config, [1, 2], 0)
     collect_target_gradients(config, [1, 2], ["alpha"])
-    return config, Layout(config.results, config.experiment, config.model.name)
+    return config, config.layout
 
 
 def matrix_of_stores(layout):

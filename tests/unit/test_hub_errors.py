@@ -17,10 +17,10 @@ from equipoise import cli
 from equipoise.config import Model
 from equipoise.data.pool import prepare_pool
 from equipoise.disk import full_disk
+from equipoise.files import file_digest
 from equipoise.hub import hub_reason
 from equipoise.modelling.base import base_identity
 from equipoise.store import manifest
-from equipoise.store.manifest import file_digest
 from loopback import Hub
 
 POOL = "openbmb/UltraInteract_sft"

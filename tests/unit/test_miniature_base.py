@@ -11,13 +11,13 @@ import pytest
 
 from equipoise.config import Model
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.miniature.generate import ITEMS, LONGEST_ANSWER, items
-from equipoise.miniature.pool import pool_rows
+from equipoise.miniature.generated_pool import pool_rows
 from equipoise.miniature.pretrain import Pretraining, batch, pretrain, rate
 from equipoise.miniature.skills import LEVELS, SKILLS
 from equipoise.miniature.stream import PAD, chat_words, documents, vocabulary
 from equipoise.modelling.chat import chat_prefix, encode
-from equipoise.store.manifest import file_digest
 
 BASE = Path(__file__).parents[2] / "workflow" / "equipoise" / "miniature" / "base"
 MODEL = Model(name="base", base=str(BASE), precision="fp32", max_length=96, device="cpu")

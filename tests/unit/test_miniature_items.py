@@ -6,11 +6,11 @@ from random import Random
 
 import pytest
 
+from equipoise.files import file_digest
 from equipoise.miniature.generate import ITEMS, items, write_data
-from equipoise.miniature.pool import PROFILES, ROWS, SHARES, oracle_ranks, pool_rows
+from equipoise.miniature.generated_pool import PROFILES, ROWS, SHARES, oracle_ranks, pool_rows
 from equipoise.miniature.skills import LEVELS, PARTS, SKILLS, skeleton
 from equipoise.miniature.stream import documents, vocabulary
-from equipoise.store.manifest import file_digest
 
 STREAM_DOCUMENTS = 40_000
 

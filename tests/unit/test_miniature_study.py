@@ -7,9 +7,8 @@ import pytest
 
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.miniature.audit import audit_selection, read_metadata
-from equipoise.miniature.pool import pool_rows
+from equipoise.miniature.composition import audit_selection, read_metadata
+from equipoise.miniature.generated_pool import pool_rows
 from equipoise.miniature.study import Cell, gather, markdown, pool_experiment, read_macros
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
@@ -78,7 +77,7 @@ def test_an_experiment_without_generated_data_cannot_be_studied():
 
 def test_macros_average_tasks_and_runs_of_the_sweeps_epochs(tmp_path):
     experiment = read_config(CONFIG).model_copy(update={"results": str(tmp_path)})
-    layout = Layout(experiment.results, experiment.experiment, experiment.model.name)
+    layout = experiment.layout
     epochs = experiment.finetune.epochs
     lines = ["selector,selection_seed,budget,epochs,seed,task,score"]
     lines += [

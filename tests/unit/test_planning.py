@@ -230,11 +230,10 @@ def test_an_unprepared_pool_is_counted_or_assumed_and_said(tiny_config, tiny_val
 
 def test_a_prepared_pool_is_planned_with_its_own_lengths(tiny_config):
     from equipoise.data.pool import prepare_pool
-    from equipoise.layout import Layout
     from equipoise.store.manifest import read_manifest
 
     prepare_pool(tiny_config)
-    layout = Layout(tiny_config.results, tiny_config.experiment, tiny_config.model.name)
+    layout = tiny_config.layout
     made = pool_load(tiny_config)
     assert made.tokens == read_manifest(layout.pool_manifest, "pool")["tokens"]
     assert made.assumptions == []

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import REPOSITORY, write_jsonl
 from equipoise.config_file import read_config
+from equipoise.experiment import experiment_runs
 from equipoise.planning.plan import plan
-from equipoise.runs import experiment_runs
 from equipoise.training.schedule import accumulation
 
 NAMES = ("llama3-8b", "mistral-7b-v0.3", "smollm2-135m", "less")

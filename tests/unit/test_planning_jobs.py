@@ -6,7 +6,6 @@ import pytest
 
 from conftest import write_jsonl
 from equipoise.config_file import parse_config
-from equipoise.layout import Layout
 from equipoise.planning.plan import as_text, as_values, plan
 
 
@@ -24,7 +23,7 @@ def test_how_work_is_cut_into_jobs_changes_no_cost(tiny_values):
 def test_finished_work_is_taken_off_and_totals_add_up(tiny_config):
     before = plan(tiny_config)
     assert before.left.flops == before.cost.flops
-    layout = Layout(tiny_config.results, tiny_config.experiment, tiny_config.model.name)
+    layout = tiny_config.layout
     done = layout.pool_gradients_manifest(1, "00000")
     write_jsonl(Path(done), [])
     after = plan(tiny_config)

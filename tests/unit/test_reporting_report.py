@@ -11,16 +11,15 @@ import pandas as pd
 import pytest
 from reporting_experiment import ADVANTAGE, CAPABILITIES, SOURCES, make_experiment
 
-from equipoise.layout import Layout
 from equipoise.reporting.answers import chosen_items
 from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.facts import cost_table, times
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.labels import short_label
 from equipoise.reporting.plot_selections import along_ranking
 from equipoise.reporting.report import figures, report
 from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.style import LOOKS, styled
 from equipoise.reporting.summary import summary
 
@@ -32,7 +31,7 @@ def reported(tmp_path_factory):
     """A reported experiment: configuration and report folder."""
     config = make_experiment(tmp_path_factory.mktemp("results"), name="whole")
     report(config)
-    return config, Path(Layout(config.results, config.experiment, config.model.name).report)
+    return config, Path(config.layout.report)
 
 
 def frame(folder: Path, name: str) -> pd.DataFrame:
@@ -219,7 +218,7 @@ def test_cost_and_time_come_from_measured_files(reported, tmp_path):
     cost = cost_table(config, tmp_path).frame.set_index("selector")
     assert cost.loc["bids", ["job_seconds", "memory_mib"]].tolist() == [1.25, 88.5]
     assert np.isnan(cost.loc["sum", "job_seconds"])
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     on_disk = sum(path.stat().st_size for path in Path(layout.matrix("influence")).rglob("*") if path.is_file())
     assert cost.loc["bids", "mib"] == on_disk / 2**20
     assert cost.loc["bids", "mib_fp64"] == 240 * 42 * 8 / 2**20

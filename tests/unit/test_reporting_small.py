@@ -11,7 +11,7 @@ import pytest
 from reporting_experiment import FEW, make_experiment
 
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 from equipoise.reporting.answers import answer_table
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.comparisons import Bootstrap
@@ -20,7 +20,7 @@ from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.statistics_tables import statistics_tables
 from equipoise.reporting.summary import summary
-from equipoise.selection.stages import rank, seconds_path
+from equipoise.selection.rank import rank, seconds_path
 
 
 def frame(folder: Path, name: str) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def test_report_imports_neither_torch_nor_transformers():
 
 def test_rank_times_the_selector_alone_and_its_ranking_does_not_depend_on_it(tmp_path):
     config = make_experiment(tmp_path, **FEW)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     ranking, seen = Path(layout.ranking("random", 0)), []
     for _ in range(2):
         rank(config, "random", 0)
@@ -68,7 +68,7 @@ def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
 
 def test_report_removes_what_another_configuration_left(tmp_path):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["random", "bids"]})
-    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    folder = Path(config.layout.report)
     for path in (folder / "tables" / "table_3_ablation.csv", folder / "figures" / "figure_2_thi_less.svg", folder / "notes.txt"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("of another sweep", encoding="utf-8")
@@ -81,7 +81,7 @@ def test_report_removes_what_another_configuration_left(tmp_path):
 def test_a_sweep_without_the_baselines_is_reported(tmp_path):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["bids", "round_robin"], "budgets": (0.1, 20)})
     report(config)
-    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    folder = Path(config.layout.report)
     names = {result.name for result in results(config)}
     assert "statistics_comparisons" not in names
     assert "statistics_bids" in names
@@ -93,7 +93,7 @@ def test_a_sweep_without_the_baselines_is_reported(tmp_path):
 
 def test_broken_inputs_are_named(tmp_path):
     config = make_experiment(tmp_path, **FEW)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     run = Run("bids", 0, "0.1", 2, 1)
     samples = Path(layout.samples(run, "skills", 0))
     whole = samples.read_text(encoding="utf-8")

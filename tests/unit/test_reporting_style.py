@@ -7,7 +7,7 @@ import pytest
 
 from equipoise.reporting.style import LOOKS
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
-from equipoise.selection.registry import selector_names
+from equipoise.selectors import selector_names
 
 
 def test_every_selector_has_a_look_of_its_own():

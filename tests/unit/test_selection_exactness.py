@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from equipoise.attribution import moments
+from equipoise.attribution import column_moments as moments
 from equipoise.errors import UserError
 from equipoise.selection import bids, select, source, top_lists, turns
 

@@ -15,8 +15,9 @@ from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.selection.explain import explain, side_by_side
 from equipoise.selection.export import export
+from equipoise.selection.rank import rank
+from equipoise.selection.select_budget import select_budget
 from equipoise.selection.selection_file import find_selection
-from equipoise.selection.stages import rank, select_budget
 
 
 def conversation(row):

@@ -13,8 +13,9 @@ from attribution_experiment import prepare
 from equipoise.attribution.assemble import assemble_attribution
 from equipoise.attribution.seal import seal_attribution
 from equipoise.errors import UserError
-from equipoise.selection.registry import selector_names
-from equipoise.selection.stages import rank, select_budget
+from equipoise.selection.rank import rank
+from equipoise.selection.select_budget import select_budget
+from equipoise.selectors import selector_names
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_store_gradients import write_store
 
-from equipoise.attribution.matrix import MatrixStore, valid_path
+from equipoise.attribution.matrix_store import MatrixStore, valid_path
 from equipoise.store.gradients import open_rows
 from equipoise.store.manifest import write_manifest
 from equipoise.store.remains import one_at_a_time
@@ -100,9 +100,8 @@ def test_a_matrix_whose_replacement_was_cut_off_keeps_no_flags_of_the_old_column
     """Killed after the first of two removals: the new matrix has its flags to be written."""
     write_matrix(tmp_path / "store")
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
-    cut_off = (
-        "import os, signal, sys, equipoise.attribution.matrix as m; from test_store_remains import write_matrix; removed = m.remove_store"
-    )
+    cut_off = "import os, signal, sys, equipoise.attribution.matrix_store as m; from test_store_remains import write_matrix"
+    cut_off += "\nremoved = m.remove_store"
     cut_off += "\nm.remove_store = lambda path: (removed(path), os.kill(os.getpid(), signal.SIGKILL))\nwrite_matrix(sys.argv[1], 'other')"
     child = subprocess.run([sys.executable, "-c", cut_off, str(tmp_path / "store")], env=environment, check=False)
     assert child.returncode == -signal.SIGKILL

@@ -13,7 +13,6 @@ from equipoise.data.fetch import fetch
 from equipoise.data.targets import prepare_targets, task_targets
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
-from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 from punkt_tab import punkt_tab
 
@@ -125,5 +124,5 @@ def test_a_response_whose_check_needs_punkt_tab_is_refused_where_it_is_not(instr
         prepare_targets(config, ["ifeval"])
     monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
     prepare_targets(config, ["ifeval"])
-    manifest = read_manifest(Layout(config.results, config.experiment, config.model.name).target_manifest("ifeval"), "targets")
+    manifest = read_manifest(config.layout.target_manifest("ifeval"), "targets")
     assert manifest["ids"] == ["tiny/test/7"]

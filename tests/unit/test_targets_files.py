@@ -10,13 +10,13 @@ from conftest import texts, write_jsonl
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.gradients.collect import collect_target_gradients
-from equipoise.layout import Layout
-from equipoise.store.manifest import file_digest, read_manifest
+from equipoise.store.manifest import read_manifest
 
 
 def rows_of(config, task):
-    return pyarrow.parquet.read_table(Layout(config.results, config.experiment, config.model.name).target(task)).to_pylist()
+    return pyarrow.parquet.read_table(config.layout.target(task)).to_pylist()
 
 
 def test_size_examples_are_drawn_by_seed_and_keep_their_order(tiny_values, tmp_path):
@@ -39,7 +39,7 @@ def test_size_examples_are_drawn_by_seed_and_keep_their_order(tiny_values, tmp_p
 
 def test_the_manifest_vouches_for_the_file(tiny_config):
     prepare_targets(tiny_config, ["first", "second"])
-    layout = Layout(tiny_config.results, tiny_config.experiment, tiny_config.model.name)
+    layout = tiny_config.layout
     for task in ("first", "second"):
         manifest = read_manifest(layout.target_manifest(task), "targets")
         assert manifest["digest"] == file_digest(layout.target(task))
@@ -97,7 +97,7 @@ def test_a_prompt_that_fills_the_length_is_refused_and_a_longer_length_for_targe
     tiny_values["targets"]["max_length"] = 64
     config = parse_config(tiny_values)
     prepare_targets(config, ["first"])
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     tokens = read_manifest(layout.target_manifest("first"), "targets")["tokens"]
     assert [n > 32 for n in tokens] == [False, False, False, True]
     tiny_values["targets"]["max_length"] = tokens[3] - 1
@@ -112,7 +112,7 @@ def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):
     flagged = {}
     for length in (None, 200):
         config = make_experiment(tmp_path / str(length), epochs=1, targets={"max_length": length})
-        layout = Layout(config.results, config.experiment, config.model.name)
+        layout = config.layout
         write_target(layout, "alpha", [long, (sentence(1, 2), sentence(2, 2), True)])
         collect_target_gradients(config, [1], ["alpha"])
         flagged[length] = read_manifest(layout.target_gradients_manifest(1, "alpha"), "target_gradients")["flagged"]["no_completion_token"]

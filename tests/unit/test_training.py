@@ -11,7 +11,7 @@ from equipoise.config import Training
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.schedule import accumulation, learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
@@ -19,7 +19,7 @@ from equipoise.training.warm_up import warm_up
 
 
 def layout_of(config):
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear"])
@@ -82,7 +82,7 @@ def test_moments_are_the_optimizers(tiny_config):
     from equipoise.modelling.base import load_base, load_tokenizer
     from equipoise.modelling.chat import pad, pad_token
     from equipoise.seeds import derive_seed
-    from equipoise.training.examples import pool_examples
+    from equipoise.training.training_set import pool_examples
 
     values = tiny_config.model_dump()
     values["pool"]["limit"] = 8

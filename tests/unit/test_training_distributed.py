@@ -25,7 +25,7 @@ SECONDS_TO_WAIT = 300
 
 
 def layout_of(config):
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def prepared(values, tmp_path, name, **training):

@@ -8,8 +8,8 @@ def main(path: str, runs: list[str]) -> None:
     from equipoise.config_file import read_config
     from equipoise.evaluation.evaluate import evaluate
     from equipoise.evaluation.session import Session
+    from equipoise.experiment import evaluations
     from equipoise.layout import Run
-    from equipoise.runs import evaluations
 
     config = read_config(path)
     session = Session(config)

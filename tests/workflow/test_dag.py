@@ -147,7 +147,7 @@ def test_a_real_run_reruns_only_what_depends_on_a_change(workflow, tmp_path):
 
 def test_unlocking_spares_a_live_owner(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
-    hold = "import time; from equipoise.controller import own_run; own_run(); print('held', flush=True); time.sleep(60)"
+    hold = "import time; from equipoise.cluster.run import own_run; own_run(); print('held', flush=True); time.sleep(60)"
     owner = subprocess.Popen([sys.executable, "-c", hold], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     try:
         assert owner.stdout.readline() == "held\n"
@@ -159,7 +159,7 @@ def test_unlocking_spares_a_live_owner(tmp_path):
     finally:
         owner.kill()
         owner.wait()
-    try_again = "from equipoise.controller import own_run; own_run()"
+    try_again = "from equipoise.cluster.run import own_run; own_run()"
     assert subprocess.run([sys.executable, "-c", try_again], cwd=tmp_path, env=environment, check=False).returncode == 0
 
 

@@ -9,7 +9,6 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from reporting_experiment import make_experiment
 
-from equipoise.layout import Layout
 from equipoise.reporting.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -23,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 def page(tmp_path_factory) -> Path:
     config = make_experiment(tmp_path_factory.mktemp("results"), name="seen", items=24)
     report(config)
-    return Path(Layout(config.results, config.experiment, config.model.name).report) / "index.html"
+    return Path(config.layout.report) / "index.html"
 
 
 @pytest.fixture(scope="module")

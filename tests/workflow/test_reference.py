@@ -13,7 +13,8 @@ from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.layout import Layout
-from equipoise.selection.stages import rank, select_budget
+from equipoise.selection.rank import rank
+from equipoise.selection.select_budget import select_budget
 from equipoise.training.warm_up import warm_up
 
 

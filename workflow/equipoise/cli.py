@@ -23,8 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 for _room in pkgutil.iter_modules(commands.__path__):
-    _commands = importlib.import_module(f"equipoise.commands.{_room.name}").app
-    app.add_typer(_commands)
+    if _commands := getattr(importlib.import_module(f"equipoise.commands.{_room.name}"), "app", None):
+        app.add_typer(_commands)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
 from equipoise.errors import UserError
+from equipoise.layout import Layout
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -23,7 +24,7 @@ def _budget(value: object) -> Budget:
 
 
 def _known_selector(name: str) -> str:
-    from equipoise.selection.registry import selector_names
+    from equipoise.selectors import selector_names
 
     if name not in selector_names():
         raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
@@ -299,3 +300,8 @@ class Experiment(Section):
         if clauses := list(impossible(self)):
             raise ValueError("; ".join(clauses))
         return self
+
+    @property
+    def layout(self) -> Layout:
+        """Where every file of the experiment lies."""
+        return Layout(self.results, self.experiment, self.model.name)

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.store.manifest import atomic_path
+from equipoise.files import atomic_path
 
 
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:

@@ -14,8 +14,8 @@ from equipoise.layout import Layout, Run, shard_label
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import score_files, second_model
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
-from equipoise.selection.registry import selector, selector_names
+from equipoise.experiment import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
+from equipoise.selectors import selector, selector_names
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 
@@ -28,7 +28,7 @@ except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
-LAYOUT = Layout(CONFIG.results, CONFIG.experiment, CONFIG.model.name)
+LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
 STAGE = f"{PYTHON} -m equipoise"
 # Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.

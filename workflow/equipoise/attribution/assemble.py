@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.matrix import MatrixStore, chunk_digest, open_array, read_rows, valid_path
-from equipoise.attribution.moments import CHUNK_ROWS, chunk_partials
+from equipoise.attribution.column_moments import CHUNK_ROWS, chunk_partials
+from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
 from equipoise.attribution.widen import widened
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.files import atomic_path, file_digest
 from equipoise.layout import Layout, shard_label
 from equipoise.progress import log, track
 from equipoise.store.gradients import STATES, VALID, GradientReader, open_rows
-from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 MATRICES = ("influence", *STATES)
 SHARD_KIND = "matrix_shard"
@@ -61,7 +62,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     """
     if matrix not in MATRICES:
         raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     rows, shards = shard_plan(layout, shard, config.jobs.assembly)
     start, stop = shards[shard][0], shards[max(shards)][1]
     epochs = matrix_epochs(config, matrix)

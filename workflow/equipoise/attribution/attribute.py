@@ -4,8 +4,7 @@ from equipoise.attribution.assemble import MATRICES, assemble_attribution
 from equipoise.attribution.seal import seal_attribution
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.selection.registry import selector
+from equipoise.selectors import selector
 from equipoise.store.manifest import read_manifest
 
 
@@ -20,7 +19,7 @@ def attribute(config: Experiment, matrices: list[str] | None = None) -> None:
     for matrix in matrices:
         if matrix not in MATRICES:
             raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     shards = len(read_manifest(layout.pool_manifest, "pool")["shards"])
     for matrix in matrices:
         for shard in range(shards):

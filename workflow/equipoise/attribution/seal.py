@@ -3,12 +3,13 @@
 import numpy as np
 
 from equipoise.attribution.assemble import SHARD_KIND, column_list, moments_path
-from equipoise.attribution.matrix import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
-from equipoise.attribution.moments import CHUNK_ROWS, Moments, finish_moments, fold_partials
+from equipoise.attribution.column_moments import CHUNK_ROWS, Moments, finish_moments, fold_partials
+from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.layout import Layout, shard_label
-from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 MATRIX_KIND = "matrix"
 
@@ -20,7 +21,7 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     there are too few rows), digest (of all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the
     number of shards. Raises `UserError` for missing, foreign, stale or damaged parts, by name.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     columns = column_list(config, layout)
     pool = read_manifest(layout.pool_manifest, "pool")
     identity = fingerprint({"matrix": matrix, "columns": columns})

@@ -2,14 +2,14 @@
 
 from equipoise.config import Experiment
 from equipoise.data.fetch import needs_hub
-from equipoise.layout import Layout, shard_label
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds
-from equipoise.selection.registry import selector
+from equipoise.experiment import ZERO_SHOT, evaluations, experiment_runs, folds
+from equipoise.layout import shard_label
+from equipoise.selectors import selector
 
 
 def stage_outputs(config: Experiment) -> dict[str, list[str]]:
     """One path an item (shard and epoch, task, run, ...), by stage in the order of the pipeline."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     epochs, tasks = range(1, config.warmup.epochs + 1), list(config.tasks)
     shards = [shard_label(shard) for shard in range(config.pool.shards)]
     matrices = sorted({selector(name).matrix for name in config.selectors} - {None} | {"influence"})

@@ -66,7 +66,7 @@ def status_of(configuration: Path, folder: Path, now: float | None = None) -> St
     now = time.time() if now is None else now
     config = read_config(configuration)
     config = config.model_copy(update={"results": str(configuration.parent.parent), "experiment": configuration.parent.name})
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     by_stage = stage_outputs(config)
     written = _being_written({os.path.dirname(path) for outputs in by_stage.values() for path in outputs}, now)
     stages = []

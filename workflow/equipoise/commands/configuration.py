@@ -19,7 +19,7 @@ ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
 def check(path: ConfigPath) -> None:
     """Validates a configuration file; says in one line what is wrong."""
     from equipoise.config_file import read_config
-    from equipoise.runs import experiment_runs
+    from equipoise.experiment import experiment_runs
 
     config = read_config(path)
     typer.echo(f"{path}: valid; experiment {config.experiment}, {len(config.tasks)} tasks, {len(experiment_runs(config))} runs")
@@ -50,7 +50,7 @@ def comment(
     """Renders a configuration file with every key and its description as a comment."""
     from equipoise.config_comments import commented_yaml
     from equipoise.config_file import read_config
-    from equipoise.store.manifest import atomic_path
+    from equipoise.files import atomic_path
 
     text = commented_yaml(read_config(path))
     if not write:

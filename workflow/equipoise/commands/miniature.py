@@ -56,8 +56,8 @@ def study(
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
 ) -> None:
     """Run the miniature on several pools and gather one table; what is finished is not run again."""
-    from equipoise.miniature.pool import PROFILES
+    from equipoise.commands.options import some_of
+    from equipoise.miniature.generated_pool import PROFILES
     from equipoise.miniature.study import run_study
-    from equipoise.options import some_of
 
     typer.echo(run_study(config, some_of("--profiles", profiles, PROFILES), pool_seeds.split(","), cores))

@@ -11,6 +11,6 @@ app = typer.Typer()
 )
 def run(context: typer.Context) -> None:
     """Runs snakemake with the options given, removing the lock of a run that was killed (never that of a live one)."""
-    from equipoise.controller import run_snakemake
+    from equipoise.cluster.run import run_snakemake
 
     run_snakemake(context.args)

@@ -36,9 +36,8 @@ def _open(path: str, stage: str) -> "Experiment":
 
 
 def _layout(config: "Experiment") -> "Layout":
-    from equipoise.layout import Layout
 
-    return Layout(config.results, config.experiment, config.model.name)
+    return config.layout
 
 
 def _open_training(path: str, stage: str) -> "Experiment":
@@ -47,6 +46,24 @@ def _open_training(path: str, stage: str) -> "Experiment":
     config = _open(path, stage)
     refuse_missing_reporters(config)
     return config
+
+
+@app.command("fetch", epilog="Example:  equipoise fetch --config workflow/experiments/smollm2-135m.yaml")
+def fetch_command(config: ConfigOption) -> None:
+    """Brings base, pool and benchmark data from the hub into the local cache, so that every later stage runs offline."""
+    from equipoise.config_file import read_config
+    from equipoise.data.fetch import fetch
+
+    fetch(read_config(config))
+
+
+@app.command("decontaminate", epilog="Example (after make demo):  equipoise decontaminate --config config.yaml")
+def decontaminate_command(config: ConfigOption) -> None:
+    """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
+    from equipoise.config_file import read_config
+    from equipoise.data.decontaminate import decontaminate
+
+    decontaminate(read_config(config))
 
 
 @app.command("prepare_pool", epilog="Example:  equipoise prepare_pool --config config.yaml")
@@ -60,8 +77,8 @@ def prepare_pool_command(config: ConfigOption) -> None:
 @app.command("prepare_targets", epilog="Example:  equipoise prepare_targets --config config.yaml --tasks gsm,math")
 def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     """Draws the validation examples of target tasks and the hold-outs of their evaluation."""
+    from equipoise.commands.options import some_of
     from equipoise.data.targets import prepare_targets
-    from equipoise.options import some_of
 
     experiment = _open(config, "prepare_targets")
     prepare_targets(experiment, some_of("--tasks", tasks, experiment.tasks))
@@ -87,9 +104,9 @@ def collect_pool_gradients_command(
 ) -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     from equipoise.attribution.assemble import shard_plan
+    from equipoise.commands.options import epochs_of, refuse_missing_checkpoints
     from equipoise.gradients.collect import collect_pool_gradients
     from equipoise.layout import shard_label
-    from equipoise.options import epochs_of, refuse_missing_checkpoints
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
@@ -102,8 +119,8 @@ def collect_pool_gradients_command(
 @app.command("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
 def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
+    from equipoise.commands.options import epochs_of, refuse_missing_checkpoints, refuse_missing_targets, some_of
     from equipoise.gradients.collect import collect_target_gradients
-    from equipoise.options import epochs_of, refuse_missing_checkpoints, refuse_missing_targets, some_of
 
     experiment = _open(config, "collect_target_gradients")
     numbers, names = epochs_of(experiment, epochs), some_of("--tasks", tasks, experiment.tasks)
@@ -119,8 +136,8 @@ def assemble_attribution_command(
 ) -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import MATRICES, assemble_attribution, shard_plan
+    from equipoise.commands.options import one_of
     from equipoise.layout import shard_label
-    from equipoise.options import one_of
 
     experiment = _open(config, "assemble_attribution")
     one_of("--matrix", matrix, MATRICES)
@@ -134,7 +151,7 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence")
     """Checks that all rows of the matrix are there and merges the column moments."""
     from equipoise.attribution.assemble import MATRICES
     from equipoise.attribution.seal import seal_attribution
-    from equipoise.options import one_of
+    from equipoise.commands.options import one_of
 
     experiment = _open(config, "seal_attribution")
     seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
@@ -143,9 +160,9 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence")
 @app.command("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
 def rank_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Ranks the pool with a selector, up to selection.rank_to."""
-    from equipoise.options import one_of
-    from equipoise.selection.registry import selector_names
-    from equipoise.selection.stages import rank
+    from equipoise.commands.options import one_of
+    from equipoise.selection.rank import rank
+    from equipoise.selectors import selector_names
 
     experiment = _open(config, "rank")
     rank(experiment, one_of("--selector", selector, selector_names()), selection_seed)
@@ -160,9 +177,9 @@ def select_budget_command(
 ) -> None:
     """Writes a ranking's prefix as a selection that is ready to train on."""
     from equipoise.budgets import budget_label, parse_budget
-    from equipoise.options import one_of
-    from equipoise.selection.registry import selector_names
-    from equipoise.selection.stages import select_budget
+    from equipoise.commands.options import one_of
+    from equipoise.selection.select_budget import select_budget
+    from equipoise.selectors import selector_names
 
     experiment = _open(config, "select_budget")
     one_of("--selector", selector, selector_names())
@@ -172,7 +189,7 @@ def select_budget_command(
 @app.command("fine_tune", epilog="Example:  equipoise fine_tune --config config.yaml --run bids/selection-0/budget-0.1/epochs-4/seed-0")
 def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     """Fine-tunes a fresh adapter on a selection."""
-    from equipoise.options import run_of
+    from equipoise.commands.options import run_of
     from equipoise.process import distributed
 
     experiment = _open_training(config, "fine_tune")
@@ -196,7 +213,7 @@ def evaluate_command(
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
 ) -> None:
     """Evaluates a run on a suite with lm-eval, hold-outs left out."""
-    from equipoise.options import one_of, run_of
+    from equipoise.commands.options import one_of, run_of
 
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
@@ -209,9 +226,9 @@ def evaluate_command(
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
 def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
-    from equipoise.fold import fine_tune_and_evaluate
-    from equipoise.options import one_of, run_of
-    from equipoise.runs import ZERO_SHOT, folds
+    from equipoise.commands.options import one_of, run_of
+    from equipoise.evaluation.fine_tune_and_evaluate import fine_tune_and_evaluate
+    from equipoise.experiment import ZERO_SHOT, folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))

@@ -32,8 +32,8 @@ def audit_gradients(
     seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
 ) -> None:
     """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
+    from equipoise.commands.options import one_of
     from equipoise.config_file import read_config
-    from equipoise.options import one_of
     from equipoise.process import prepare_process
 
     experiment = read_config(config)
@@ -41,7 +41,7 @@ def audit_gradients(
     if task:
         one_of("--task", task, experiment.tasks)
     prepare_process(experiment, "collect_pool_gradients")
-    from equipoise.gradients.audit import audit
+    from equipoise.gradients.audit_gradients import audit
 
     found = audit(experiment, epoch, task or None, rows, seed)
     typer.echo(f"{'row':>9}  {'cosine':>10}  {'norm':>9}  {'loss':>9}   (norm and loss: stored over recomputed)")

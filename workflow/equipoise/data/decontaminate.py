@@ -12,7 +12,6 @@ from equipoise.config import Experiment
 from equipoise.data.benchmarks import searched_columns
 from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
-from equipoise.layout import Layout
 from equipoise.progress import log, track
 from equipoise.store.manifest import fingerprint, write_manifest
 
@@ -75,7 +74,7 @@ def decontaminate(config: Experiment) -> None:
         "found": len(set().union(*found.values())),
         "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in found.items()},
     }
-    path = Layout(config.results, config.experiment, config.model.name).contamination
+    path = config.layout.contamination
     write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))
     for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")

@@ -9,7 +9,6 @@ from equipoise.data.benchmarks import BENCHMARKS, benchmark
 from equipoise.data.benchmarks.benchmark import refuse_missing_columns
 from equipoise.errors import UserError
 from equipoise.hub import hub_reason
-from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
 
@@ -35,7 +34,7 @@ def fetch(config: Experiment) -> None:
     content |= {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
     for name in config.tasks:
         content["tasks"][name] = _fetch_task(config, name)
-    write_manifest(Layout(config.results, config.experiment, config.model.name).fetch_manifest, "fetch", **content)
+    write_manifest(config.layout.fetch_manifest, "fetch", **content)
     log("fetch: all there; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
 
 

@@ -14,10 +14,11 @@ from equipoise.config import Experiment
 from equipoise.data.records import Record, read_records, to_record
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
+from equipoise.files import atomic_path, file_digest
 from equipoise.hub import hub_reason
 from equipoise.layout import Layout
 from equipoise.progress import log, track
-from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 TOKENISED_AT_ONCE = 1000
 
@@ -33,7 +34,7 @@ def prepare_pool(config: Experiment) -> None:
 
     from equipoise.modelling.base import load_tokenizer
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     read = list(pool_records(config))
     if not read:
         raise UserError(f"pool: no rows in {_source_name(config)}; write a file with at least one record")

@@ -11,10 +11,10 @@ from equipoise.data.benchmarks import benchmark
 from equipoise.data.benchmarks.benchmark import Benchmark, refuse_missing_columns
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
+from equipoise.files import atomic_path, file_digest
 from equipoise.hub import hub_reason
-from equipoise.layout import Layout
 from equipoise.progress import log
-from equipoise.store.manifest import atomic_path, canonical_json, file_digest, fingerprint, write_manifest
+from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
 
 COLUMNS = ("id", "task", "prompt", "response", "chat", "content_hash", "origin")
 
@@ -232,7 +232,7 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
     import pyarrow
     import pyarrow.parquet
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     path = layout.target(name)
     types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in COLUMNS}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))

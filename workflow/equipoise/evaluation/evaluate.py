@@ -12,11 +12,12 @@ from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.session import Session, adapter_digest
+from equipoise.experiment import ZERO_SHOT
+from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
-from equipoise.runs import ZERO_SHOT
-from equipoise.store.manifest import atomic_path, file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 
 def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
@@ -30,7 +31,7 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
         raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
     session = session or Session(config)
     items = session.items(suite)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     adapter = None if run.selector == ZERO_SHOT else layout.adapter(run)
     identity = _fingerprint(session, items, suite, suite_seed, adapter)
     if is_evaluated(layout, run, suite, suite_seed, identity):

@@ -12,8 +12,8 @@ from typing import Any
 
 from equipoise.config import Sandbox
 from equipoise.errors import UserError
-from equipoise.evaluation.programs import program_of
 from equipoise.evaluation.sandbox import run_program
+from equipoise.programs import program_of
 
 Doc = dict[str, Any]
 VERIFIED_IDS = Path(__file__).parents[1] / "data" / "benchmarks" / "mbpp_verified_ids.json"

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
+from equipoise.files import file_digest
 from equipoise.harness.documents import document_hashes, target_text
 from equipoise.harness.punkt import refuse_without_punkt_tab
 from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
-from equipoise.layout import Layout
 from equipoise.progress import log
-from equipoise.store.manifest import file_digest, read_manifest
+from equipoise.store.manifest import read_manifest
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -58,7 +58,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
         log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
         check_sandbox(config.sandbox)
     items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     for name, listed in names.items():
         path = layout.target_manifest(name)
         manifest = read_manifest(path, "targets")

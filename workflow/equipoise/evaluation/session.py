@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.items import SuiteItems, suite_items
+from equipoise.files import file_digest
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
-from equipoise.store.manifest import file_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

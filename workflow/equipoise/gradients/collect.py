@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
-from equipoise.gradients.checkpoint import adapter_identity, load_checkpoint, swap_adapter
-from equipoise.gradients.examples import encode_file
+from equipoise.data.encoding import encode_file
 from equipoise.gradients.loop import Collection, collect
 from equipoise.layout import Layout, shard_label
+from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
 from equipoise.modelling.chat import Encoded
+from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
 from equipoise.progress import log
 from equipoise.store.gradients import STATES
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
@@ -42,7 +43,7 @@ class _Part:
 
 def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
     """Collects the Adam-form gradients of one shard of the pool at the checkpoints of `epochs`."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     pool = read_manifest(layout.pool_manifest, "pool")
     start, stop = pool["shards"][shard]
     examples = encode_file(layout.pool, load_tokenizer(config.model), config.model.max_length, start, stop)
@@ -65,7 +66,7 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
 
 def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
     """Collects the plain gradients of the validation examples of `tasks` at the checkpoints of `epochs`."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     tokenizer = load_tokenizer(config.model)
     longest = config.targets.longest(config.model)
     examples = {task: encode_file(layout.target(task), tokenizer, longest) for task in tasks}
@@ -138,7 +139,7 @@ def _engines(config: Experiment, layout: Layout, epochs: list[int]) -> Iterator[
     engine = None
     for epoch in epochs:
         if engine is None:
-            engine = Engine(load_checkpoint(base, layout.checkpoint(epoch)), config.gradients.activation_checkpointing)
+            engine = Engine(load_adapter(base, layout.checkpoint(epoch)), config.gradients.activation_checkpointing)
         else:
             swap_adapter(engine.model, layout.checkpoint(epoch))
             engine.capture.refresh()

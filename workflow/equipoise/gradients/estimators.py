@@ -15,10 +15,10 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
+from equipoise.data.encoding import examples_digest
 from equipoise.gradients.adam import adam_constants
-from equipoise.gradients.examples import examples_digest
+from equipoise.gradients.adam_moments import load_moments, moments_identity
 from equipoise.gradients.logra import LograRows, damped_inverse, fisher_sample
-from equipoise.gradients.moments import load_moments, moments_identity
 from equipoise.gradients.projection import build_projector
 from equipoise.gradients.rows import LoraRows, RowMaker
 from equipoise.layout import Layout

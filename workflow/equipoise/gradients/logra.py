@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from equipoise.config import Experiment
+from equipoise.data.encoding import encode_rows
 from equipoise.errors import UserError
+from equipoise.gradients.batches import plan_batches
 from equipoise.gradients.capture import Factors, Layer
-from equipoise.gradients.examples import encode_rows
 from equipoise.gradients.hashing import signs, stream_key
-from equipoise.gradients.plan import plan_batches
 from equipoise.gradients.rows import outer_products
 from equipoise.modelling.chat import Encoded
 

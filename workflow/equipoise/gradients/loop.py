@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from equipoise.data.encoding import examples_digest
 from equipoise.errors import UserError
-from equipoise.gradients.examples import examples_digest
-from equipoise.gradients.memory import run_or_halve
-from equipoise.gradients.plan import plan_batches
+from equipoise.gradients.batches import plan_batches
+from equipoise.gradients.halving import run_or_halve
 from equipoise.modelling.chat import Encoded
 from equipoise.progress import log, track
 from equipoise.store.gradient_writer import ChunkWriter, GradientStore

@@ -44,7 +44,7 @@ class Sketch:
     def add(self, rows: "torch.Tensor", name: str, gradient: "torch.Tensor", adam: "Constants | None" = None) -> None:
         """Adds the image of `gradient`, float32 [n, numel] of parameter `name`, to `rows`, float64 [n, k], in place."""
         if rows.device.type == "cpu":
-            from equipoise.gradients.kernels import sketch_add
+            from equipoise.gradients.sketch_kernel import sketch_add
 
             for sign, shift in self._maps[name]:
                 sketch_add(rows.numpy(), gradient.numpy(), sign, shift, adam)

@@ -7,7 +7,6 @@ from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 
 
@@ -22,7 +21,7 @@ def refuse_other_commits(config: Experiment, where: str, loaded: list[str], *pat
 
     where: the config key that named the data.
     """
-    manifest = Layout(config.results, config.experiment, config.model.name).fetch_manifest
+    manifest = config.layout.fetch_manifest
     if not Path(manifest).is_file():
         return
     fetched: Any = read_manifest(manifest, "fetch")

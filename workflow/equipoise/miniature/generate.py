@@ -10,9 +10,9 @@ from random import Random
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.miniature.pool import DIFFICULTIES, PROFILES, pool_rows
+from equipoise.files import atomic_path
+from equipoise.miniature.generated_pool import DIFFICULTIES, PROFILES, pool_rows
 from equipoise.miniature.skills import SKILLS, Skill
-from equipoise.store.manifest import atomic_path
 
 ITEMS = {"validation": 60, "test": 200}
 """Items per task; `targets.size` validation examples are drawn of the first."""

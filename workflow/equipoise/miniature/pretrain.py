@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
+from equipoise.files import atomic_path
 from equipoise.miniature.stream import PAD, documents, vocabulary
 from equipoise.miniature.tokenizer import save_tokenizer
 from equipoise.process import keep_freed_memory
 from equipoise.progress import log, track
-from equipoise.store.manifest import atomic_path
 
 if TYPE_CHECKING:
     import torch

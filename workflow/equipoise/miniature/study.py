@@ -16,12 +16,12 @@ from statistics import fmean, stdev
 from equipoise.config import Experiment
 from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.miniature.audit import Audit, audit_selection, read_metadata
+from equipoise.experiment import ZERO_SHOT, experiment_runs
+from equipoise.files import atomic_path
+from equipoise.miniature.composition import Audit, audit_selection, read_metadata
 from equipoise.miniature.generate import folder
 from equipoise.progress import log
-from equipoise.runs import ZERO_SHOT, experiment_runs
-from equipoise.store.manifest import atomic_path, read_manifest
+from equipoise.store.manifest import read_manifest
 
 PROFILE = "profiles/local"
 README_MARKS = ("<!-- study: written by `make study` -->", "<!-- end of study -->")
@@ -94,7 +94,7 @@ def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
 
     Of several numbers of epochs the sweep's are taken (`finetune.epochs`), for `full` the last of `finetune.full_epochs`.
     """
-    layout = Layout(experiment.results, experiment.experiment, experiment.model.name)
+    layout = experiment.layout
     path = Path(layout.report) / "scores.csv"
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
@@ -153,7 +153,7 @@ def audit_rows(experiment: Experiment) -> list[dict[str, object]]:
     """The audit of every selection of an experiment, one mapping each."""
     import pyarrow.parquet as pq
 
-    layout = Layout(experiment.results, experiment.experiment, experiment.model.name)
+    layout = experiment.layout
     pool = pq.read_table(layout.pool, columns=["id", "source", "metadata"]).to_pydict()
     metadata = read_metadata(pool["metadata"])
     rows = []
@@ -174,7 +174,7 @@ def _flat(audit: Audit) -> dict[str, object]:
 
 def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Mean standard deviation of the attribution matrix's columns by task: the scales that normalisation evens out."""
-    layout = Layout(experiment.results, experiment.experiment, experiment.model.name)
+    layout = experiment.layout
     manifest = read_manifest(layout.matrix_manifest("influence"), "matrix")
     by_task: dict[str, list[float]] = {}
     for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Model
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.hub import hub_reason
 from equipoise.modelling.chat import CHAT_TEMPLATE
-from equipoise.store.manifest import file_digest
 
 if TYPE_CHECKING:
     import torch
@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 # original/*.pth, consolidated.safetensors, onnx/.
 WEIGHTS = "model*.safetensors"
 PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
-
-
-def set_threads(threads: int) -> None:
-    """Fixes torch's CPU threads, so that bytes do not depend on the machine's load or on snakemake's `--cores`."""
-    import torch
-
-    torch.set_num_threads(threads)
-    if torch.get_num_interop_threads() != 1:
-        torch.set_num_interop_threads(1)
 
 
 def resolve_device(device: str) -> "torch.device":

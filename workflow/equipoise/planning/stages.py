@@ -7,14 +7,14 @@ from equipoise.budgets import parse_budget
 from equipoise.config import Experiment, Suite
 from equipoise.data.fetch import needs_hub
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
+from equipoise.experiment import ZERO_SHOT, evaluations, experiment_runs, folds
 from equipoise.layout import Layout, Run, shard_label
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.costs import Cost, Part, Stage
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
-from equipoise.runs import ZERO_SHOT, evaluations, experiment_runs, folds
-from equipoise.selection.registry import selector
+from equipoise.selectors import selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Planner:
     @property
     def layout(self) -> Layout:
         """Where the results lie."""
-        return Layout(self.config.results, self.config.experiment, self.config.model.name)
+        return self.config.layout
 
     @property
     def adapter(self) -> int:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment, Suite, Task
 from equipoise.errors import UserError
-from equipoise.gradients.plan import plan_batches
-from equipoise.layout import Layout
+from equipoise.gradients.batches import plan_batches
 from equipoise.planning.flops import Load
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ class PoolLoad:
 
 def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | None = None) -> PoolLoad:
     """The pool's load: exact once it is prepared, else from rows and mean tokens (given, counted from the files, or assumed)."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     if Path(layout.pool).exists() and rows is None and mean_tokens is None:
         return _prepared(layout.pool)
     counted, characters = _files(config)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
+from equipoise.experiment import experiment_runs
 from equipoise.reporting.arms import (
     ABLATION,
     arms_of,
@@ -18,7 +19,6 @@ from equipoise.reporting.arms import (
     rival_pairs,
 )
 from equipoise.reporting.published import has_published, matched_thi
-from equipoise.runs import experiment_runs
 
 # No category may be called Workflow or Statistics: Snakemake puts link targets of these names below every caption, and a second one of
 # the same name is an error message in the caption.

@@ -29,7 +29,7 @@ from equipoise.reporting.statistics import (
     two_sided_p,
 )
 from equipoise.seeds import derive_seed
-from equipoise.selection.registry import SELECTORS
+from equipoise.selectors import SELECTORS
 
 DRAWS = 10_000
 RUNS_FOR_A_CLAIM = 3

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.layout import Layout
 from equipoise.reporting.tables import Column, Table
 from equipoise.store.manifest import read_manifest
 
@@ -12,7 +11,7 @@ def contamination_table(config: Experiment) -> Table | None:
     """Per task, and for any of them: items compared, pool rows found, their share in per cent; none where nothing was looked for."""
     if config.pool.decontaminate == "skip":
         return None
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     found = read_manifest(layout.contamination, "contamination")
     lines = [{"label": name, "items": task["items"], "found": task["count"]} for name, task in found["tasks"].items()]
     lines.append({"label": "any task", "items": sum(task["items"] for task in found["tasks"].values()), "found": found["found"]})

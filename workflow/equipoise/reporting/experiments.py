@@ -5,8 +5,8 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
+from equipoise.experiment import evaluations, experiment_runs
 from equipoise.layout import Layout
-from equipoise.runs import evaluations, experiment_runs
 
 
 def find_experiment(name: str, results: str = "results") -> Experiment:
@@ -53,5 +53,5 @@ def second_model(config: Experiment) -> Experiment | None:
 
 def score_files(config: Experiment) -> list[str]:
     """Paths of all score files of an experiment."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     return [layout.scores(run, suite, seed) for run in experiment_runs(config) for suite, seed in evaluations(config)]

@@ -10,10 +10,9 @@ from pathlib import Path
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.layout import Layout
+from equipoise.experiment import selection_seeds
 from equipoise.reporting.labels import long_label
 from equipoise.reporting.tables import Column, Table
-from equipoise.runs import selection_seeds
 from equipoise.store.manifest import read_manifest
 
 PACKAGES = (
@@ -47,7 +46,7 @@ def versions() -> dict[str, str]:
 
 def disk(config: Experiment) -> dict[str, int]:
     """Bytes below each folder of the experiment's results (pool, targets, warmup, ...), report excluded."""
-    root = Path(Layout(config.results, config.experiment, config.model.name).root)
+    root = Path(config.layout.root)
     folders = sorted(path for path in root.iterdir() if path.is_dir())
     return {folder.name: _bytes(folder) for folder in folders}
 
@@ -82,9 +81,9 @@ def _seconds_path(ranking: str) -> Path:
 
 def cost_table(config: Experiment, folder: str | Path = BENCHMARKS) -> Table | None:
     """A.6: bytes on disk of the matrix each selector ranks on, its own seconds and its job's; none where nothing is chosen."""
-    from equipoise.selection.registry import selector
+    from equipoise.selectors import selector
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     rows = []
     for name in config.selectors:
         if name == "full":

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from equipoise.files import atomic_path
 from equipoise.reporting.style import FORMATS, rendered, styled
-from equipoise.store.manifest import atomic_path
 
 
 @dataclass(frozen=True)

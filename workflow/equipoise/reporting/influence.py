@@ -11,10 +11,9 @@ import pandas as pd
 from equipoise.attribution.analyses import aid, normality, thi_instance, thi_task_mean
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
+from equipoise.experiment import selection_seeds
 from equipoise.reporting.arms import ABLATION
-from equipoise.reporting.matrix import Matrix, read_matrix
-from equipoise.runs import selection_seeds
+from equipoise.reporting.sealed_matrix import Matrix, read_matrix
 
 NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
 NORMAL_ROWS = 50_000  # shapes and axes need no more; a z-scored copy of the whole matrix would take 800 MB at the paper's size
@@ -36,7 +35,7 @@ class Influence:
 
     def __init__(self, config: Experiment):
         self.config = config
-        self.layout = Layout(config.results, config.experiment, config.model.name)
+        self.layout = config.layout
         self.matrix: Matrix = read_matrix(self.layout, "influence")
         self.tasks = list(config.tasks)
         self.task_of = np.array([self.tasks.index(column["task"]) for column in self.matrix.columns])

@@ -1,8 +1,7 @@
 """Words for selectors and budgets, the same in tables, figures and sentences."""
 
 from equipoise.budgets import parse_budget
-from equipoise.layout import Run
-from equipoise.selection.registry import selector
+from equipoise.selectors import selector
 
 ZERO_SHOT_LABEL = "Zero-shot"
 NO_BUDGET = "Anchors"  # heading over rows that have no budget
@@ -27,11 +26,3 @@ def budget_text(budget: str) -> str:
 def arm_label(name: str, epochs: int, usual_epochs: int) -> str:
     """Label of a table row; epochs are told where they are not the experiment's usual ones."""
     return long_label(name) if name == "zero_shot" or epochs == usual_epochs else f"{long_label(name)}, {epochs} epoch{'s' * (epochs != 1)}"
-
-
-def run_text(run: Run) -> str:
-    """A run in words, e.g. "BIDS at 15 %, 4 epochs, seed 0"."""
-    if run.selector == "zero_shot":
-        return ZERO_SHOT_LABEL
-    budget = "" if run.selector == "full" else f" at {budget_text(run.budget)}"
-    return f"{short_label(run.selector)}{budget}, {run.epochs} epochs, seed {run.seed}"

@@ -7,14 +7,13 @@ import re
 from pathlib import Path
 
 from equipoise.config import Experiment
-from equipoise.layout import Layout
+from equipoise.files import atomic_path
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.render import html_cell
 from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, NEUTRAL, PAPER, POOL
 from equipoise.reporting.tables import Table, cells
-from equipoise.store.manifest import atomic_path
 
 TEMPLATES = Path(__file__).parents[2] / "report" / "page"
 NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
@@ -136,7 +135,7 @@ def _inlined_csv(figure: Figure) -> str:
 
 
 def _facts(config: Experiment) -> dict[str, object]:
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     import yaml
 
     measured = times(config)

@@ -4,8 +4,8 @@ import csv
 from pathlib import Path
 
 from equipoise.config import Experiment
+from equipoise.experiment import experiment_runs
 from equipoise.reporting.arms import arms_of
-from equipoise.runs import experiment_runs
 
 FOLDER = Path(__file__).parents[2] / "report" / "published"
 BENCHMARKS = ("human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval")

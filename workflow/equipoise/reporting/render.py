@@ -5,8 +5,8 @@ import re
 import unicodedata
 from pathlib import Path
 
+from equipoise.files import atomic_path
 from equipoise.reporting.tables import Cell, Table, cells
-from equipoise.store.manifest import atomic_path
 
 FORMATS = ("csv", "md", "tex", "html")
 LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}", "{": r"\{", "}": r"\}"}

@@ -6,14 +6,12 @@ import pandas as pd
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
-from equipoise.layout import Layout
+from equipoise.files import atomic_path
 from equipoise.progress import log, track
 from equipoise.reporting.answers import answer_table
-from equipoise.reporting.audit import audit_table
 from equipoise.reporting.catalogue import results
 from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.contamination import contamination_table
-from equipoise.reporting.examples import selected_examples
 from equipoise.reporting.experiments import second_model
 from equipoise.reporting.facts import cost_table
 from equipoise.reporting.figure import Figure, write_figure
@@ -23,12 +21,13 @@ from equipoise.reporting.page import write_page
 from equipoise.reporting.render import write_table
 from equipoise.reporting.score_tables import score_tables
 from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.selected_examples import selected_examples
+from equipoise.reporting.selection_audit import audit_table
 from equipoise.reporting.side_by_side import side_by_side, thi_side_by_side
 from equipoise.reporting.statistics_tables import statistics_tables
 from equipoise.reporting.summary import summary
 from equipoise.reporting.tables import Table
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import atomic_path
 
 
 def report(config: Experiment) -> None:
@@ -36,7 +35,7 @@ def report(config: Experiment) -> None:
 
     Raises `UserError` naming the file when a score, sample, ranking, selection or the matrix is missing or does not fit.
     """
-    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    folder = Path(config.layout.report)
     bootstrap, rows = _bootstrap(config)
     with atomic_path(folder / "scores.csv") as part:
         pd.DataFrame(rows).to_csv(part, index=False, lineterminator="\n")
@@ -55,7 +54,7 @@ def report(config: Experiment) -> None:
 
 def figures(config: Experiment) -> None:
     """Draws the figures alone, anew."""
-    folder = Path(Layout(config.results, config.experiment, config.model.name).report)
+    folder = Path(config.layout.report)
     bootstrap, _ = _bootstrap(config)
     statistics = {table.name: table.frame for table in _statistics(config, bootstrap)}
     _write_figures(_figures(config, statistics), folder / "figures")

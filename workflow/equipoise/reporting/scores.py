@@ -8,9 +8,9 @@ import numpy as np
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run
+from equipoise.experiment import experiment_runs
+from equipoise.layout import Run
 from equipoise.reporting.statistics import task_scores
-from equipoise.runs import experiment_runs
 from equipoise.store.manifest import read_manifest
 
 SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
@@ -50,7 +50,7 @@ def read_evaluation(config: Experiment) -> Evaluation:
     Raises `UserError` when a file is missing, when a run was evaluated on other items than the first one, or when the logged items
     do not give the recorded score.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     runs, tasks = experiment_runs(config), evaluated_tasks(config)
     if not tasks:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
@@ -127,7 +127,7 @@ def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, r
 
 def read_answers(config: Experiment, run: Run, task: str) -> dict[ItemKey, dict[str, object]]:
     """Logged samples of one run and task at the suite's first seed, by item key."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     suite = config.tasks[task].suite
     path = Path(layout.samples(run, suite, config.suites[suite].seeds[0]))
     answers = {}

@@ -1,6 +1,6 @@
 """Selectors: from an attribution matrix to a ranking of the pool, and from a ranking to a selection.
 
-`select` and `Selection` are the public interface; they load numpy on first use, so that `registry` stays importable in milliseconds.
+`select` and `Selection` are the public interface; they load numpy on first use, so that the package can be imported in milliseconds.
 """
 
 from typing import TYPE_CHECKING, Any

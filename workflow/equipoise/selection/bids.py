@@ -7,7 +7,7 @@ remaining rows makes deeper ones. Steps, ties and scores are those of the naive 
 
 import numpy as np
 
-from equipoise.attribution.moments import CHUNK_ROWS, Moments
+from equipoise.attribution.column_moments import CHUNK_ROWS, Moments
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
 from equipoise.selection.problem import Problem, Ranking
@@ -23,7 +23,7 @@ STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
 STORE_BYTES = 448 * 2**20  # rows kept of a matrix that streams
 
 
-def rank(problem: Problem, rows: int) -> Ranking:
+def bids(problem: Problem, rows: int) -> Ranking:
     """The first `rows` rows of the greedy order.
 
     scores: the winning A_norm_ij - M_j. Raises `UserError` when no column varies over the valid rows or an entry is not finite.

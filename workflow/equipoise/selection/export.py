@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
+from equipoise.files import atomic_path
 from equipoise.selection.selection_file import find_selection, read_lines
-from equipoise.store.manifest import atomic_path
 
 PROVENANCE = {"id": str, "source": str, "row": int, "rank": int, "score": float, "column": int, "validation_id": str, "task": str}
 CARD = """---

@@ -9,8 +9,8 @@ import numpy as np
 from equipoise.budgets import Budget, budget_rows, parse_budget
 from equipoise.errors import UserError
 from equipoise.selection.problem import Problem
-from equipoise.selection.registry import selector as find_selector
 from equipoise.selection.source import Source
+from equipoise.selectors import selector as find_selector
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def select(
     matrix: float16, float32 or float64; numpy, zarr or anything else with a shape that can be sliced by rows. It is read block by
     block and never copied whole. Row i is a pool example, column j a validation example.
     tasks: V task names, the task of every column.
-    selector: a name of `equipoise.selection.registry.selector_names()`.
+    selector: a name of `equipoise.selectors.selector_names()`.
     budget: a share in (0, 1] of the valid rows, or a count; `full` ignores it.
     seed: of `random`. valid: boolean [N], the rows that may be chosen; all by default. Other rows are never looked at.
     normalisation: `zscore` (the paper's) or `rank`, for `bids` and `instance_max_normalized`.

@@ -80,7 +80,7 @@ def _open_zarr(path: Path) -> Any:
             raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
         return next(iter(arrays.values()))
     if "identity" in found.attrs:
-        from equipoise.attribution.matrix import refuse_missing_chunks
+        from equipoise.attribution.matrix_store import refuse_missing_chunks
 
         refuse_missing_chunks(path, found)
     return found
@@ -167,7 +167,7 @@ def _valid_beside(path: Path) -> np.ndarray | None:
     beside = path.parent / "valid.zarr"
     if path.suffix != ".zarr" or not beside.exists():
         return None
-    from equipoise.attribution.matrix import read_valid
+    from equipoise.attribution.matrix_store import read_valid
 
     return read_valid(path)
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from equipoise.attribution.moments import Moments
+from equipoise.attribution.column_moments import Moments
 from equipoise.errors import UserError
 from equipoise.selection.parallel import in_parallel
 from equipoise.selection.problem import Problem

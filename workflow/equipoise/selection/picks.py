@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from equipoise.budgets import parse_budget
+from equipoise.files import atomic_path
 from equipoise.progress import log
-from equipoise.selection.registry import selector as find_selector
-from equipoise.store.manifest import atomic_path
+from equipoise.selectors import selector as find_selector
 
 
 def write_picks(matrix: str, tasks: str, selector: str, budget: str, seed: int, valid: str | None, normalisation: str, output: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.moments import CHUNK_ROWS
+from equipoise.attribution.column_moments import CHUNK_ROWS
 from equipoise.errors import UserError
 from equipoise.selection.parallel import WORTH_A_THREAD
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from equipoise.attribution.moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
+from equipoise.attribution.column_moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
 from equipoise.errors import UserError
 from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.source import Block, Source

@@ -1,12 +1,32 @@
-"""Columns take rows in turn: what `round_robin` and `task_quota` share."""
+"""Selectors in which columns take rows in turn: `round_robin`, `rds_plus`, `task_quota`."""
 
 import numpy as np
 
 from equipoise.selection.bids import collect
 from equipoise.selection.kernels import DEEPER, turn_steps
-from equipoise.selection.problem import Ranking
+from equipoise.selection.problem import Problem, Ranking
+from equipoise.selection.score_rows import means_by_task
 from equipoise.selection.source import Source
+from equipoise.selection.strongest import name_strongest_columns
 from equipoise.selection.top_lists import order_lists
+
+
+def round_robin(problem: Problem, rows: int) -> Ranking:
+    """Validation examples in turn, tasks interleaved; `rds_plus` on cosines of states.
+
+    The first `rows` rows taken; scores A_ij, columns the one whose turn it was."""
+    _, group = problem.task_groups()
+    return take_turns(problem.source, problem.usable, interleaved(group), rows)
+
+
+def task_quota(problem: Problem, rows: int) -> Ranking:
+    """Tasks in turn, each takes its best remaining row by the mean of A over its columns.
+
+    The first `rows` rows taken; scores task means, columns the task's first column of largest A_ij."""
+    names, group = problem.task_groups()
+    means = means_by_task(problem.source, problem.usable, group, len(names))
+    ranking = take_turns(Source(means, problem.source.name), problem.usable, np.arange(len(names)), rows)
+    return name_strongest_columns(ranking, problem, group)
 
 
 def take_turns(source: Source, usable: np.ndarray, turns: np.ndarray, rows: int) -> Ranking:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.errors import UserError
+from equipoise.files import sync_folder
 from equipoise.progress import log
 from equipoise.store.gradients import (
     CHUNK_KIND,
@@ -23,7 +24,7 @@ from equipoise.store.gradients import (
     chunk_file,
     chunk_record,
 )
-from equipoise.store.manifest import read_manifest, sync_folder, write_manifest
+from equipoise.store.manifest import read_manifest, write_manifest
 from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
 
 QUEUED_CHUNKS = 2

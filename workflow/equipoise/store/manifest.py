@@ -2,13 +2,11 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
+from equipoise.files import atomic_path
 
 
 def canonical_json(value: Any) -> str:
@@ -19,42 +17,6 @@ def canonical_json(value: Any) -> str:
 def fingerprint(value: Any) -> str:
     """SHA-256 of a JSON-able value; what determines a file's content goes in, nothing else."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
-
-
-def file_digest(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, as hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; when the block ends without error it is synced and renamed to `path`.
-
-    A reader sees the old file or the whole new one, never a part. A path has one writer: parts that are found were left by killed ones.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        left.unlink(missing_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def sync_folder(folder: str | Path) -> None:
-    """Makes the names in a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def write_manifest(path: str | Path, kind: str, **content: Any) -> None:

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.store.gradients import CHUNK_ROWS, UNWRITTEN, VALID, GradientReader, GradientRows, chunk_bounds, chunk_record
-from equipoise.store.manifest import file_digest, fingerprint
+from equipoise.store.manifest import fingerprint
 
 UNIT_TOLERANCE = 2e-3  # of a float16 row's length
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
+from equipoise.files import file_digest
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,11 +23,11 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
     from equipoise.modelling.chat import pad_token
-    from equipoise.training.checkpoint import folder_digests, publish_folder, save_adapter
-    from equipoise.training.examples import pool_examples, selected_rows
+    from equipoise.modelling.checkpoint import folder_digests, publish_folder, save_adapter
     from equipoise.training.trainer import train
+    from equipoise.training.training_set import pool_examples, selected_rows
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     identity = run_fingerprint(config, run)
     if is_finished(layout, run, identity):
         log(f"{run.path}: already there")
@@ -65,7 +66,7 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
     """What a run's adapter depends on: selected rows, base, adapter, hyper-parameters, epochs, seeds."""
     from equipoise.modelling.base import base_identity
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     pool = read_manifest(layout.pool_manifest, "pool")["digest"]
     selection = file_digest(layout.selection(run.selector, run.selection_seed, run.budget))
     return fingerprint(
@@ -85,7 +86,7 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
 
 def is_finished(layout: Layout, run: Run, identity: str) -> bool:
     """Whether `run`'s adapter is there, whole, and made from the same inputs."""
-    from equipoise.training.checkpoint import folder_digests
+    from equipoise.modelling.checkpoint import folder_digests
 
     if not Path(layout.run_manifest(run)).exists():
         return False

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.files import file_digest
 from equipoise.layout import Layout
 from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import file_digest, fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 
 def warm_up(config: Experiment) -> None:
@@ -20,11 +21,11 @@ def warm_up(config: Experiment) -> None:
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
     from equipoise.modelling.chat import pad_token
-    from equipoise.training.checkpoint import folder_digests, read_state
-    from equipoise.training.examples import warmup_examples
+    from equipoise.modelling.checkpoint import folder_digests, read_state
     from equipoise.training.trainer import train
+    from equipoise.training.training_set import warmup_examples
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     identity = warm_up_fingerprint(config)
     scratch = Path(layout.checkpoint("trainer"))
     if first_process():
@@ -59,7 +60,7 @@ def warm_up_fingerprint(config: Experiment) -> str:
     """What the epoch checkpoints depend on: data, base, adapter, hyper-parameters, seed."""
     from equipoise.modelling.base import base_identity
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     files = config.warmup.files
     content: dict[str, Any] = {
         "data": [file_digest(f) for f in files] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
@@ -87,7 +88,7 @@ def _start_anew_unless(scratch: Path, identity: str) -> None:
 def _epoch_saver(config: Experiment, layout: Layout, model, tokenizer, examples: int):
     from transformers import TrainerCallback
 
-    from equipoise.training.checkpoint import save_checkpoint
+    from equipoise.modelling.checkpoint import save_checkpoint
     from equipoise.training.schedule import mean_learning_rate, steps_per_epoch
 
     class EpochSaver(TrainerCallback):

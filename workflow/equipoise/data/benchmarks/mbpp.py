@@ -1,7 +1,7 @@
 """MBPP: 50 of the 399 verified problems over all splits serve for validation, 349 stay; leak-free: the validation split, tested on test."""
 
 from equipoise.data.benchmarks.benchmark import Benchmark
-from equipoise.evaluation.programs import fenced
+from equipoise.programs import fenced
 
 BENCHMARK = Benchmark(
     tasks=("equipoise_mbpp",),

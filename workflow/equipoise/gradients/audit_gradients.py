@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equipoise.config import Experiment
+from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
 from equipoise.gradients.adam import adam_constants
-from equipoise.gradients.checkpoint import load_checkpoint
-from equipoise.gradients.examples import encode_file
-from equipoise.gradients.moments import load_moments
+from equipoise.gradients.adam_moments import load_moments
 from equipoise.gradients.projection import build_projector
 from equipoise.layout import Layout
-from equipoise.modelling.adapter import lora_parameters
+from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.chat import Encoded, pad
 from equipoise.store.gradients import VALID, GradientReader, open_rows
@@ -43,7 +42,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     The model is the unmodified PEFT model in fp32, one example at a time; only the Adam map's constants, the projections and, for logra's
     targets, the damped inverse Fisher matrix are shared with the engine. Raises `UserError` for a store without valid rows.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     path, data = (
         (layout.pool_gradients(epoch), layout.pool) if task is None else (layout.target_gradients(epoch, task), layout.target(task))
     )
@@ -51,7 +50,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     drawn = _drawn_rows(reader, rows, seed)
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest)
-    model = load_checkpoint(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
+    model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
     side = "pool" if task is None else "target"
     recompute = (_base_rows if config.gradients.estimator == "logra" else _adapter_rows)(config, layout, model, side, epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run
-from equipoise.runs import ZERO_SHOT, experiment_runs
+from equipoise.experiment import ZERO_SHOT, experiment_runs
+from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 
 
@@ -39,7 +39,7 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
     trained: whether the run is to be trained now, as `zero_shot` never is. Raises `UserError` that names the closest runs there are, or
     the selection that is missing.
     """
-    run, layout = Run.parse(text), Layout(config.results, config.experiment, config.model.name)
+    run, layout = Run.parse(text), config.layout
     known = [run for run in experiment_runs(config) if not (trained and run.selector == ZERO_SHOT)]
     basis = layout.selection(run.selector, run.selection_seed, run.budget) if trained else layout.run_manifest(run)
     if run not in known and not Path(basis).is_file():
@@ -52,13 +52,13 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
 
 def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     for epoch in epochs:
         read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
 
 
 def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     for task in tasks:
         read_manifest(layout.target_manifest(task), "targets")

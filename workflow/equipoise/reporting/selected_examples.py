@@ -6,9 +6,8 @@ from pathlib import Path
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
+from equipoise.experiment import selection_seeds
 from equipoise.reporting.labels import budget_text, short_label
-from equipoise.runs import selection_seeds
 
 PICKS = 500  # shown of one selector: the page stays small for a large pool
 CHARACTERS = 500  # shown of one prompt or response
@@ -20,7 +19,7 @@ def selected_examples(config: Experiment) -> dict[str, object]:
     Returns {selectors, tasks, sources: names; budgets: [[text, picks]] ascending; rows: {pool row: [source, prompt, response]};
     picks: [[selector, rank, pool row, task or -1, validation id, score, margin]]} with places in the lists of names.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     selectors = [name for name in config.selectors if name != "full"]
     tasks, sources = list(config.tasks), []
     rows: dict[int, list[object]] = {}

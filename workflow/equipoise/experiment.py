@@ -3,7 +3,7 @@
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.layout import Run
-from equipoise.selection.registry import selector
+from equipoise.selectors import selector
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"

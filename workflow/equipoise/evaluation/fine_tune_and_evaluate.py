@@ -2,10 +2,10 @@
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
+from equipoise.experiment import ZERO_SHOT, evaluations, folds
+from equipoise.files import file_digest
 from equipoise.progress import track
-from equipoise.runs import ZERO_SHOT, evaluations, folds
-from equipoise.store.manifest import file_digest, write_manifest
+from equipoise.store.manifest import write_manifest
 
 
 def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
@@ -18,7 +18,7 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     from equipoise.modelling.base import load_base, resolve_device
     from equipoise.training.fine_tune import fine_tune
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     runs = folds(config).get((selector, selection_seed))
     if runs is None:
         known = ", ".join(f"{name} {seed}" for name, seed in folds(config))

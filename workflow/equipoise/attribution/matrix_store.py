@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.moments import CHUNK_ROWS
+from equipoise.attribution.column_moments import CHUNK_ROWS
 from equipoise.errors import UserError
+from equipoise.files import sync_folder
 from equipoise.progress import log
-from equipoise.store.manifest import sync_folder
 from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
 
 VALID, FLAGGED, UNWRITTEN = 1, 0, -1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equipoise.attribution.matrix import open_array, read_rows, read_valid, refuse_missing_chunks
+from equipoise.attribution.matrix_store import open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.errors import UserError
 from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest

@@ -7,9 +7,9 @@ from pickle import UnpicklingError  # what torch.load(weights_only=True) raises 
 from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
+from equipoise.files import file_digest
 from equipoise.gradients.adam import Moments
 from equipoise.modelling.adapter import lora_parameters, saved_name
-from equipoise.store.manifest import file_digest
 
 if TYPE_CHECKING:
     import torch

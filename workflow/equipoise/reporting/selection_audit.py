@@ -8,11 +8,10 @@ import pandas as pd
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.miniature.audit import KINDS, audit_selection, has_audit, read_metadata
+from equipoise.experiment import selection_seeds
+from equipoise.miniature.composition import KINDS, audit_selection, has_audit, read_metadata
 from equipoise.reporting.labels import budget_text, long_label
 from equipoise.reporting.tables import Column, Table
-from equipoise.runs import selection_seeds
 
 
 def audit_table(config: Experiment) -> Table | None:
@@ -20,7 +19,7 @@ def audit_table(config: Experiment) -> Table | None:
     "facts."""
     import pyarrow.parquet as pq
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     if config.miniature is None:
         return None
     pool = pq.read_table(layout.pool, columns=["id", "source", "metadata"])

@@ -1,0 +1,106 @@
+"""The stage `rank`: from a sealed matrix to a ranking of the pool."""
+
+import json
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from equipoise.attribution.matrix_store import open_array, read_valid, refuse_missing_chunks
+from equipoise.attribution.seal import MATRIX_KIND
+from equipoise.budgets import budget_rows
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.files import atomic_path
+from equipoise.layout import Layout
+from equipoise.progress import log
+from equipoise.selection.problem import Problem
+from equipoise.selection.source import Source
+from equipoise.selectors import Selector
+from equipoise.selectors import selector as find_selector
+from equipoise.store.manifest import read_manifest
+
+
+def rank(config: Experiment, selector: str, selection_seed: int) -> None:
+    """Writes layout.ranking(selector, selection_seed): as far as `selection.rank_to` goes, whole for `full`.
+
+    Columns: rank int64 (from 0), row int64, score float64, column int64 (-1: none won the step), margin float64; NaN where there is none.
+    The budgets are not read: they are prefixes of this. Beside it, for the report's cost table alone and no input of anything, lies
+    `seconds_path`: how long the selector itself took, its reading of the matrix included, {"seconds": float}. Raises `UserError` when
+    matrix or pool are missing, stale or damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    layout = Layout(config.results, config.experiment, config.model.name)
+    entry = find_selector(selector)
+    problem = _problem(config, layout, entry, selection_seed)
+    rows = budget_rows(config.selection.rank_to, int(np.count_nonzero(problem.valid)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        choose = entry.load()
+        start = time.perf_counter()
+        ranking = choose(problem, rows)
+        seconds = time.perf_counter() - start
+    for warning in caught:
+        log(f"warning: {warning.message}")
+    table = pa.table(
+        {
+            "rank": np.arange(len(ranking.rows), dtype=np.int64),
+            "row": ranking.rows,
+            "score": ranking.scores,
+            "column": ranking.columns,
+            "margin": ranking.margins,
+        }
+    )
+    path = layout.ranking(selector, selection_seed)
+    with atomic_path(path) as part:
+        pq.write_table(table, part)
+    with atomic_path(seconds_path(path)) as part:
+        part.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    log(f"{selector}: ranked {len(ranking.rows):,} of {int(problem.valid.sum()):,} valid rows -> {path}")
+
+
+def seconds_path(ranking: str) -> Path:
+    """Where the seconds of a ranking lie: apart from it, so that its bytes do not depend on them."""
+    return Path(ranking).with_suffix(".seconds.json")
+
+
+def _problem(config: Experiment, layout: Layout, selector: Selector, seed: int) -> Problem:
+    name = selector.matrix
+    valid = valid_rows(layout, name)
+    oracle = _planted_ranks(layout.pool) if selector.planted else None
+    if name is None:
+        return Problem(len(valid), valid, seed=seed, oracle=oracle)
+    manifest = read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
+    path = layout.matrix(name)
+    array = open_array(path)
+    expected = (manifest["rows"], len(manifest["columns"]))
+    if array.shape != expected or len(valid) != manifest["rows"]:
+        raise UserError(f"{path}: has shape {array.shape}, its manifest says {expected}; run seal_attribution again")
+    refuse_missing_chunks(path, array)
+    tasks = tuple(column["task"] for column in manifest["columns"])
+    ids = tuple(column["id"] for column in manifest["columns"])
+    return Problem(len(valid), valid, Source(array, path, show_progress=True), tasks, ids, config.selection.normalisation, seed)
+
+
+def valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:
+    """bool [N]: the rows that may be chosen, the attribution matrix's valid ones for every selector; and valid in its own matrix."""
+    names = dict.fromkeys(["influence", *([matrix] if matrix else [])])
+    valid = []
+    for name in names:
+        read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
+        valid.append(read_valid(layout.matrix(name)))
+    if len({len(rows) for rows in valid}) > 1:
+        raise UserError(f"{layout.matrix_manifest(matrix)}: has other rows than the attribution matrix; run seal_attribution for both")
+    return np.logical_and.reduce(valid)
+
+
+def _planted_ranks(pool: str) -> np.ndarray:
+    """float64 [N]: metadata's `oracle_rank`, NaN where there is none."""
+    import pyarrow.parquet as pq
+
+    metadata = pq.read_table(pool, columns=["metadata"])["metadata"].to_pylist()
+    ranks = [json.loads(text or "{}").get("oracle_rank") for text in metadata]
+    return np.array([np.nan if rank is None else float(rank) for rank in ranks])

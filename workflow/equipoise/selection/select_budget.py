@@ -1,0 +1,90 @@
+"""The stage `select_budget`: from a ranking to a selection that is ready to train on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from equipoise.attribution.matrix_store import open_array
+from equipoise.attribution.seal import MATRIX_KIND
+from equipoise.budgets import budget_rows, parse_budget
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.files import atomic_path
+from equipoise.layout import Layout
+from equipoise.progress import log
+from equipoise.selection.problem import NO_COLUMN, Ranking
+from equipoise.selection.rank import valid_rows
+from equipoise.selection.source import Source
+from equipoise.selection.top_tasks import top_tasks
+from equipoise.selectors import selector as find_selector
+from equipoise.store.manifest import read_manifest
+
+TOP_TASKS = 3
+
+
+def select_budget(config: Experiment, selector: str, selection_seed: int, budget_label: str) -> None:
+    """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one a pick in rank order.
+
+    Keys: messages (user, assistant), id, row, rank (from 0), score, margin, column, validation_id and task (of the example that asked for
+    it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source. Raises `UserError` when
+    the budget goes beyond the ranking.
+    """
+    layout = Layout(config.results, config.experiment, config.model.name)
+    ranking = _read_ranking(layout.ranking(selector, selection_seed), selector)
+    entry, rows = find_selector(selector), len(ranking.rows)
+    if entry.swept:
+        rows = budget_rows(parse_budget(budget_label), int(np.count_nonzero(valid_rows(layout, entry.matrix))))
+    if rows > len(ranking.rows):
+        raise UserError(
+            f"budget {budget_label} of {selector} is {rows} rows, but the ranking stops at {len(ranking.rows)}; "
+            f"write a larger selection.rank_to than {config.selection.rank_to}"
+        )
+    chosen = ranking.rows[:rows]
+    path = layout.selection(selector, selection_seed, budget_label)
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
+        for line in _lines(config, layout, ranking, chosen):
+            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    log(f"{selector}, budget {budget_label}: {rows:,} rows -> {path}")
+
+
+def _read_ranking(path: str, selector: str) -> Ranking:
+    import pyarrow.parquet as pq
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: missing; run rank --selector {selector}")
+    table = pq.read_table(path)
+    return Ranking(*(table[name].to_numpy() for name in ("row", "score", "column", "margin")))
+
+
+def _lines(config: Experiment, layout: Layout, ranking: Ranking, chosen: np.ndarray) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    manifest = read_manifest(layout.matrix_manifest("influence"), MATRIX_KIND)
+    columns = manifest["columns"]
+    tasks = top_tasks(
+        Source(open_array(layout.matrix("influence")), layout.matrix("influence")), chosen, [c["task"] for c in columns], TOP_TASKS
+    )
+    records = pq.read_table(layout.pool, columns=["id", "source", "prompt", "response"]).take(pa.array(chosen)).to_pylist()
+    for at, (row, record) in enumerate(zip(chosen.tolist(), records, strict=True)):
+        column = int(ranking.columns[at])
+        asked = columns[column] if column != NO_COLUMN else {"id": None, "task": None}
+        yield {
+            "messages": [{"role": "user", "content": record["prompt"]}, {"role": "assistant", "content": record["response"]}],
+            "id": record["id"],
+            "row": row,
+            "rank": at,
+            "score": _number(ranking.scores[at]),
+            "margin": _number(ranking.margins[at]),
+            "column": column if column != NO_COLUMN else None,
+            "validation_id": asked["id"],
+            "task": asked["task"],
+            "top_tasks": tasks[at],
+            "source": record["source"],
+        }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,92 @@
+"""The selectors: every fact of each, once. Configuration, workflow, planning and report ask here; nothing heavy is imported.
+
+A new selector is one module with a function of this signature, and one entry in `SELECTORS` (docs/extending.md):
+
+    (problem: equipoise.selection.problem.Problem, rows: int) -> equipoise.selection.problem.Ranking
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from equipoise.errors import UserError
+
+MATRICES = ("influence", "last_token", "position_weighted")
+"""What a selector may rank on: the attribution matrix, or cosines of last-layer states at the last epoch."""
+
+
+@dataclass(frozen=True)
+class Selector:
+    """One selector, or one of the two arms without a choice: the whole pool and the untouched base.
+
+    name: as in config, paths and on the command line. label: for tables; figures leave out what stands in brackets.
+    color, marker: in every figure (see reporting/style.py for how they are kept apart).
+    implementation: `module:function`, or None where no rows are chosen. matrix: one of `MATRICES`, or None when it looks at none.
+    seeded: its ranking depends on the selection seed. swept: it is run at every budget; otherwise on the whole pool.
+    competes: it is ranked and compared with the others; otherwise it is an anchor beside them. trains: its runs are fine-tuned.
+    baseline: the others are compared with it. planted: it needs the ranks that only a generated pool knows.
+    epochs: the key of `finetune` that says how many epochs its runs take.
+    """
+
+    name: str
+    label: str
+    color: str
+    marker: str
+    matrix: str | None = None
+    implementation: str | None = None
+    seeded: bool = False
+    swept: bool = True
+    competes: bool = True
+    trains: bool = True
+    baseline: bool = False
+    planted: bool = False
+    epochs: str = "epochs"
+
+    @property
+    def short_label(self) -> str:
+        """The label without what stands in brackets."""
+        return self.label.split(" (")[0]
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it takes some rows and leaves others."""
+        return self.trains and self.swept
+
+    def load(self) -> Callable[..., Any]:
+        """The implementation: (problem, rows) -> Ranking. Raises `UserError` where there is none."""
+        if self.implementation is None:
+            raise UserError(f"selector {self.name}: chooses no rows; write one of {', '.join(selector_names())}")
+        module, function = self.implementation.split(":")
+        return getattr(import_module(f"equipoise.selection.{module}"), function)
+
+
+SELECTORS: tuple[Selector, ...] = (
+    Selector("zero_shot", "Zero-shot", "#77b0c2", "p", swept=False, competes=False, trains=False),
+    Selector("random", "Random", "#938b92", "d", None, "without_matrix:random", seeded=True, baseline=True),
+    Selector("task_max", "LESS (task-wise max)", "#cd5b09", "s", "influence", "top_scores:task_max", baseline=True),
+    Selector("sum", "Sum", "#5cb1ee", "^", "influence", "top_scores:sum_"),
+    Selector("instance_max", "Unnormalized (instance-wise max)", "#e39f0e", "v", "influence", "top_scores:instance_max"),
+    Selector("instance_max_normalized", "Normalized", "#03a372", "D", "influence", "top_scores:instance_max_normalized"),
+    Selector("bids", "BIDS", "#0072b2", "o", "influence", "bids:bids"),
+    Selector("rds", "RDS", "#aa649b", "P", "last_token", "top_scores:instance_max"),
+    Selector("round_robin", "Round robin", "#b0396b", "X", "influence", "turns:round_robin"),
+    Selector("task_quota", "Task quota", "#9e8d42", "<", "influence", "turns:task_quota"),
+    Selector("rds_plus", "RDS+", "#916de2", ">", "position_weighted", "turns:round_robin"),
+    Selector("full", "Full data", "#81604c", "h", None, "without_matrix:full", swept=False, competes=False, epochs="full_epochs"),
+    Selector("oracle", "Oracle", "#9fb74b", "*", None, "without_matrix:oracle", competes=False, planted=True),
+)
+_BY_NAME = {selector.name: selector for selector in SELECTORS}
+
+
+def selector_names() -> tuple[str, ...]:
+    """Names of the selectors that a configuration may list: those with an implementation, in the order of the tables."""
+    return tuple(name for name, selector in _BY_NAME.items() if selector.implementation)
+
+
+def selector(name: str) -> Selector:
+    """The selector called `name`; raises `UserError` listing the names there are."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise UserError(f"no selector {name!r}; write one of {', '.join(selector_names())}") from None
