@@ -73,7 +73,7 @@ def write_checkpoint(folder: str, model_config: Model, lora: Lora, epoch: int) -
         for parameter in parameters:
             parameter.grad = torch.randn(parameter.shape, generator=generator) * 1e-3
         optimizer.step()
-    save_checkpoint(folder, model, load_tokenizer(model_config), optimizer, epoch, 2 * epoch, 1e-4 / epoch)
+    save_checkpoint(folder, model, load_tokenizer(model_config), optimizer, epoch, 2 * epoch, 1e-4 / epoch, "warm-up")
 
 
 def sentence(number: int, words: int) -> str:

@@ -162,7 +162,7 @@ def test_a_mistake_that_training_processes_find_is_told_without_a_traceback(tiny
 
 
 def test_a_part_written_checkpoint_is_not_resumed(tmp_path):
-    from equipoise.training.trainer import last_checkpoint
+    from equipoise.training.resumption import last_checkpoint
 
     for step in (3, 12, 9):
         (tmp_path / f"checkpoint-{step}").mkdir()

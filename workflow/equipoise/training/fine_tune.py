@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from equipoise.config import Experiment
 from equipoise.files import file_digest
 from equipoise.layout import Layout, Run
+from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.training.resumption import open_scratch, remove_scratch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,16 +30,19 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     from equipoise.training.training_set import pool_examples, selected_rows
 
     layout = config.layout
-    identity = run_fingerprint(config, run)
+    folder, identity = Path(layout.run(run)), run_fingerprint(config, run)
+    scratch = folder / "trainer"
     if is_finished(layout, run, identity):
         log(f"{run.path}: already there")
+        if first_process():
+            remove_scratch(scratch)  # a kill may have left it
         return
     rows = selected_rows(layout.selection(run.selector, run.selection_seed, run.budget))
     tokenizer = load_tokenizer(config.model)
     examples = pool_examples(config, tokenizer, layout.pool, rows)
     log(f"{run.path}: {len(examples):,} examples, {run.epochs} epochs")
-    folder = Path(layout.run(run))
-    scratch = folder / "trainer" / identity[:16]
+    if first_process():
+        open_scratch(scratch, identity)
     # The seed leaves the selector out: arms of equal seed start from the same adapter.
     base = base if base is not None else load_base(config.model, config.model.precision, resolve_device(config.model.device))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "finetune.adapter", run.seed))
@@ -48,6 +53,7 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         save_adapter(part, model, tokenizer)
+        Path(layout.run_manifest(run)).unlink(missing_ok=True)  # an earlier one would vouch for the new adapter
         publish_folder(part, Path(layout.adapter(run)))
         write_manifest(
             layout.run_manifest(run),
@@ -58,7 +64,7 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
             files=folder_digests(layout.adapter(run)),
             fingerprint=identity,
         )
-        shutil.rmtree(scratch.parent, ignore_errors=True)
+        remove_scratch(scratch)
     model.unload()
 
 

@@ -1,7 +1,6 @@
 """Supervised fine-tuning of a LoRA adapter with the HF Trainer: the one place where it is set up."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,13 +10,12 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, pad
 from equipoise.progress import log
+from equipoise.training.resumption import last_checkpoint, mark_whole
 from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_steps
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
-
-WHOLE = "whole"
 
 
 def train(
@@ -30,11 +28,13 @@ def train(
     scratch: str | Path,
     curves: str | Path,
     callbacks: Sequence["TrainerCallback"] = (),
+    latest: int | None = None,
 ) -> "Trainer":
     """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer.
 
     scratch: folder of the Trainer's own checkpoints (every `training.save_steps` steps); a run that was killed resumes from the last
-    whole one. The caller removes it once its results are safe. curves: folder of TensorBoard's files, where `training.report_to` names it.
+    whole one at or before step `latest`. The caller opens it before and removes it once its results are safe (`resumption`).
+    curves: folder of TensorBoard's files, where `training.report_to` names it.
     Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one.
     """
     from transformers import Trainer
@@ -52,7 +52,7 @@ def train(
     )
     trainer.remove_callback(_default_printer())
     with arguments.main_process_first(local=False):
-        last = last_checkpoint(scratch)
+        last = last_checkpoint(scratch, latest)
     if last:
         log(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=last)
@@ -66,17 +66,6 @@ def _refuse_other_processes(wanted: int) -> None:
             f"training.processes: {wanted}, but {running} train here; write training.processes: 1 with jobs.runs: together, "
             "or jobs.runs: separate, where the stage starts them"
         )
-
-
-def last_checkpoint(scratch: Path) -> str | None:
-    """The newest whole Trainer checkpoint below `scratch`, or none; parts that a kill left are removed."""
-    whole = []
-    for folder in scratch.glob("checkpoint-*"):
-        if (folder / WHOLE).exists():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return str(max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]))) if whole else None
 
 
 def _collate(examples: Sequence[Encoded], pad_token: int, rows: Sequence[int]) -> dict[str, Any]:
@@ -109,7 +98,6 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         data_seed=seed,
         save_strategy="steps" if training.save_steps < total else "no",
         save_steps=training.save_steps,
-        save_total_limit=2,  # the older one stays until the newer is whole
         report_to=list(training.report_to) or "none",
         logging_steps=max(1, total // 50),
         disable_tqdm=True,
@@ -130,7 +118,7 @@ def _marker(scratch: Path) -> "TrainerCallback":
         def on_save(self, args, state, control, **kwargs):
             args.distributed_state.wait_for_everyone()
             if state.is_world_process_zero:
-                (scratch / f"checkpoint-{state.global_step}" / WHOLE).touch()
+                mark_whole(scratch, state.global_step)
 
     return Marker()
 
