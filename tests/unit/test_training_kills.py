@@ -1,12 +1,14 @@
 """Trainings killed at any step of their saving: what is started again gives the bytes of an undisturbed one, and nothing else is left."""
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 from kills import laid_out, tree_of, watched
+from training_jobs import prepared, run, start
 
 from conftest import write_jsonl
 from equipoise.config_file import parse_config
@@ -153,3 +155,35 @@ def test_the_state_of_an_epoch_names_its_training(tiny_values):
     for epoch in (1, 2):
         state = json.loads((Path(config.layout.checkpoint(epoch)) / "state.json").read_text())
         assert state["fingerprint"] == warm_up_fingerprint(config)
+
+
+KILLER = """
+import os, signal, sys
+def kill(event, arguments):
+    if event == "os.rename" and "/warmup/" + os.environ["KILLED_AT"] in str(arguments[0]):
+        os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(kill)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_warm_up_killed_for_real_while_it_publishes_gives_the_same_bytes(tiny_values, tmp_path, monkeypatch, processes):
+    """Killed as the last epoch is renamed, started again and killed between the manifests, started again."""
+    common = {"processes": processes, "micro_batch_size": 2, "save_steps": 2}
+    config, path = prepared(tiny_values, tmp_path, "killed", **common)
+    run("warm_up", path)
+    expected = tree_of(warm_up_folder(config))
+    shutil.rmtree(warm_up_folder(config))
+    killer = tmp_path / "killer"
+    killer.mkdir()
+    (killer / "sitecustomize.py").write_text(KILLER)
+    for at in (".epoch-2.part", ".epoch-2.json"):
+        with monkeypatch.context() as patch, open(tmp_path / "killed.log", "a") as log:
+            patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(killer), os.environ.get("PYTHONPATH")])))
+            patch.setenv("KILLED_AT", at)
+            assert start("warm_up", path, log).wait() != 0, at
+        assert not Path(config.layout.checkpoint_manifest(2)).exists()
+    assert Path(config.layout.checkpoint_manifest(1)).exists()
+    run("warm_up", path)
+    assert {name: value for name, value in tree_of(warm_up_folder(config)).items() if ".part" not in name} == expected
