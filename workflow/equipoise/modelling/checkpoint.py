@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest, sync_folder
-from equipoise.modelling.adapter import lora_parameters
+from equipoise.modelling.adapter import lora_parameters, refuse_non_finite_weights
 
 if TYPE_CHECKING:
     import torch
@@ -135,7 +135,7 @@ def adapter_identity(folder: str | Path) -> dict[str, Any]:
 
 
 def swap_adapter(model: "PeftModel", folder: str | Path) -> None:
-    """Puts the weights of another checkpoint of the same adapter into `model`, in place."""
+    """Puts the weights of another checkpoint of the same adapter into `model`, in place. Raises `UserError` where they do not fit."""
     import torch
     from safetensors.torch import load_file
 
@@ -147,3 +147,4 @@ def swap_adapter(model: "PeftModel", folder: str | Path) -> None:
             if parameter.shape != saved[name].shape:
                 raise UserError(f"{folder}: {name} is {list(saved[name].shape)}, the model's is {list(parameter.shape)}")
             parameter.copy_(saved[name])
+    refuse_non_finite_weights(model, folder)

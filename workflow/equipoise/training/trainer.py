@@ -17,9 +17,12 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
 
+    from equipoise.training.loop import BatchTrainer
+
 
 def train(
     config: Experiment,
+    title: str,
     model: "PeftModel",
     examples: Sequence[Encoded],
     pad_token: int,
@@ -30,26 +33,29 @@ def train(
     callbacks: Sequence["TrainerCallback"] = (),
     latest: int | None = None,
 ) -> "Trainer":
-    """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer.
+    """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer. title: what messages call the training.
 
     scratch: folder of the Trainer's own checkpoints (every `training.save_steps` steps); a run that was killed resumes from the last
     whole one at or before step `latest`. The caller opens it before and removes it once its results are safe (`resumption`).
     curves: folder of TensorBoard's files, where `training.report_to` names it.
-    Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one.
+    Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one; and `Diverged`
+    when loss, gradient norm or adapter is not finite.
     """
-    from transformers import Trainer
+    from equipoise.training.loop import BatchTrainer
 
     _refuse_other_processes(config.training.processes)
     scratch = Path(scratch)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(curves)  # read when the Trainer is made
     arguments = _arguments(config, len(examples), epochs, seed, scratch)
-    trainer = Trainer(
+    trainer = BatchTrainer(
+        title=title,
         model=model,
         args=arguments,
         train_dataset=list(range(len(examples))),
         data_collator=partial(_collate, examples, pad_token),
-        callbacks=[_progress(), _marker(scratch), *callbacks],
     )
+    for callback in (_watch(trainer), *callbacks, _marker(scratch)):
+        trainer.add_callback(callback)
     trainer.remove_callback(_default_printer())
     with arguments.main_process_first(local=False):
         last = last_checkpoint(scratch, latest)
@@ -100,6 +106,7 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         save_steps=training.save_steps,
         report_to=list(training.report_to) or "none",
         logging_steps=max(1, total // 50),
+        logging_nan_inf_filter=False,  # it would hide what stops the training, and waits for the device at every micro batch
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
@@ -129,21 +136,23 @@ def _default_printer():
     return PrinterCallback
 
 
-def _progress() -> "TrainerCallback":
-    """A rich bar on a terminal, plain lines in a log: the same as every other long stage."""
+def _watch(trainer: "BatchTrainer") -> "TrainerCallback":
+    """Stops at an adapter that is not finite, and shows progress: a rich bar on a terminal, plain lines in a log, as every long stage."""
     from transformers import TrainerCallback
 
     from equipoise.progress import track
 
-    class Progress(TrainerCallback):
+    def note() -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in trainer.latest.items())
+
+    class Watch(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
-            self.steps = track(range(state.global_step, state.max_steps), "training", state.max_steps - state.global_step, "steps")
+            left = range(state.global_step, state.max_steps)
+            self.steps = track(left, "training", len(left), "steps", note=note)
             next(self.steps, None)
 
         def on_step_end(self, args, state, control, **kwargs):
+            trainer.refuse_non_finite_adapter(state.global_step)
             next(self.steps, None)
 
-        def on_log(self, args, state, control, logs=None, **kwargs):
-            self.last_loss = (logs or {}).get("loss", getattr(self, "last_loss", None))
-
-    return Progress()
+    return Watch()

@@ -57,7 +57,9 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
     per_epoch = steps_per_epoch(config.training, len(examples))
     saver = checkpoints.saver(model, tokenizer, per_epoch)
     seed, curves = derive_seed(config.seed, "warmup.data"), scratch.parent / "tensorboard"
-    train(config, model, examples, pad_token(tokenizer), epochs, seed, scratch, curves, [saver], latest=first_missing * per_epoch)
+    train(
+        config, "warm-up", model, examples, pad_token(tokenizer), epochs, seed, scratch, curves, [saver], latest=first_missing * per_epoch
+    )
 
 
 def warm_up_fingerprint(config: Experiment) -> str:
