@@ -87,7 +87,7 @@ def test_moments_are_the_optimizers(tiny_config):
     values = tiny_config.model_dump()
     values["pool"]["limit"] = 8
     values["warmup"]["epochs"] = 1
-    values["training"] |= {"micro_batch_size": 8, "warmup_ratio": 0.0, "max_grad_norm": 1e9}
+    values["training"] |= {"loss": "token", "micro_batch_size": 8, "warmup_ratio": 0.0, "max_grad_norm": 1e9}
     config = parse_config(values)
     prepare_pool(config)
     warm_up(config)

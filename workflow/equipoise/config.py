@@ -134,6 +134,9 @@ class Training(Section):
 
     batch_size: int = Field(128, ge=1, description="Examples per optimizer step, over all processes.")
     micro_batch_size: int = Field(4, ge=1, description="Examples per forward pass and process; accumulation is derived.")
+    loss: Literal["example", "token"] = Field(
+        "example", description="Over a batch. example: mean of the examples' own means, as in gradients; token: of all tokens."
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")

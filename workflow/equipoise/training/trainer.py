@@ -48,6 +48,8 @@ def train(
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(curves)  # read when the Trainer is made
     arguments = _arguments(config, len(examples), epochs, seed, scratch)
     trainer = BatchTrainer(
+        training=config.training,
+        examples=len(examples),
         title=title,
         model=model,
         args=arguments,
