@@ -11,7 +11,7 @@ from equipoise.errors import UserError
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
 from equipoise.planning.plan import plan
-from equipoise.planning.stages import CHOICES
+from equipoise.planning.costing import CHOICES
 from equipoise.planning.workload import assumed_lengths, pool_load
 
 BATCH, LENGTH = 3, 24

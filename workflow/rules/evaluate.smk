@@ -17,8 +17,7 @@ rule evaluate:
     resources:
         gpu=gpus(1),
     params:
-        suite=suite_slice,
-        model=model_slice(),
+        determined=determined_evaluation,
         python=suite_python,
         run=RUN.path,
         config=LAYOUT.config,
