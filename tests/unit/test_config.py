@@ -12,13 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import REPOSITORY
 from equipoise.budgets import budget_label, budget_rows, parse_budget
 from equipoise.config_comments import commented_yaml
 from equipoise.config_file import json_schema, parse_config, read_config, write_config
 from equipoise.errors import UserError
 from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
+from helpers.places import REPOSITORY
 
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 

@@ -6,7 +6,7 @@ drawing seeds apart errs on the wide side.
 
 No bootstrap of crossed effects is exact (McCullagh 2000, Bernoulli 6:285). Two errors oppose each other here: the chance of a single
 run on a single item is counted in both resamplings, which widens, and three to five seeds hold few values to draw from, which narrows
-where runs scatter more than their items explain. `pytest -s tests/unit/test_reporting_coverage.py` prints how often 95 % intervals
+where runs scatter more than their items explain. `pytest -s tests/unit/reporting/test_coverage.py` prints how often 95 % intervals
 hold the truth in either case. The bootstrap's p-value suffers more: of three separated seeds a side no draw has the other sign. A claim
 therefore rests on the larger of it and of Welch's t-test over runs, which knows how little few runs say.
 """
