@@ -23,7 +23,7 @@ class Effect(Enum):
 
     NONE = "changes no byte of a result, only where or how the work is done"
     PLACE = "names the folder that results lie in"
-    JOBS = "says which jobs there are, not what one of them computes"
+    JOBS = "says which jobs there are and how work is cut into them, not what comes out"
     CONTENT = "names files or hub data, whose content counts in its stead"
 
 
@@ -280,16 +280,14 @@ class Sandbox(Section):
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Annotated[Literal["separate", "together"], NO_EFFECT] = Field(
+    epochs: Annotated[Literal["separate", "together"], JOBS] = Field(
         "separate", description="Gradients of all epochs in one job, or a job each."
     )
-    tasks: Annotated[Literal["separate", "together"], NO_EFFECT] = Field(
-        "separate", description="All target tasks in one job, or a job a task."
-    )
-    runs: Annotated[Literal["separate", "together"], NO_EFFECT] = Field(
+    tasks: Annotated[Literal["separate", "together"], JOBS] = Field("separate", description="All target tasks in one job, or a job a task.")
+    runs: Annotated[Literal["separate", "together"], JOBS] = Field(
         "separate", description="All runs of a selector in one job, or a job each."
     )
-    assembly: Annotated[int, NO_EFFECT] = Field(
+    assembly: Annotated[int, JOBS] = Field(
         1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands."
     )
     threads: Annotated[dict[StageName, Positive], NO_EFFECT] = Field(

@@ -82,4 +82,8 @@ def _leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], bef
             for inner in rest[1:2] or type(value[entry]).model_fields:
                 yield from _leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
     else:
-        yield where, mark, section.model_dump(mode="json", include={name})[name]
+        yield (
+            where,
+            mark,
+            [entry.model_dump() if isinstance(entry, BaseModel) else entry for entry in value] if isinstance(value, list) else value,
+        )

@@ -184,11 +184,6 @@ def determined_evaluation(wildcards):
     return determinants(CONFIG, "evaluate", tasks, used, names=True)
 
 
-def suite_python(wildcards):
-    """The interpreter of a suite's evaluation, where the suite names one of its own."""
-    return CONFIG.suites[wildcards.suite].python or ""
-
-
 def outputs_of(*names):
     """Outputs of all jobs of some rules."""
     return [output for stage in experiment.stages(CONFIG) if stage.name in names for output in stage.outputs]

@@ -18,10 +18,8 @@ rule evaluate:
         gpu=gpus(1),
     params:
         determined=determined_evaluation,
-        python=suite_python,
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        'python={params.python:q}; test -n "$python" || python={PYTHON}; '
-        '{OFFLINE} "$python" -m equipoise evaluate --config {params.config:q} --run {params.run} '
+        "{EQUIPOISE} evaluate --config {params.config:q} --run {params.run} "
         "--suite {wildcards.suite} --suite-seed {wildcards.suite_seed} 2> {log:q}"

@@ -1,7 +1,6 @@
 """`equipoise status`: what is done, running and failed, told from files alone."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -12,14 +11,12 @@ import pytest
 import yaml
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.outputs import stage_outputs
 from equipoise.cluster.show import duration, shown, size
 from equipoise.cluster.status import find_experiments, status_of
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
-from helpers.places import REPOSITORY
 
 FLAKY = """
 rule all:
@@ -171,21 +168,6 @@ def test_last_words_are_the_end_of_the_log(tmp_path):
     assert failure.words == ["line 46", "line 47", "line 48", "line 49", "error: column 3 is constant"]
     (tmp_path / "logs" / "rank.log").unlink()
     assert "no log" in failures(tmp_path)[0].words[0]
-
-
-def test_every_declared_output_of_the_rules_is_counted(tiny_values, tmp_path):
-    """The list agrees with the Snakefile's plan: as many items as jobs where each job leaves one."""
-    tiny_values["jobs"] = {"epochs": "separate", "tasks": "separate"}
-    tiny_values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": ["mine"]}
-    tiny_values["suites"] = {"mine": {}}
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny_values))
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(tmp_path), "--configfile", str(tmp_path / "experiment.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
-    outputs = stage_outputs(parse_config(tiny_values))
-    counted = {name: len(paths) for name, paths in outputs.items() if paths and name not in ("warm_up", "report")}
-    assert counted == {name: planned[name] for name in counted}
 
 
 def test_the_folder_of_results_or_one_experiment_may_be_given(experiment, tmp_path):

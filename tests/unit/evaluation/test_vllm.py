@@ -128,23 +128,6 @@ def test_one_process_for_all_runs_takes_no_other_environment(tiny_values, tmp_pa
         parse_config(values | {"jobs": {"runs": "together"}})
 
 
-def test_a_suite_is_evaluated_with_its_own_interpreter(tiny_values, tmp_path):
-    """The other suite, and every other rule, keeps the experiment's; which one it is changes no result."""
-    values = evaluation_values(tiny_values, tmp_path)
-    values["suites"]["chat"]["python"] = "/of the suite/bin/python"
-    path = tmp_path / "own.yaml"
-    path.write_text(yaml.safe_dump(values))
-    line = [sys.executable, "-m", "snakemake", "-n", "-p", "-s", str(REPOSITORY / "Snakefile"), "--configfile", str(path)]
-    done = subprocess.run([*line, "--directory", str(tmp_path), "--cores", "1"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    commands = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "-m equipoise evaluate" in line]
-    chosen = {
-        suite: {line.split("python=")[1].split(";")[0] for line in commands if f"--suite {suite} " in line} for suite in ("chat", "plain")
-    }
-    assert chosen == {"chat": {"'/of the suite/bin/python'"}, "plain": {""}}
-    assert all(f'test -n "$python" || python={sys.executable}; ' in line for line in commands)
-
-
 @pytest.mark.slow
 def test_vllm_itself_gives_the_answers_of_transformers(tiny_values, tmp_path):
     """On the miniature's base; greedy answers and choices of base and adapter, and samples at a temperature twice."""

@@ -5,8 +5,8 @@ import pytest
 
 from equipoise.config import Suite
 from equipoise.config_file import parse_config
-from equipoise.planning.plan import plan
 from equipoise.planning.costing import VLLM_SEQUENCES, decoding_steps
+from equipoise.planning.plan import plan
 from equipoise.planning.workload import BENCHMARKS, items_of
 
 

@@ -207,12 +207,17 @@ def evaluate_command(
     suite: Annotated[str, typer.Option(help="Name of a suite.")],
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
 ) -> None:
-    """Evaluates a run on a suite with lm-eval, hold-outs left out."""
+    """Evaluates a run on a suite with lm-eval, hold-outs left out; in the suite's own interpreter where it names one."""
     from equipoise.commands.options import one_of, run_of
+    from equipoise.process import continue_in
 
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
     one_of("--suite", suite, experiment.suites)
+    continue_in(
+        experiment.suites[suite].python,
+        ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)],
+    )
     from equipoise.evaluation.evaluate import evaluate
 
     evaluate(experiment, asked, suite, suite_seed)
