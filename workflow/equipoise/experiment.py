@@ -86,14 +86,17 @@ def experiment_runs(config: Experiment) -> list[Run]:
     runs = [Run(ZERO_SHOT, 0, FULL_BUDGET, 0, 0)] if config.finetune.zero_shot else []
     for name in config.selectors:
         budgets = map(budget_label, config.budgets) if selector(name).swept else [FULL_BUDGET]
-        kinds = [(budget, epochs) for epochs in _run_epochs(config, name) for budget in budgets]
+        kinds = [(budget, epochs) for epochs in run_epochs(config, name) for budget in budgets]
         runs += [run for budget, epochs in kinds for run in _seeded(config, name, budget, epochs)]
     for extra in config.finetune.extra:
         runs += _seeded(config, extra.selector, budget_label(extra.budget), extra.epochs)
     return list(dict.fromkeys(runs))
 
 
-def _run_epochs(config: Experiment, name: str) -> list[int]:
+def run_epochs(config: Experiment, name: str) -> list[int]:
+    """Epochs of a selector's runs, but for the extra ones; 0 where nothing is trained."""
+    if not selector(name).trains:
+        return [0]
     asked = getattr(config.finetune, selector(name).epochs)
     return asked if isinstance(asked, list) else [asked]
 
@@ -104,7 +107,7 @@ def _seeded(config: Experiment, name: str, budget: str, epochs: int) -> list[Run
 
 def trained_runs(config: Experiment) -> list[Run]:
     """The runs that fine-tune an adapter."""
-    return [run for run in experiment_runs(config) if selector(run.selector).trains]
+    return [run for run in experiment_runs(config) if run.trained]
 
 
 def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
@@ -123,7 +126,7 @@ def evaluations(config: Experiment) -> list[tuple[str, int]]:
 
 def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:
     """Paths of the selections that `runs` (none: all of the experiment) train on, each once."""
-    runs = trained_runs(config) if runs is None else [run for run in runs if selector(run.selector).trains]
+    runs = trained_runs(config) if runs is None else [run for run in runs if run.trained]
     return list(dict.fromkeys(config.layout.selection(run.selector, run.selection_seed, run.budget) for run in runs))
 
 

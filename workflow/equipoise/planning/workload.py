@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise.config import Experiment, Suite, Task
 from equipoise.errors import UserError
 from equipoise.gradients.batches import plan_batches
+from equipoise.layout import CHUNK_ROWS
 from equipoise.planning.flops import Load
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ ASSUMED_TOKENS = 600  # UltraInteract: 687 MB of JSON in 288,579 rows, about 4 b
 COMPLETION_SHARE = 0.6
 SPREAD = 0.6  # standard deviation of assumed lengths over their mean (lognormal)
 SAMPLE = 8192
-CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class PoolLoad:
     def collected(self, token_budget: int) -> Load:
         """The whole pool once, padded as the gradient stages' batch plan does it."""
         padded = squares = 0
-        for start in range(0, len(self.lengths), CHUNK):
-            chunk = self.lengths[start : start + CHUNK].tolist()
+        for start in range(0, len(self.lengths), CHUNK_ROWS):
+            chunk = self.lengths[start : start + CHUNK_ROWS].tolist()
             for batch in plan_batches(chunk, token_budget):
                 longest = max(chunk[i] for i in batch)
                 padded += longest * len(batch)
