@@ -4,15 +4,18 @@
 generated from what stands here. What keys forbid each other stands in `config_checks.py`.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
 from equipoise.errors import UserError
 from equipoise.layout import Layout
 
+CHUNK_ROWS = 1024
+"""Rows of a chunk; a shard of the pool is whole chunks."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -94,7 +97,7 @@ class Task(Section):
     """One target task: where its validation examples come from and what evaluates it."""
 
     capability: str = Field(description="Capability the task stands for (coding, math, logic, ...).")
-    benchmark: Literal["jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval"] = Field(
+    benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
     files: list[str] = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
@@ -102,12 +105,16 @@ class Task(Section):
     revision: str | None = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
-    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score.")
+    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_its_benchmark(cls, values: Any) -> Any:
+        known = BENCHMARKS.get(str(values.get("benchmark"))) if isinstance(values, dict) else None
+        return {"metric": known.metric, **values} if known else values
 
     @model_validator(mode="after")
-    def _has_data(self):
-        if self.benchmark == "jsonl" and not self.files:
-            raise ValueError("a jsonl task has no data; write files: [path/to/validation.jsonl]")
+    def _is_evaluated(self):
         if self.suite and not self.lm_eval_tasks:
             raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
         return self
@@ -143,6 +150,11 @@ class Training(Section):
     processes: int = Field(1, ge=1, description="Training processes, one a GPU (torchrun when above 1).")
     save_steps: int = Field(500, ge=1, description="A killed training resumes from the last multiple of so many steps.")
     report_to: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"], description="Where training curves go.")
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes per optimizer step and process; `batch_size` is a multiple (config_checks.py)."""
+        return self.batch_size // (self.micro_batch_size * self.processes)
 
 
 class Warmup(Section):
@@ -264,6 +276,11 @@ class Miniature(Section):
 
     profile: Literal["noisy", "clean"] = Field("noisy", description="Noise profile of the pool.")
     seed: int = Field(0, ge=0, description="Seed of the pool.")
+
+    @property
+    def folder(self) -> str:
+        """Where the data of the pool lie, relative to the working directory: `resources/miniature/<profile>-<seed>`."""
+        return f"resources/miniature/{self.profile}-{self.seed}"
 
 
 class Experiment(Section):

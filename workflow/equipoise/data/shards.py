@@ -2,9 +2,8 @@
 
 from itertools import pairwise
 
+from equipoise.config import CHUNK_ROWS
 from equipoise.errors import UserError
-
-CHUNK_ROWS = 1024
 
 
 def chunk_count(rows: int) -> int:
