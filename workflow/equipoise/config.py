@@ -92,6 +92,11 @@ class Pool(Section):
             raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
         return self
 
+    @property
+    def most_shards(self) -> int | None:
+        """Shards that the first `limit` rows can make; none: known once the rows are."""
+        return self.limit and -(-self.limit // CHUNK_ROWS)
+
 
 class Task(Section):
     """One target task: where its validation examples come from and what evaluates it."""

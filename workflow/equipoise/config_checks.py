@@ -96,11 +96,9 @@ def _suites(config: "Experiment") -> Iterator[str]:
 
 
 def _pool(config: "Experiment") -> Iterator[str]:
-    from equipoise.config import CHUNK_ROWS
-
-    chunks = -(-config.pool.limit // CHUNK_ROWS) if config.pool.limit else config.pool.shards
-    if config.pool.shards > chunks:
-        yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {chunks}; write at most {chunks}"
+    most = config.pool.most_shards
+    if most and config.pool.shards > most:
+        yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {most}; write at most {most}"
     if config.pool.decontaminate != "skip" and not any(task.suite for task in config.tasks.values()):
         yield "pool.decontaminate: no task names a suite, so there are no test items to look for; write skip"
 
