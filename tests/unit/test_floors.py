@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ def cycle(edges: set[tuple[str, str]]) -> list[str]:
 
 
 def described(circle: list[str], edges: dict[tuple[str, str], str]) -> str:
-    steps = zip(circle, circle[1:], strict=False)
+    steps = pairwise(circle)
     return "\n".join(f"{edges[step]}: {step[0]} imports {step[1]}" for step in steps)
 
 
