@@ -115,6 +115,7 @@ def test_a_mistake_is_one_line_with_the_keys_path(tiny_values, path, value, word
 
 
 EXTRA = {"selector": "bids", "budget": 0.1, "epochs": 4}
+ARGUMENTS = "selector='bids', budget=0.1, epochs=4"
 EVALUATED = {"suites": {"chat": {}}, "tasks.first.suite": "chat", "tasks.first.lm_eval_tasks": ["a"]}
 WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
 
@@ -122,14 +123,17 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
 @pytest.mark.parametrize(
     ("changes", "clauses"),
     [
-        ({"selectors": ["bids", "sum", "bids"]}, ["selectors: bids stands there twice; write it once"]),
-        ({"budgets": [0.1, "0.10"]}, ["budgets: 0.1 stands there twice; write it once"]),
+        ({"selectors": ["bids", "sum", "bids"]}, ["selectors: 'bids' stands there 2 times; write it once"]),
+        ({"budgets": [0.1, "0.10"]}, ["budgets: 0.1 stands there 2 times; write it once"]),
         ({"budgets": [1, 1.0], "selection.rank_to": 1.0}, []),
-        ({"finetune.seeds": [0, 1, 0]}, ["finetune.seeds: 0 stands there twice; write it once"]),
-        ({"finetune.extra": [EXTRA, EXTRA]}, ["finetune.extra: selector='bids' budget=0.1 epochs=4 stands there twice; write it once"]),
-        ({"tasks.first.files": ["a.jsonl", "a.jsonl"]}, ["tasks.first.files: a.jsonl stands there twice; write it once"]),
-        ({"training.report_to": ["wandb", "wandb"]}, ["training.report_to: wandb stands there twice; write it once"]),
-        (EVALUATED | {"tasks.first.lm_eval_tasks": ["a", "a"]}, ["tasks.first.lm_eval_tasks: a stands there twice; write it once"]),
+        ({"finetune.seeds": [0, 1, 0]}, ["finetune.seeds: 0 stands there 2 times; write it once"]),
+        (
+            {"finetune.extra": [EXTRA, EXTRA]},
+            [f"finetune.extra: ExtraRun({ARGUMENTS}) stands there 2 times; write it once"],
+        ),
+        ({"tasks.first.files": ["a.jsonl", "a.jsonl"]}, ["tasks.first.files: 'a.jsonl' stands there 2 times; write it once"]),
+        ({"training.report_to": ["wandb", "wandb"]}, ["training.report_to: 'wandb' stands there 2 times; write it once"]),
+        (EVALUATED | {"tasks.first.lm_eval_tasks": ["a", "a"]}, ["tasks.first.lm_eval_tasks: 'a' stands there 2 times; write it once"]),
         (
             EVALUATED | {"tasks.second.suite": "chat", "tasks.second.lm_eval_tasks": ["b", "a"]},
             ["tasks.second.lm_eval_tasks: a is evaluated for task first already; name it once"],
@@ -160,6 +164,7 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
             {"pool.limit": 100, "selection.rank_to": 200},
             ["selection.rank_to: with pool.limit: 100, budget 200 asks for more than the 100 valid rows; write at most 100"],
         ),
+        ({"pool.limit": 100, "budgets": [29], "selection.rank_to": 0.29}, []),
         (
             {"pool.limit": 100, "budgets": [26]},
             ["budgets: 26 goes beyond selection.rank_to = 0.25; raise selection.rank_to to 26"],
@@ -188,7 +193,7 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
             ["lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"],
         ),
         (EVALUATED | {"lora.rank": 513}, []),
-        ({"report.second_model": "tiny"}, ["report.second_model: tiny is this experiment; name one with another model"]),
+        ({"warmup.files": ["a.jsonl", "b.csv"]}, ["warmup.files: b.csv is neither .jsonl nor .parquet; convert it to one of them"]),
     ],
 )
 def test_what_keys_say_together_is_refused_at_the_door(tiny_values, changes, clauses):

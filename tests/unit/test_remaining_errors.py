@@ -136,11 +136,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
     },
-    "harness.columns": {
-        "refuse_missing_columns": (1, "the benchmark's data"),
-    },
     "harness.documents": {
         "evaluation_prompt": (1, "the definition of the lm-eval task"),
+        "refuse_missing_columns": (1, "the benchmark's data"),
     },
     "harness.punkt": {
         "refuse_without_punkt_tab": (1, "NLTK's data on the machine"),

@@ -13,6 +13,7 @@ from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
 from equipoise.errors import UserError
 from equipoise.layout import Layout
+from equipoise.selectors import selector_names
 
 CHUNK_ROWS = 1024
 """Rows of a chunk; a shard of the pool is whole chunks."""
@@ -27,8 +28,6 @@ def _budget(value: object) -> Budget:
 
 
 def _known_selector(name: str) -> str:
-    from equipoise.selectors import selector_names
-
     if name not in selector_names():
         raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
     return name

@@ -3,7 +3,10 @@
 What a single key may hold stands with the key, in config.py.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
@@ -22,21 +25,11 @@ VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 
 def impossible(config: "Experiment") -> Iterator[str]:
     """Every combination of an experiment's keys that cannot work, as one clause each; the keys by themselves are valid."""
-    yield from _repeated(config)
     for name, task in config.tasks.items():
         yield from _suite(config, name, task)
         yield from _validation_data(config, name, task)
-    yield from _suites(config)
-    yield from _pool(config)
-    yield from _budgets(config)
-    yield from _selectors(config)
-    yield from _generated_data(config)
-    yield from _gradients(config)
-    yield from _batch(config)
-    yield from _processes(config)
-    yield from _environments(config)
-    yield from _vllm(config)
-    yield from _second_model(config)
+    for check in (_repeated, _suites, _pool, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
+        yield from check(config)
 
 
 def _repeated(section: "Section", where: str = "") -> Iterator[str]:
@@ -47,8 +40,8 @@ def _repeated(section: "Section", where: str = "") -> Iterator[str]:
             if isinstance(held, BaseModel):
                 yield from _repeated(held, f"{path}.")
             elif isinstance(held, list):
-                items = [(type(item), item) for item in held]  # the count 1 is not the share 1.0
-                yield from (f"{path}: {held[i]} stands there twice; write it once" for i, item in enumerate(items) if item in items[:i])
+                counts = Counter(map(repr, held))  # the count 1 is not the share 1.0
+                yield from (f"{path}: {item} stands there {n} times; write it once" for item, n in counts.items() if n > 1)
 
 
 def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
@@ -99,6 +92,10 @@ def _pool(config: "Experiment") -> Iterator[str]:
     most = config.pool.most_shards
     if most and config.pool.shards > most:
         yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {most}; write at most {most}"
+    for key, files in {"pool.files": config.pool.files, "warmup.files": config.warmup.files}.items():
+        for file in files:
+            if not file.endswith((".jsonl", ".parquet")):
+                yield f"{key}: {file} is neither .jsonl nor .parquet; convert it to one of them"
     if config.pool.decontaminate != "skip" and not any(task.suite for task in config.tasks.values()):
         yield "pool.decontaminate: no task names a suite, so there are no test items to look for; write skip"
 
@@ -109,12 +106,12 @@ def _budgets(config: "Experiment") -> Iterator[str]:
     swept += [("finetune.extra", extra.budget) for extra in config.finetune.extra]
     for key, budget in [*swept, ("selection.rank_to", reach)]:
         try:
-            rows = budget_rows(budget, limit) if limit else 0  # there are no more valid rows than pool.limit
+            budget_rows(budget, limit or sys.maxsize)  # there are no more valid rows than pool.limit
         except UserError as error:
             yield f"{key}: with pool.limit: {limit}, {error}"
             continue
-        counted = limit and isinstance(budget, int)
-        if budget > reach if isinstance(budget, type(reach)) else counted and rows > int(reach * limit):
+        comparable = isinstance(budget, type(reach))
+        if budget > reach if comparable else limit and isinstance(budget, int) and budget > Fraction(str(reach)) * limit:
             yield f"{key}: {budget} goes beyond selection.rank_to = {reach}; raise selection.rank_to to {budget}"
 
 
@@ -160,7 +157,7 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} knows nothing of Adam; leave it out"
 
 
-def _batch(config: "Experiment") -> Iterator[str]:
+def _training(config: "Experiment") -> Iterator[str]:
     training = config.training
     at_once = training.micro_batch_size * training.processes
     if training.batch_size % at_once:
@@ -168,12 +165,9 @@ def _batch(config: "Experiment") -> Iterator[str]:
             f"training.batch_size: {training.batch_size} is no multiple of micro_batch_size x processes = "
             f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
         )
-
-
-def _processes(config: "Experiment") -> Iterator[str]:
-    if config.jobs.runs == "together" and config.training.processes > 1:
+    if config.jobs.runs == "together" and training.processes > 1:
         yield (
-            f"jobs.runs: together makes all runs in one process, but training.processes is {config.training.processes}; "
+            f"jobs.runs: together makes all runs in one process, but training.processes is {training.processes}; "
             "write jobs.runs: separate, or training.processes: 1"
         )
 
@@ -199,8 +193,3 @@ def _vllm(config: "Experiment") -> Iterator[str]:
         yield "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
     if config.lora.rank > VLLM_RANKS[-1]:
         yield f"lora.rank: {config.lora.rank} is more than vLLM's {VLLM_RANKS[-1]}; write backend: hf for the suites"
-
-
-def _second_model(config: "Experiment") -> Iterator[str]:
-    if config.report.second_model == config.experiment:
-        yield f"report.second_model: {config.experiment} is this experiment; name one with another model"

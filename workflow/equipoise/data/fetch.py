@@ -78,7 +78,7 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
 
 
 def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
-    from equipoise.harness.columns import refuse_missing_columns
+    from equipoise.harness.documents import refuse_missing_columns
     from equipoise.harness.revisions import commits
     from equipoise.harness.tasks import load_tasks
 

@@ -112,8 +112,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.columns import refuse_missing_columns
-    from equipoise.harness.documents import evaluation_prompt, target_text
+    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, target_text
     from equipoise.harness.punkt import refuse_without_punkt_tab
     from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.shots import fixed_shots
