@@ -79,7 +79,7 @@ def test_moments_are_the_optimizers(tiny_config):
     from equipoise.training.training_set import pool_examples
 
     values = tiny_config.model_dump()
-    values["pool"]["limit"] = 8
+    values["pool"]["limit"], values["budgets"] = 8, [0.2]
     values["warmup"]["epochs"] = 1
     values["training"] |= {"micro_batch_size": 8, "warmup_ratio": 0.0, "max_grad_norm": 1e9}
     config = parse_config(values)

@@ -4,7 +4,6 @@ lm-eval's `samples` has traps: a task left out of it and an empty list mean *eve
 ids. So every leaf task gets a sorted, explicit, non-empty list, and limits are applied inside it.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -113,12 +112,12 @@ def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[st
     return [kept[i * len(kept) // limit] for i in range(limit)]
 
 
-def built_once(build: Callable[..., None], task: Any) -> Callable[..., None]:
-    """Wraps a task's `build_all_requests`: the same request for requests gets the same ones again, emptied of answers.
+def remember_requests(task: Any) -> None:
+    """Lets a task keep the requests it has built: asked for the same ones, it gets them again, emptied of answers.
 
     lm-eval's own request cache ignores `samples` and keeps pickles on disk, so it is not used.
     """
-    built: dict[str, Any] = {}
+    build, built = partial(type(task).build_all_requests, task), {}
 
     def build_or_reuse(**wanted: Any) -> None:
         key = {name: value for name, value in wanted.items() if not callable(value)}
@@ -129,9 +128,4 @@ def built_once(build: Callable[..., None], task: Any) -> Callable[..., None]:
             instance.resps, instance.filtered_resps = [], {}
         task._instances = built["instances"]
 
-    return build_or_reuse
-
-
-def remember_requests(task: Any) -> None:
-    """Lets a task keep the requests it has built."""
-    task.build_all_requests = built_once(partial(type(task).build_all_requests, task), task)
+    task.build_all_requests = build_or_reuse
