@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.layout import Run, shard_label
@@ -137,8 +138,8 @@ def score_files(config: Experiment) -> list[str]:
 
 def needs_hub(config: Experiment) -> bool:
     """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = {task.benchmark for task in config.tasks.values()}
-    return bool(config.pool.dataset) or benchmarks != {"jsonl"} or not (Path(config.model.base) / "config.json").exists()
+    benchmarks = any(BENCHMARKS[task.benchmark].tasks for task in config.tasks.values())
+    return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
 
 
 def miniature_files(config: Experiment) -> list[str]:

@@ -10,10 +10,10 @@ import pytest
 import yaml
 
 from equipoise.config_file import parse_config
-from equipoise.data.decontaminate import decontaminate
 from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
+from equipoise.evaluation.decontaminate import decontaminate
 from equipoise.layout import Layout
 from equipoise.reporting.catalogue import results
 from equipoise.reporting.contamination import contamination_table
@@ -111,7 +111,7 @@ def test_nothing_to_compare_with_is_said_when_the_configuration_is_read(tiny_val
 SEARCH = """
 import sys
 from equipoise.config_file import read_config
-from equipoise.data.decontaminate import decontaminate
+from equipoise.evaluation.decontaminate import decontaminate
 from equipoise.data.targets import prepare_targets
 config = read_config(sys.argv[1])
 prepare_targets(config, list(config.tasks))

@@ -55,7 +55,7 @@ def fetch_command(config: ConfigOption) -> None:
 def decontaminate_command(config: ConfigOption) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
     from equipoise.config_file import read_config
-    from equipoise.data.decontaminate import decontaminate
+    from equipoise.evaluation.decontaminate import decontaminate
 
     decontaminate(read_config(config))
 

@@ -13,13 +13,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Miniature
 from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
 from equipoise.experiment import run_epochs, trained_runs
 from equipoise.files import atomic_path, read_jsonl
 from equipoise.miniature.composition import Audit, audit_selection, read_metadata
-from equipoise.miniature.generate import folder
 from equipoise.progress import log
 from equipoise.selectors import selector as find_selector
 from equipoise.store.manifest import read_manifest
@@ -69,7 +68,7 @@ def pool_experiment(base: Experiment, profile: str, seed: int) -> Experiment:
         raise UserError("miniature: not set; give the study an experiment with miniature: {profile: noisy, seed: 0}, such as config.yaml")
     if (profile, seed) == (base.miniature.profile, base.miniature.seed):
         return base
-    old, new = folder(base.miniature.profile, base.miniature.seed), folder(profile, seed)
+    old, new = base.miniature.folder, Miniature(profile=profile, seed=seed).folder
     values = json.loads(json.dumps(base.model_dump(mode="json")).replace(f"{old}/", f"{new}/"))
     values |= {"experiment": f"{base.experiment}-{profile}-{seed}", "miniature": {"profile": profile, "seed": seed}}
     return Experiment.model_validate(values)

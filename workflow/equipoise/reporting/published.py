@@ -3,12 +3,13 @@
 import csv
 from pathlib import Path
 
+from equipoise import benchmarks
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs
 from equipoise.reporting.arms import arms_of
 
 FOLDER = Path(__file__).parents[2] / "report" / "published"
-BENCHMARKS = ("human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval")
+BENCHMARKS = tuple(entry.published for entry in benchmarks.BENCHMARKS.values() if entry.published)
 THI_BUDGET = "0.1"
 
 
