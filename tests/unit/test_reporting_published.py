@@ -5,13 +5,13 @@ import csv
 import numpy as np
 import pandas as pd
 import pytest
+from equipoise.reporting.comparisons import Bootstrap
+from equipoise.reporting.figures import influence_figures
 from reporting_experiment import FEW, make_experiment
 
 from conftest import SHARED
 from equipoise.reporting import published
 from equipoise.reporting.catalogue import results
-from equipoise.reporting.comparisons import Bootstrap
-from equipoise.reporting.figures import influence_figures
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.plot_influence import thi_ablation
 from equipoise.reporting.score_tables import score_row

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from equipoise.reporting.comparisons import Bootstrap
 from reporting_experiment import FEW, make_experiment
 
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.reporting.answers import answer_table
 from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.comparisons import Bootstrap
 from equipoise.reporting.facts import cost_table
 from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation

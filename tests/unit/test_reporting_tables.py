@@ -8,9 +8,9 @@ import subprocess
 
 import pandas as pd
 import pytest
+from equipoise.reporting.tables import Column, Table, cells
 
 from equipoise.reporting.render import latex_text, to_csv, to_html, to_latex, to_markdown, write_table
-from equipoise.reporting.tables import Column, Table, cells
 
 FRAME = pd.DataFrame(
     {
