@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from equipoise.reporting.comparisons import Bootstrap, compare_selectors
 
 from equipoise.layout import Run
+from equipoise.reporting.bootstrap import Bootstrap, compare_selectors
 from equipoise.reporting.scores import Evaluation
 from equipoise.reporting.statistics import holm
 
