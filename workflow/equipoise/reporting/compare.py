@@ -23,7 +23,7 @@ def compare(first: Experiment, second: Experiment) -> Table:
     names = [_name(config, other) for config, other in ((first, second), (second, first))]
     tasks = [task for task in evaluations[0].tasks if task in evaluations[1].tasks]
     if not tasks:
-        raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate a same task")
+        raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate the same task")
     paired = [task for task in tasks if evaluations[0].items[task] == evaluations[1].items[task]]
     seed = derive_seed(first.seed, "compare")
     apart = {task: derive_seed(seed, "second", task) for task in tasks if task not in paired}

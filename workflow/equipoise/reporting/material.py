@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from equipoise.reporting.figure import Figure
     from equipoise.reporting.table import Table
 
-BENCHMARKS = "benchmarks"  # where the workflow's rules write seconds and peak memory: <rule>/<experiment>/<model>/...
+MEASURED = "benchmarks"  # where the workflow's rules write seconds and peak memory: <rule>/<experiment>/<model>/...
 
 
 class Material:
@@ -30,7 +30,7 @@ class Material:
     Raises `UserError` naming the file when a score, sample, ranking, selection or the matrix that is asked for is missing or does not fit.
     """
 
-    def __init__(self, config: Experiment, draws: int = DRAWS, benchmarks: str | Path = BENCHMARKS):
+    def __init__(self, config: Experiment, draws: int = DRAWS, benchmarks: str | Path = MEASURED):
         self.config = config
         self.draws = draws
         self.benchmarks = Path(benchmarks)

@@ -34,10 +34,10 @@ def score_by_budget(material: Material) -> Figure:
             if len(full):
                 axis.axhline(full["macro"].iloc[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             for shown in dict.fromkeys((CHANCE, name)):
-                rows = swept[swept["selector"] == shown]
+                rows, look = swept[swept["selector"] == shown], selector(shown)
                 x = [place[budget] for budget in rows["budget"]]
-                axis.fill_between(x, rows["low"], rows["high"], color=selector(shown).color, alpha=0.18, linewidth=0)
-                axis.plot(x, rows["macro"], color=selector(shown).color, marker=selector(shown).marker)
+                axis.fill_between(x, rows["low"], rows["high"], color=look.color, alpha=0.18, linewidth=0)
+                axis.plot(x, rows["macro"], color=look.color, marker=look.marker)
             axis.set_title(selector(name).short_label)
             axis.set_xticks(range(len(budgets)), [budget_text(budget).replace(" examples", "") for budget in budgets])
             axis.set_xlim(-0.25, len(budgets) - 0.75)
@@ -83,16 +83,13 @@ def differences(material: Material) -> Figure:
             for axis, budget in zip(line, budgets, strict=True):
                 axis.axvline(0, color=AXIS, linewidth=1)
                 for number, name in enumerate(names):
+                    look = selector(name)
                     own = rows[(rows["selector"] == name) & (rows["baseline"] == baseline) & (rows["budget"] == budget)]
                     for row in own.to_dict("records"):
                         sure = row["p_holm"] < LEVEL
-                        axis.plot(
-                            [row["low"], row["high"]], [number, number], color=selector(name).color, linewidth=1.8, solid_capstyle="round"
-                        )
-                        face = selector(name).color if sure else PAPER
-                        axis.plot(
-                            row["difference"], number, selector(name).marker, color=selector(name).color, markerfacecolor=face, markersize=6
-                        )
+                        axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=1.8, solid_capstyle="round")
+                        face = look.color if sure else PAPER
+                        axis.plot(row["difference"], number, look.marker, color=look.color, markerfacecolor=face, markersize=6)
                 axis.set_yticks(range(len(names)), [selector(name).short_label for name in names])
                 axis.set_ylim(len(names) - 0.4, -0.6)
                 axis.grid(axis="y", visible=False)
@@ -120,12 +117,10 @@ def ranks(material: Material) -> Figure:
         figure, axes = pyplot.subplots(1, len(budgets), figsize=size, sharex=True, sharey=True, squeeze=False)
         for axis, budget in zip(axes[0], budgets, strict=True):
             for row in frame[frame["budget"] == budget].to_dict("records"):
-                number, name = selectors.index(row["selector"]), row["selector"]
-                axis.plot(
-                    [row["low"], row["high"]], [number, number], color=selector(name).color, linewidth=5, alpha=0.3, solid_capstyle="round"
-                )
+                number, look = selectors.index(row["selector"]), selector(row["selector"])
+                axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=5, alpha=0.3, solid_capstyle="round")
                 axis.plot(row["rank"], number, ".", color=INK, markeredgecolor=PAPER, markersize=7, zorder=4)
-                axis.plot(row["mean_rank"], number, selector(name).marker, color=selector(name).color, markersize=6)
+                axis.plot(row["mean_rank"], number, look.marker, color=look.color, markersize=6)
             axis.set_yticks(range(len(selectors)), [selector(name).short_label for name in selectors])
             axis.set_ylim(len(selectors) - 0.4, -0.6)
             axis.set_xticks(np.arange(1, len(selectors) + 1, 1 if len(selectors) < 9 else 2))

@@ -14,6 +14,7 @@ from equipoise.selectors import selector
 SOURCES_SHOWN = 8
 CARD = "#ffffff"  # the map is an image: it keeps a white ground in the dark theme
 OTHER = "other sources"
+SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 
 
 def overlap(material: Material) -> Figure:
@@ -32,10 +33,9 @@ def overlap(material: Material) -> Figure:
             for place in range(line + 1):
                 value = values[line, place]
                 axis.text(place + 0.5, line + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8, color=text_on(value))
-        axis.set_xticks(
-            np.arange(len(names)) + 0.5, [selector(name).short_label for name in names], rotation=40, ha="right", rotation_mode="anchor"
-        )
-        axis.set_yticks(np.arange(len(names)) + 0.5, [selector(name).short_label for name in names])
+        labels = [selector(name).short_label for name in names]
+        axis.set_xticks(np.arange(len(names)) + 0.5, labels, **SLANTED)
+        axis.set_yticks(np.arange(len(names)) + 0.5, labels)
         axis.invert_yaxis()
         _bare(axis)
         return figure
@@ -58,12 +58,9 @@ def influence_along_ranking(material: Material) -> Figure:
         for axis, task in zip(axes.flat, tasks, strict=False):
             for number, name in enumerate(selectors):
                 rows = frame[(frame["task"] == task) & (frame["selector"] == name)]
-                every = (number * 7 % 25, 25)
-                width = 1.6 if name == STUDIED else 1.2
-                style = {"marker": selector(name).marker, "markevery": every, "markersize": 4}
-                axis.plot(
-                    rows["picks"], rows["mean"], color=selector(name).color, linewidth=width, label=selector(name).short_label, **style
-                )
+                look, width = selector(name), 1.6 if name == STUDIED else 1.2
+                style = {"marker": look.marker, "markevery": (number * 7 % 25, 25), "markersize": 4}
+                axis.plot(rows["picks"], rows["mean"], color=look.color, linewidth=width, label=look.short_label, **style)
             axis.set_title(task)
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if span < 100 else (1,)))
@@ -131,13 +128,8 @@ def sources(material: Material) -> Figure:
                 shade = "#ffffff" if dark else "#111111"
                 axis.text(place + 0.5, line + 0.5, text, ha="center", va="center", fontsize=8, color=shade)
         axis.axvline(1, color=INK, linewidth=1.2)
-        axis.set_xticks(
-            np.arange(len(names) + 1) + 0.5,
-            ["Pool", *(selector(name).short_label for name in names)],
-            rotation=40,
-            ha="right",
-            rotation_mode="anchor",
-        )
+        labels = ["Pool", *(selector(name).short_label for name in names)]
+        axis.set_xticks(np.arange(len(labels)) + 0.5, labels, **SLANTED)
         axis.set_yticks(np.arange(len(shown)) + 0.5, shown["source"])
         axis.invert_yaxis()
         _bare(axis)
