@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from equipoise.reporting.render import latex_text, to_csv, to_html, to_latex, to_markdown, write_table
-from equipoise.reporting.tables import Column, Table, cells
+from equipoise.reporting.table import Column, Table, cells
 
 FRAME = pd.DataFrame(
     {
@@ -24,7 +24,7 @@ FRAME = pd.DataFrame(
     }
 )
 COLUMNS = (Column("label", "Selector"), Column("gsm", "gsm", 1, "gsm_sd", best=True), Column("gain", "Gain %", 1, sign=True))
-TABLE = Table("scores_of_gsm", "Scores_of gsm.", "A < B & C at 5 %.", FRAME, COLUMNS, group="group", competes="competes")
+TABLE = Table("A < B & C at 5 %.", FRAME, COLUMNS, group="group", competes="competes", name="scores_of_gsm", title="Scores_of gsm")
 
 
 def test_best_and_second_are_marked_by_shown_value_within_a_group_and_anchors_never():
@@ -82,12 +82,12 @@ def test_latex_escapes_every_special_character():
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-recommended)")
 def test_latex_compiles_within_the_line(tmp_path):
-    wide = Table("wide", "Wide.", "Many columns.", FRAME, (*COLUMNS, *COLUMNS[1:] * 6), group="group", competes="competes")
+    wide = Table("Many columns.", FRAME, (*COLUMNS, *COLUMNS[1:] * 6), group="group", competes="competes", name="wide", title="Wide")
     texts = FRAME.assign(
         prompt="find the value of 93 * 7 + 9 modulo 5 .\nanswer with one_word & 100 % <care> “数”\n" * 3, answer="{x: 1}\\n " * 9
     )
     columns = (Column("label", "Selector"), Column("prompt", "Prompt", text=True), Column("answer", "Answer", text=True))
-    long = Table("long", "Long.", "Texts.", texts, columns, group="group")
+    long = Table("Texts.", texts, columns, group="group", name="long", title="Long")
     body = "\n".join(to_latex(table) for table in (TABLE, wide, long))
     packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx,longtable}"
     document = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"
