@@ -89,7 +89,7 @@ RESULTS: tuple[Result, ...] = (
     _table("score_tables:table_2_selectors", _scores, "Table 2: all selectors"),
     _table("score_tables:table_1_less_and_random", _scores, "Table 1: LESS and random", _ran(2, CHANCE, LESS)),
     _table("score_tables:table_3_ablation", _scores, "Table 3: ablation", _ran(2, *ABLATION)),
-    _table("score_tables:table_4_model", _scores, "Table 4: the second model's rows", _ran(2, CHANCE, *ABLATION)),
+    _table("score_tables:table_4_model", _scores, "Table 4: rows of the second model", _ran(2, CHANCE, *ABLATION)),
     _figure("plot_scores:score_by_budget", _scores, "Score against budget"),
     _table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
     _table("statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))),

@@ -48,7 +48,7 @@ def _table(material: Material, rows: list[dict[str, object]]) -> Table:
     models = " and ".join(dict.fromkeys(str(row.get("model", material.config.model.name)) for row in rows))
     caption = (
         "Mean over runs, ± standard deviation over runs (fine-tuning seeds, and selection seeds of Random), in points of 100; "
-        f"model {models}. The highest number of a budget is bold, the second underlined, which claims nothing; anchors do not compete."
+        f"model {models}. The highest number of a budget is bold and the second underlined: neither is a claim, and anchors do not compete."
     )
     columns = [Column("label", "Selector")]
     columns += [Column(task, task, 1, f"{task}_sd", best=True) for task in tasks]
