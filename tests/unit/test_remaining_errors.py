@@ -199,7 +199,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_lines": (1, "the selections on disk"),
     },
     "reporting.selection_audit": {
-        "audit_table": (1, "the pool's rows"),
+        "table_audit": (1, "the pool's rows"),
     },
     "selection.explain": {
         "_example": (2, "the targets on disk"),

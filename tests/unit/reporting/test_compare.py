@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from equipoise.commands.reporting import app
@@ -93,7 +94,11 @@ def test_a_second_model_that_cannot_be_shown_is_one_clear_line(tmp_path):
     make_experiment(tmp_path, name="gamma", model="llama3-8b", **FEW)
     fewer = make_experiment(tmp_path, name="delta", model="three", **FEW)
     path = Path(Layout(fewer.results, "delta", "three").config)
-    path.write_text(path.read_text(encoding="utf-8").replace("suite: instructions", "suite: null"), encoding="utf-8")
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    del values["suites"]["instructions"]
+    for task in values["tasks"].values():
+        task["suite"] = None if task["suite"] == "instructions" else task["suite"]
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
     Path(score_files(other)[3]).unlink()
     for name, words in (
         ("nowhere", "no experiment 'nowhere'"),

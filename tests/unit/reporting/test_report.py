@@ -25,10 +25,7 @@ from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.style import styled
 from equipoise.reporting.summary import summary
 from equipoise.selectors import SELECTORS, selector
-from helpers.places import REPOSITORY
 from helpers.reporting_experiment import ADVANTAGE, CAPABILITIES, SOURCES, make_experiment
-
-
 
 
 @pytest.fixture(scope="module")
