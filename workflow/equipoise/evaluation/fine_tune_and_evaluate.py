@@ -2,7 +2,7 @@
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import ZERO_SHOT, evaluations, folds
+from equipoise.experiment import evaluations, folds
 from equipoise.files import file_digest
 from equipoise.progress import log, track
 from equipoise.store.manifest import write_manifest
@@ -30,7 +30,7 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     digests, failed = {}, []
     for run in track(runs, f"runs of {selector}", len(runs), "runs"):
         try:
-            if selector != ZERO_SHOT:
+            if run.trained:
                 fine_tune(config, run, base)
         except Diverged as error:
             log(f"failed: {error}")

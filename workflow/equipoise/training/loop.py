@@ -12,7 +12,7 @@ from equipoise.config import Training
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import IGNORED_LABEL
 from equipoise.training.divergence import refuse_non_finite
-from equipoise.training.schedule import accumulation, steps_per_epoch
+from equipoise.training.schedule import steps_per_epoch
 
 
 def example_loss(outputs, labels: torch.Tensor, num_items_in_batch: torch.Tensor) -> torch.Tensor:
@@ -43,7 +43,7 @@ class BatchTrainer(Trainer):
         """The micro batches of this process, and what the whole batch counts: examples or completion tokens, over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
         step = self.state.global_step % steps_per_epoch(self._training, self._examples)
-        for place, batch in enumerate(batches, start=step * accumulation(self._training)):
+        for place, batch in enumerate(batches, start=step * self._training.accumulation):
             batch["labels"][self._own(place) :] = IGNORED_LABEL
         counted = [batch["labels"][:, 1:] != IGNORED_LABEL for batch in batches]
         count = sum((c.any(dim=1) if self._training.loss == "example" else c).sum() for c in counted)
