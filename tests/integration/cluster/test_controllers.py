@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
+from equipoise.cluster.controllers import leases_of, living_controller
 from equipoise.cluster.run import RUNS_NOTHING, live_snakemakes, own_run, runs_nothing
 from equipoise.errors import UserError
 from equipoise.store.lease import LOST, read_claim
@@ -146,14 +146,6 @@ def test_of_several_that_start_together_one_runs(tmp_path):
             process.wait()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / ".snakemake").write_text("")
-    with pytest.raises(UserError, match=r"\.snakemake.*needs to write to its folder"):
-        own_run(tmp_path)
-    with pytest.raises(UserError, match="needs to write to its folder"):
-        hold_controller(tmp_path)
-
-
 def test_a_plain_snakemake_holds_a_lease_while_it_runs_and_its_jobs_hold_none(tiny_values, tmp_path):
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny_values))
     target = str(Path(tiny_values["results"]) / "tiny" / "tiny" / "pool" / "manifest.json")
@@ -183,21 +175,6 @@ def test_a_snakemake_without_a_lease_is_seen_on_this_host_and_its_jobs_are_not_c
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     assert live_snakemakes(tmp_path) == []
-
-
-@pytest.mark.parametrize(
-    ("words", "nothing"),
-    [
-        *((words, True) for words in ("-n", "--dry-r", "-np", "-l", "--summary", "--report x.html", "--rulegraph", "--lint")),
-        *((words, False) for words in ("", "-Rrank", "--touch", "--report x.html --report-after-run", "-- -n")),
-    ],
-)
-def test_options_that_run_nothing_are_told_from_runs(words, nothing):
-    from snakemake.cli import parse_args
-
-    _, options = parse_args(["--cores", "1", *words.split()])
-    assert runs_nothing(options) == nothing
-    assert all(hasattr(options, name) for name in RUNS_NOTHING)
 
 
 def test_looking_touches_neither_jobs_nor_lock(slurm, tmp_path):
@@ -231,3 +208,18 @@ def test_the_folder_given_as_directory_is_the_one_taken_over(slurm, tmp_path):
     assert (tmp_path / "run" / "done").exists()
     assert not lock.exists()
     assert other.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "nothing"),
+    [
+        *((words, True) for words in ("-n", "--dry-r", "-np", "-l", "--summary", "--report x.html", "--rulegraph", "--lint")),
+        *((words, False) for words in ("", "-Rrank", "--touch", "--report x.html --report-after-run", "-- -n")),
+    ],
+)
+def test_options_that_run_nothing_are_told_from_runs(words, nothing):
+    from snakemake.cli import parse_args
+
+    _, options = parse_args(["--cores", "1", *words.split()])
+    assert runs_nothing(options) == nothing
+    assert all(hasattr(options, name) for name in RUNS_NOTHING)

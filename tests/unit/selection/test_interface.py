@@ -199,23 +199,6 @@ def test_matrices_that_are_ambiguous_or_not_numbers_are_refused(tmp_path):
             open_matrix(tmp_path / name)
 
 
-def test_selecting_imports_no_torch_and_help_imports_no_numpy(tmp_path, tasks):
-    np.save(tmp_path / "m.npy", A)
-    script = (
-        "import sys; from equipoise.cli import app\n"
-        "try: app(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'torch', 'transformers', 'numpy', 'pandas', 'zarr', 'pyarrow'} & set(sys.modules)))"
-    )
-
-    def heavy(*arguments):
-        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()[-1]
-
-    assert heavy("select", "--help") == "[]"
-    assert heavy("select", str(tmp_path / "m.npy"), "--tasks", tasks, "--output", str(tmp_path / "o")) == "['numpy']"
-
-
 def test_full_selects_every_valid_row_whatever_the_budget(tmp_path):
     valid = RNG.random(200) < 0.5
     assert select(A, TASKS, "full", valid=valid).rows.tolist() == np.flatnonzero(valid).tolist()
