@@ -1,17 +1,11 @@
 """`equipoise status` after processes that died and runs of snakemake that failed."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
 
-import yaml
-
 from equipoise.cluster.failures import failures
-from equipoise.cluster.outputs import stage_outputs
 from equipoise.cluster.status import status_of
-from equipoise.config_file import parse_config
-from helpers.places import REPOSITORY
 from helpers.status import begun, stage
 
 FLAKY = """
@@ -63,18 +57,3 @@ def test_listing_rules_after_a_failure_does_not_hide_it(tmp_path):
         subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
     assert len(list((tmp_path / ".snakemake" / "log").glob("*.log"))) > 1
     assert [failure.rule for failure in failures(tmp_path)] == ["bad"]
-
-
-def test_every_declared_output_of_the_rules_is_counted(tiny_values, tmp_path):
-    """The list agrees with the Snakefile's plan: as many items as jobs where each job leaves one."""
-    tiny_values["jobs"] = {"epochs": "separate", "tasks": "separate"}
-    tiny_values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": ["mine"]}
-    tiny_values["suites"] = {"mine": {}}
-    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny_values))
-    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "--snakefile", str(REPOSITORY / "Snakefile")]
-    command += ["--directory", str(tmp_path), "--configfile", str(tmp_path / "experiment.yaml")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    planned = {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)}
-    outputs = stage_outputs(parse_config(tiny_values))
-    counted = {name: len(paths) for name, paths in outputs.items() if paths and name not in ("warm_up", "report")}
-    assert counted == {name: planned[name] for name in counted}

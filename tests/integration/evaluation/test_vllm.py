@@ -1,33 +1,14 @@
-"""Suites with an interpreter of their own, and vLLM itself where it is installed."""
+"""vLLM itself, where it is installed, answers as transformers do."""
 
 import os
 import subprocess
-import sys
 
 import pytest
-import yaml
 
 from helpers.backends import answers, choices, evaluate_all, prepared, session_arguments
 from helpers.evaluation_experiment import evaluation_values
 from helpers.places import REPOSITORY
 from helpers.rows import write_jsonl
-
-
-def test_a_suite_is_evaluated_with_its_own_interpreter(tiny_values, tmp_path):
-    """The other suite, and every other rule, keeps the experiment's; which one it is changes no result."""
-    values = evaluation_values(tiny_values, tmp_path)
-    values["suites"]["chat"]["python"] = "/of the suite/bin/python"
-    path = tmp_path / "own.yaml"
-    path.write_text(yaml.safe_dump(values))
-    line = [sys.executable, "-m", "snakemake", "-n", "-p", "-s", str(REPOSITORY / "Snakefile"), "--configfile", str(path)]
-    done = subprocess.run([*line, "--directory", str(tmp_path), "--cores", "1"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    commands = [line.strip() for line in (done.stdout + done.stderr).splitlines() if "-m equipoise evaluate" in line]
-    chosen = {
-        suite: {line.split("python=")[1].split(";")[0] for line in commands if f"--suite {suite} " in line} for suite in ("chat", "plain")
-    }
-    assert chosen == {"chat": {"'/of the suite/bin/python'"}, "plain": {""}}
-    assert all(f'test -n "$python" || python={sys.executable}; ' in line for line in commands)
 
 
 @pytest.mark.slow

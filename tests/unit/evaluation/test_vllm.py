@@ -1,4 +1,4 @@
-"""`backend: vllm` answers as `backend: hf` does: through a stand-in of its interface, and through vLLM itself where it is installed."""
+"""`backend: vllm` answers as `backend: hf` does, through a stand-in of its interface."""
 
 import importlib
 import sys

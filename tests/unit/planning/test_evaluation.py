@@ -5,8 +5,8 @@ import pytest
 
 from equipoise.config import Suite
 from equipoise.config_file import parse_config
+from equipoise.planning.costing import VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.plan import plan
-from equipoise.planning.stages import VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.workload import BENCHMARKS, items_of
 
 
@@ -19,7 +19,7 @@ def evaluated(tiny_values):
 def scores(config) -> dict[str, float]:
     """GPU-seconds of one evaluation, by selector."""
     stage = next(stage for stage in plan(config).stages if stage.name == "evaluate")
-    return {part.outputs[0].split("/runs/")[1].split("/")[0]: part.cost.gpu_seconds for job in stage.jobs for part in job}
+    return {item.key[0].selector: cost.gpu_seconds for job in stage.jobs for item, cost in job}
 
 
 def test_steps_are_the_longest_answers_of_the_batches_not_the_mean():

@@ -10,8 +10,8 @@ from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
+from equipoise.planning.costing import CHOICES
 from equipoise.planning.plan import plan
-from equipoise.planning.stages import CHOICES
 from equipoise.planning.workload import assumed_lengths, pool_load
 
 BATCH, LENGTH = 3, 24

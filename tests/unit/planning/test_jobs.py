@@ -63,7 +63,7 @@ def test_work_whose_manifest_is_missing_is_left(tiny_values):
     values = tiny_values | {"suites": {"small": {}}, "pool": tiny_values["pool"] | {"decontaminate": "report"}}
     config = parse_config(values)
     stages = plan(config, rows=40, mean_tokens=10).stages
-    outputs = [(stage.name, output) for stage in stages for job in stage.jobs for part in job for output in part.outputs]
+    outputs = [(stage.name, output) for stage in stages for job in stage.jobs for item, _ in job for output in item.outputs]
     for _, output in outputs:
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         Path(output).touch()

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from equipoise.errors import UserError
 from equipoise.selection import select
-from equipoise.selectors import SELECTORS, selector_names
+from equipoise.selectors import SELECTORS, selector, selector_names
 
 RNG = np.random.default_rng(0)
 A = RNG.standard_normal((200, 6)).astype(np.float32)
@@ -207,8 +207,8 @@ def test_full_selects_every_valid_row_whatever_the_budget(tmp_path):
 def test_the_registry_names_importable_selectors_once_each():
     assert sorted(selector_names()) == sorted(chooser.name for chooser in SELECTORS if chooser.trains)
     assert len({chooser.name for chooser in SELECTORS}) == len(SELECTORS)
-    for chosen in SELECTORS:
-        assert callable(chosen.load())
+    for name in selector_names():
+        assert callable(selector(name).load())
 
 
 def test_a_share_is_taken_in_exact_arithmetic():

@@ -1,7 +1,6 @@
 """Brings base, pool and benchmark data from the hub into the local cache once, so that every later stage runs offline."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
@@ -11,12 +10,6 @@ from equipoise.errors import UserError
 from equipoise.hub import hub_reason
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
-
-
-def needs_hub(config: Experiment) -> bool:
-    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = {task.benchmark for task in config.tasks.values()}
-    return bool(config.pool.dataset) or benchmarks != {"jsonl"} or not (Path(config.model.base) / "config.json").exists()
 
 
 def fetch(config: Experiment) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
+from equipoise.determinants import determinants
 from equipoise.files import file_digest
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
@@ -74,12 +75,8 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
             "pool": pool,
             "selection": selection,
             "base": base_identity(config.model),
-            "max_length": config.model.max_length,
-            "precision": config.model.precision,
-            "lora": config.lora.model_dump(),
-            "training": config.training.model_dump(exclude={"report_to", "save_steps"}),
+            "config": determinants(config, "fine_tune"),
             "run": vars(run),
-            "seed": config.seed,
         }
     )
 

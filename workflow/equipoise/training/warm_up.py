@@ -2,9 +2,9 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.determinants import determinants
 from equipoise.files import file_digest
 from equipoise.layout import Layout
 from equipoise.process import first_process
@@ -62,15 +62,10 @@ def warm_up_fingerprint(config: Experiment) -> str:
 
     layout = config.layout
     files = config.warmup.files
-    content: dict[str, Any] = {
+    content = {
+        "config": determinants(config, "warm_up"),
         "data": [file_digest(f) for f in files] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
         "base": base_identity(config.model),
-        "max_length": config.model.max_length,
-        "precision": config.model.precision,
-        "lora": config.lora.model_dump(),
-        "training": config.training.model_dump(exclude={"report_to", "save_steps"}),
-        "warmup": config.warmup.model_dump(exclude={"files"}),
-        "seed": config.seed,
     }
     return fingerprint(content)
 
