@@ -49,7 +49,7 @@ def test_a_report_of_nothing_is_refused_before_any_job_and_the_selections_are_no
 
 
 def test_a_tool_for_curves_that_is_not_installed_is_one_line_before_any_job(workflow):
-    workflow.values["training"]["report_to"] = ["wandb"]
+    workflow.values["training"]["report_to"], workflow.values["python"] = ["wandb"], "python"
     done = workflow.snakemake("selections")
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
