@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pyarrow.parquet
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets, task_targets
-from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.session import Session
 from equipoise.harness.documents import evaluation_prompt, question
@@ -31,15 +31,7 @@ LEAVES = {
     "stock_gsm_plus": ["gsm_plus"],
     "stock_math": ["minerva_math_prealgebra"],
 }
-METRICS = {
-    "human_eval": "pass_at_1,none",
-    "mbpp": "pass_at_1,none",
-    "bbh": "exact_match,get-answer",
-    "mmlu": "acc,none",
-    "ifeval": "prompt_level_strict_acc,none",
-    "stock_gsm_plus": "exact_match,flexible-extract",
-    "stock_math": "math_verify,none",
-}
+METRICS = {"stock_gsm_plus": "exact_match,flexible-extract", "stock_math": "math_verify,none"}
 
 
 def configuration(responses: str, results: str, validation: str = "paper"):
@@ -49,7 +41,7 @@ def configuration(responses: str, results: str, validation: str = "paper"):
             "benchmark": name.removeprefix("stock_"),
             "suite": name,
             "lm_eval_tasks": leaves,
-            "metric": METRICS.get(name, "exact_match,none"),
+            **({"metric": METRICS[name]} if name in METRICS else {}),
         }
         for name, leaves in LEAVES.items()
     }
@@ -182,21 +174,18 @@ def main() -> None:
     answers: dict = {}
     if mode:
         config = configuration(responses, results, validation=mode[0])
-        for name in LEAVES:
-            try:
-                prepare_targets(config, [name])
-            except UserError as error:
-                answers[name] = {"error": str(error)}
-                answers[f"{name} with substitutes"] = substituted(responses, results, name)
+        drawn = [name for name, task in config.tasks.items() if not BENCHMARKS[task.benchmark].substitutable]
+        for name in LEAVES.keys() - drawn:
+            answers[f"{name} with substitutes"] = substituted(responses, results, name)
     else:
         config = configuration(responses, results)
-        prepare_targets(config, list(LEAVES))
+        drawn = list(LEAVES)
+    prepare_targets(config, drawn)
     session = Session(config)
-    for name in LEAVES:
-        if name not in answers:
-            answers[name] = checked(config, session, name)
-            manifest = read_manifest(config.layout.target_manifest(name), "targets")
-            answers[name]["repeatable"] = manifest["hashes"] == task_targets(config, name)[1]["hashes"]
+    for name in drawn:
+        answers[name] = checked(config, session, name)
+        manifest = read_manifest(config.layout.target_manifest(name), "targets")
+        answers[name]["repeatable"] = manifest["hashes"] == task_targets(config, name)[1]["hashes"]
     print(json.dumps(answers))
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from equipoise.reporting.tables import Column, Table
+from equipoise.reporting.table import Column, Table
 
 FRAME = pd.DataFrame(
     {
@@ -20,4 +20,4 @@ FRAME = pd.DataFrame(
 COLUMNS = (Column("label", "Selector"), Column("gsm", "gsm", 1, "gsm_sd", best=True), Column("gain", "Gain %", 1, sign=True))
 
 
-TABLE = Table("scores_of_gsm", "Scores_of gsm.", "A < B & C at 5 %.", FRAME, COLUMNS, group="group", competes="competes")
+TABLE = Table("A < B & C at 5 %.", FRAME, COLUMNS, group="group", competes="competes", name="scores_of_gsm", title="Scores_of gsm")

@@ -100,7 +100,7 @@ def make_experiment(
     metadata = _write_pool(layout, rows, generator)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
     for number, selector_name in enumerate(config.selectors):
-        if selector_name != "full":
+        if selector(selector_name).chooses:
             _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]))
     _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed)
     return config
@@ -232,7 +232,7 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
     level = np.linspace(-1.0, 0.8, len(tasks))
     for number, run in enumerate(experiment_runs(config)):
         generator = np.random.default_rng([seed, 2, number])
-        gain = advantage[run.selector] + (0.3 * np.log10(float(run.budget) * 20) if run.selector != "zero_shot" else 0.0)
+        gain = advantage[run.selector] + (0.3 * np.log10(float(run.budget) * 20) if selector(run.selector).trains else 0.0)
         effect = generator.normal(0, 0.08, len(tasks))
         for suite, settings in config.suites.items():
             for suite_seed in settings.seeds:

@@ -43,7 +43,7 @@ EXPECTED = (
     ("gradients.adam_form", {"collect_pool_gradients"}),
     ("gradients.*", COLLECT),
     ("selection.*", {"rank", "report"}),
-    ("sandbox.*", {"evaluate"}),
+    ("sandbox.*", set()),  # no program is run
     ("report.*", {"report"}),
     ("miniature", {"generate_miniature"}),
 )
@@ -93,6 +93,12 @@ def test_keys_of_the_estimator_in_use_count_on_the_side_that_reads_them(tiny_val
     assert changed_stages(logra, "gradients.logra.rank", names=True) == COLLECT
     assert changed_stages(logra, "gradients.logra.damping", names=True) == {"collect_target_gradients"}
     assert changed_stages(logra, "gradients.projection.dimension", names=True) == set()
+
+
+def test_the_sandbox_counts_where_programs_are_run(tiny_values):
+    values = evaluated(tiny_values | {"sandbox": {"mode": "process"}})
+    values["tasks"]["first"] |= {"benchmark": "human_eval", "files": [], "lm_eval_tasks": ["equipoise_human_eval"]}
+    assert changed_stages(parse_config(values), "sandbox.seconds", names=True) == {"evaluate"}
 
 
 def test_a_job_depends_on_its_own_tasks_and_suites_alone(config):

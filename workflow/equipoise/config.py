@@ -5,15 +5,17 @@ generated from what stands here. What keys forbid each other stands in `config_c
 """
 
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS
-from equipoise.layout import Layout
+from equipoise.layout import CHUNK_ROWS, Layout
+from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
@@ -38,8 +40,6 @@ def _budget(value: object) -> Budget:
 
 
 def _known_selector(name: str) -> str:
-    from equipoise.selectors import selector_names
-
     if name not in selector_names():
         raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
     return name
@@ -107,12 +107,17 @@ class Pool(Section):
             raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
         return self
 
+    @property
+    def most_shards(self) -> int | None:
+        """Shards that the first `limit` rows can make; none: known once the rows are."""
+        return self.limit and -(-self.limit // CHUNK_ROWS)
+
 
 class Task(Section):
     """One target task: where its validation examples come from and what evaluates it."""
 
     capability: str = Field(description="Capability the task stands for (coding, math, logic, ...).")
-    benchmark: Literal["jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval"] = Field(
+    benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
     files: Annotated[list[str], CONTENT] = Field(
@@ -126,12 +131,16 @@ class Task(Section):
     )
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
-    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score.")
+    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_its_benchmark(cls, values: Any) -> Any:
+        known = BENCHMARKS.get(str(values.get("benchmark"))) if isinstance(values, dict) else None
+        return {"metric": known.metric, **values} if known else values
 
     @model_validator(mode="after")
-    def _has_data(self):
-        if self.benchmark == "jsonl" and not self.files:
-            raise ValueError("a jsonl task has no data; write files: [path/to/validation.jsonl]")
+    def _is_evaluated(self):
         if self.suite and not self.lm_eval_tasks:
             raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
         return self
@@ -169,6 +178,11 @@ class Training(Section):
         500, ge=1, description="A killed training resumes from the last multiple of so many steps."
     )
     report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes per optimizer step and process; `batch_size` is a multiple (config_checks.py)."""
+        return self.batch_size // (self.micro_batch_size * self.processes)
 
 
 class Warmup(Section):
@@ -308,6 +322,11 @@ class Miniature(Section):
 
     profile: Literal["noisy", "clean"] = Field("noisy", description="Noise profile of the pool.")
     seed: int = Field(0, ge=0, description="Seed of the pool.")
+
+    @property
+    def folder(self) -> str:
+        """Where the data of the pool lie, relative to the working directory: `resources/miniature/<profile>-<seed>`."""
+        return f"resources/miniature/{self.profile}-{self.seed}"
 
 
 class Experiment(Section):

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from equipoise.benchmarks import concerned
 from equipoise.config import Effect, Experiment
 from equipoise.estimators import estimator
 
@@ -33,7 +34,7 @@ READS: dict[str, tuple[str, ...]] = {
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
-    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "sandbox"),
+    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),
 }
 
@@ -48,7 +49,7 @@ def determinants(
     """
     kept = {"tasks": list(config.tasks if tasks is None else tasks), "suites": list(config.suites if suites is None else suites)}
     found: dict[str, Any] = {}
-    for key in (*READS[stage], *_estimator_keys(config, stage)):
+    for key in (*READS[stage], *_chosen_keys(config, stage, kept["tasks"])):
         for path, effect, value in _leaves(config, key.removeprefix("-").split("."), kept):
             if key.startswith("-"):
                 found.pop(path, None)
@@ -57,7 +58,11 @@ def determinants(
     return found
 
 
-def _estimator_keys(config: Experiment, stage: str) -> list[str]:
+def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[str]:
+    """Keys that a stage reads for what is chosen: the estimator's own, and the sandbox's where programs are run."""
+    if stage == "evaluate":
+        entries = [entry for name in tasks for entry in concerned(config.tasks[name].benchmark, config.tasks[name].lm_eval_tasks)]
+        return ["sandbox"] if any(entry.runs_programs for entry in entries) else []
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
     return [f"gradients.{key}" for key in estimator(config.gradients.estimator).reads[side]] if side else []
 

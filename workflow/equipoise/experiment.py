@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.layout import Run, shard_label
@@ -86,14 +87,17 @@ def experiment_runs(config: Experiment) -> list[Run]:
     runs = [Run(ZERO_SHOT, 0, FULL_BUDGET, 0, 0)] if config.finetune.zero_shot else []
     for name in config.selectors:
         budgets = map(budget_label, config.budgets) if selector(name).swept else [FULL_BUDGET]
-        kinds = [(budget, epochs) for epochs in _run_epochs(config, name) for budget in budgets]
+        kinds = [(budget, epochs) for epochs in run_epochs(config, name) for budget in budgets]
         runs += [run for budget, epochs in kinds for run in _seeded(config, name, budget, epochs)]
     for extra in config.finetune.extra:
         runs += _seeded(config, extra.selector, budget_label(extra.budget), extra.epochs)
     return list(dict.fromkeys(runs))
 
 
-def _run_epochs(config: Experiment, name: str) -> list[int]:
+def run_epochs(config: Experiment, name: str) -> list[int]:
+    """Epochs of a selector's runs, but for the extra ones; 0 where nothing is trained."""
+    if not selector(name).trains:
+        return [0]
     asked = getattr(config.finetune, selector(name).epochs)
     return asked if isinstance(asked, list) else [asked]
 
@@ -104,7 +108,7 @@ def _seeded(config: Experiment, name: str, budget: str, epochs: int) -> list[Run
 
 def trained_runs(config: Experiment) -> list[Run]:
     """The runs that fine-tune an adapter."""
-    return [run for run in experiment_runs(config) if selector(run.selector).trains]
+    return [run for run in experiment_runs(config) if run.trained]
 
 
 def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
@@ -123,7 +127,7 @@ def evaluations(config: Experiment) -> list[tuple[str, int]]:
 
 def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:
     """Paths of the selections that `runs` (none: all of the experiment) train on, each once."""
-    runs = trained_runs(config) if runs is None else [run for run in runs if selector(run.selector).trains]
+    runs = trained_runs(config) if runs is None else [run for run in runs if run.trained]
     return list(dict.fromkeys(config.layout.selection(run.selector, run.selection_seed, run.budget) for run in runs))
 
 
@@ -134,8 +138,8 @@ def score_files(config: Experiment) -> list[str]:
 
 def needs_hub(config: Experiment) -> bool:
     """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = {task.benchmark for task in config.tasks.values()}
-    return bool(config.pool.dataset) or benchmarks != {"jsonl"} or not (Path(config.model.base) / "config.json").exists()
+    benchmarks = any(BENCHMARKS[task.benchmark].tasks for task in config.tasks.values())
+    return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
 
 
 def miniature_files(config: Experiment) -> list[str]:

@@ -206,7 +206,7 @@ def all_scores():
 def annotated(result):
     """A result's displayed file, with what `snakemake --report` shows beside it."""
     path = f"{LAYOUT.report}/{result.files[0]}"
-    return report(path, caption=f"../{result.caption}", category=result.category, labels=result.labels)
+    return report(path, caption=f"../{result.caption_file}", category=result.category, labels=result.labels)
 
 
 def further_files():

@@ -27,7 +27,7 @@ rule report:
 
 
 rule figures:
-    """Draws the report's figures anew, alone; runs whenever it is asked for."""
+    """Draws the report's figures again, and nothing else; runs whenever it is asked for."""
     input:
         results=something_to_report,
     log:

@@ -93,10 +93,8 @@ def test_prompts_are_those_of_the_evaluation(paper):
     assert "#### " in paper["stock_gsm_plus"]["response"]
 
 
-def test_leak_free_takes_other_splits_or_asks_for_substitutes(hub, tmp_path):
+def test_leak_free_takes_other_splits_or_substitutes(hub, tmp_path):
     found = answers(hub, tmp_path, "leak_free")
-    for name in ("human_eval", "bbh", "gsm_plus", "ifeval"):
-        assert f"tasks.{name}.substitutes" in found[name]["error"]
     assert found["mbpp"]["splits"] == ["validation"]
     assert set(found["mbpp"]["evaluated splits"]) == {"test"}
     assert found["mbpp"]["evaluated"] == 239

@@ -9,7 +9,7 @@ import pytest
 
 from equipoise.reporting.render import to_latex
 from equipoise.reporting.report import report
-from equipoise.reporting.tables import Column, Table
+from equipoise.reporting.table import Column, Table
 from helpers.example_table import COLUMNS, FRAME, TABLE
 from helpers.reporting_experiment import make_experiment
 
@@ -25,12 +25,12 @@ def tables(tmp_path_factory):
 
 
 def test_latex_compiles_within_the_line(tmp_path):
-    wide = Table("wide", "Wide.", "Many columns.", FRAME, (*COLUMNS, *COLUMNS[1:] * 6), group="group", competes="competes")
+    wide = Table("Many columns.", FRAME, (*COLUMNS, *COLUMNS[1:] * 6), group="group", competes="competes", name="wide", title="Wide")
     texts = FRAME.assign(
         prompt="find the value of 93 * 7 + 9 modulo 5 .\nanswer with one_word & 100 % <care> “数”\n" * 3, answer="{x: 1}\\n " * 9
     )
     columns = (Column("label", "Selector"), Column("prompt", "Prompt", text=True), Column("answer", "Answer", text=True))
-    long = Table("long", "Long.", "Texts.", texts, columns, group="group")
+    long = Table("Texts.", texts, columns, group="group", name="long", title="Long")
     body = "\n".join(to_latex(table) for table in (TABLE, wide, long))
     packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx,longtable}"
     document = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"

@@ -33,6 +33,7 @@ def finish_chunk(layout, epoch, chunk, age, now):
 def test_done_and_running_items_are_counted_by_stage(experiment, tmp_path):
     _, layout = experiment
     write_manifest(layout.pool_manifest, "pool", rows=3000)
+    Path(layout.pool).touch()
     write_manifest(layout.pool_gradients_manifest(1, "00000"), "pool_gradients")
     with one_writer(layout.pool_gradients_manifest(1, "00001")):
         status = status_of(Path(layout.config), tmp_path)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equipoise.data.decontaminate import grams, overlapping
 from equipoise.data.draw import Document, draw, hold_out
+from equipoise.evaluation.decontaminate import grams, overlapping
 
 
 def documents(sizes: dict[str, int], kinds: int = 10**6) -> dict[str, list[Document]]:

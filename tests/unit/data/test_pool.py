@@ -54,7 +54,7 @@ def test_row_cut_before_its_response_has_no_completion_token(tiny_values, tmp_pa
 
 
 def test_limit_takes_the_first_rows(tiny_values):
-    tiny_values["pool"]["limit"] = 7
+    tiny_values["pool"]["limit"], tiny_values["budgets"] = 7, [0.2]
     config = parse_config(tiny_values)
     prepare_pool(config)
     assert len(read_pool(layout_of(config).pool)["id"]) == 7

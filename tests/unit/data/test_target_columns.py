@@ -5,8 +5,8 @@ import json
 import nltk
 import pytest
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_file import parse_config
-from equipoise.data.benchmarks import BENCHMARKS, benchmark
 from equipoise.data.fetch import fetch
 from equipoise.data.targets import prepare_targets, task_targets
 from equipoise.errors import UserError
@@ -38,10 +38,10 @@ def values_of(tiny_values, tmp_path, name: str, rows: list[dict], more: str = ""
     return tiny_values | {"tasks": {name: described}, "suites": suites, "sandbox": {"mode": "process"}}
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("name", [name for name, entry in BENCHMARKS.items() if entry.tasks])
 def test_every_column_that_is_read_is_asked_for_when_fetched_and_when_drawn(tiny_values, tmp_path, name, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
-    columns = benchmark(name).columns
+    columns = BENCHMARKS[name].columns
     files = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "w1", "response": "w2"}])] if name == "ifeval" else []
     for missing in columns:
         kept = [column for column in columns if column != missing]

@@ -70,7 +70,7 @@ def write_text(path, text):
         ('{"prompt": "a", "response": "b"}\n{"prompt": \n', r"bad.jsonl:2: not JSON"),
         ('{"prompt": "a"}\n', r"bad.jsonl:1: no text under 'response'"),
         ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: no text under 'prompt'"),
-        ('["a"]\n', r"bad.jsonl:1: no text under 'prompt'"),
+        ('["a"]\n', r"bad.jsonl:1: not an object"),
         ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write targets.size: 1"),
     ],
 )

@@ -7,8 +7,7 @@ import pytest
 
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
-from equipoise.evaluation.session import Session
-from helpers.backends import choices, evaluate_all, prepared, with_backend
+from helpers.backends import choices, evaluate_all, prepared
 from helpers.evaluation_experiment import evaluation_values
 from helpers.places import REPOSITORY
 
@@ -51,16 +50,6 @@ def test_every_answer_of_every_suite_seed_is_sampled_by_a_seed_of_its_own(tiny_v
     again = evaluate_all(prepared(values, tmp_path / "again", "vllm"), tmp_path)
     assert again == first
     assert first["bids", "chat", 0] != first["bids", "chat", 1]
-
-
-@pytest.mark.parametrize(
-    ("lora", "message"), [({"rank": 513}, "rank: 513 is more than vLLM's 512"), ({"target_modules": ["lm_head"]}, "lm_head")]
-)
-def test_adapters_that_vllm_cannot_serve_are_refused_in_one_line(tiny_values, tmp_path, stub_vllm, lora, message):
-    values = evaluation_values(tiny_values | {"lora": lora}, tmp_path)
-    session = Session(parse_config(with_backend(values, "vllm", tmp_path / "results")))
-    with pytest.raises(UserError, match=message), session.language_model("chat", None):
-        pass
 
 
 @pytest.mark.parametrize(

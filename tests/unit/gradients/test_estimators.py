@@ -7,7 +7,8 @@ import torch
 from equipoise.config import Projection
 from equipoise.data.encoding import encode_file
 from equipoise.gradients.adam_moments import load_moments
-from equipoise.gradients.audit_gradients import audit, autograd_gradients
+from equipoise.gradients.audit_gradients import audit
+from equipoise.gradients.autograd import autograd_gradients
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.gradients.logra import projection_matrix
 from equipoise.gradients.projection import build_projector

@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.config import Projection
-from equipoise.errors import UserError
 from equipoise.gradients.adam import Constants
 from equipoise.gradients.hashing import signs, stream_key, words
 from equipoise.gradients.projection import Identity, Rademacher, Sketch, build_projector
@@ -157,8 +156,3 @@ def test_identity_keeps_parameters_sorted_by_name():
     projector.add(rows, "b", torch.tensor([[4.0, 5.0]]))
     projector.add(rows, "a", torch.tensor([[1.0, 2.0, 3.0]]))
     assert projector.finish(rows.numpy()).tolist() == [[1, 2, 3, 4, 5]]
-
-
-def test_repeats_of_other_projections_are_refused():
-    with pytest.raises(UserError, match="repeats"):
-        build_projector(Projection(kind="rademacher", dimension=K, repeats=2), SHAPES, 0)

@@ -7,7 +7,7 @@ from equipoise.config import Suite
 from equipoise.config_file import parse_config
 from equipoise.planning.costing import VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.plan import plan
-from equipoise.planning.workload import BENCHMARKS, items_of
+from equipoise.planning.workload import assumed_lengths, items_of
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def scores(config) -> dict[str, float]:
 
 
 def test_steps_are_the_longest_answers_of_the_batches_not_the_mean():
-    lengths = BENCHMARKS["math"].lengths(stops=True)
+    lengths = assumed_lengths(400, 1024)
     drawn = np.random.default_rng(0).choice(lengths, (400, 1000))
     decoded = [sum(row[i : i + 32].max() for i in range(0, 1000, 32)) for row in drawn]
     expected = decoding_steps(1000, lengths, Suite(batch_size=32))
@@ -62,7 +62,7 @@ def test_the_steps_are_those_the_decoder_takes():
 
 
 def test_vllm_fills_places_as_they_free():
-    lengths = BENCHMARKS["math"].lengths(stops=True)
+    lengths = assumed_lengths(400, 1024)
     static = decoding_steps(5000, lengths, Suite(batch_size=VLLM_SEQUENCES))
     continuous = decoding_steps(5000, lengths, Suite(backend="vllm"))
     assert 5000 * lengths.mean() / VLLM_SEQUENCES < continuous < static

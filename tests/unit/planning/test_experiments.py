@@ -5,7 +5,6 @@ import pytest
 from equipoise.config_file import read_config
 from equipoise.experiment import experiment_runs
 from equipoise.planning.plan import plan
-from equipoise.training.schedule import accumulation
 from helpers.places import REPOSITORY
 
 NAMES = ("llama3-8b", "mistral-7b-v0.3", "smollm2-135m", "less")
@@ -34,7 +33,7 @@ def test_settings_are_the_papers(name):
     assert config.suites[config.tasks["ifeval"].suite].temperature == 0.7
     assert len(config.suites[config.tasks["ifeval"].suite].seeds) == 3
     assert not config.suites[config.tasks["mmlu"].suite].chat
-    assert accumulation(config.training) == 32
+    assert config.training.accumulation == 32
 
 
 def test_less_differs_where_less_does():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from equipoise.layout import Run
-from equipoise.reporting.comparisons import Bootstrap, compare_selectors
+from equipoise.reporting.bootstrap import Bootstrap, compare_selectors
 from equipoise.reporting.scores import Evaluation
 from equipoise.reporting.statistics import holm
 

@@ -1,28 +1,29 @@
 """The whole report over an experiment's files, written in the formats of the stages."""
 
 import csv
+import html
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from equipoise.reporting.answers import chosen_items
-from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.facts import cost_table, times
+from equipoise.reporting.catalogue import PAGE, SCORES, results, sections
+from equipoise.reporting.facts import times
 from equipoise.reporting.influence import Influence
-from equipoise.reporting.labels import short_label
-from equipoise.reporting.plot_selections import along_ranking
+from equipoise.reporting.material import Material
+from equipoise.reporting.plot_selections import influence_along_ranking
 from equipoise.reporting.report import figures, report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.selected_examples import selected_examples
-from equipoise.reporting.style import LOOKS, styled
+from equipoise.reporting.style import styled
 from equipoise.reporting.summary import summary
-from helpers.places import REPOSITORY
+from equipoise.selectors import SELECTORS, selector
 from helpers.reporting_experiment import ADVANTAGE, CAPABILITIES, SOURCES, make_experiment
-
-REPORT_FOLDER = REPOSITORY / "workflow/report"
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +44,16 @@ def test_report_writes_exactly_what_the_catalogue_says(reported):
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == promised
 
 
-def test_every_result_has_a_caption_file(reported):
-    config, _ = reported
+def test_page_shows_every_result_in_its_section_and_the_sections_in_the_catalogues_order(reported):
+    config, folder = reported
+    page = (folder / PAGE).read_text(encoding="utf-8")
+    shown = dict(re.findall(r'<section id="(\w+)"[^>]*>(.*?)</section>', page, flags=re.DOTALL))
+    assert list(shown) == ["summary", *(section.id for section in sections()), "examples", "facts"]
     for result in results(config):
-        assert (REPORT_FOLDER.parent / result.caption).read_text(encoding="utf-8").strip(), result.name
-    for name in ("page", "scores"):
-        assert (REPORT_FOLDER / f"{name}.rst").read_text(encoding="utf-8").strip()
+        place = {"table": f'<table class="report" id="{result.name}">', "figure": f'<figure id="figure-{result.name}">'}[result.kind]
+        assert place in shown[result.section.id], result.name
+        assert f"<h3>{result.title}</h3>" in html.unescape(shown[result.section.id]), result.name
+        assert html.escape(result.caption) in shown[result.section.id].replace("&#39;", "&#x27;"), result.name
 
 
 def test_scores_csv_is_tidy_and_complete(reported):
@@ -135,13 +140,14 @@ def test_figures_that_are_no_selectors_bear_no_selectors_colour(reported):
     _, folder = reported
     for name in ("figure_1_aid_pool", "figure_5_normality"):
         svg = (folder / "figures" / f"{name}.svg").read_text(encoding="utf-8")
-        assert not any(color in svg for color, _ in LOOKS.values())
+        assert not any(known.color in svg for known in SELECTORS)
 
 
 def test_every_task_along_the_ranking_has_a_scale_of_its_own():
     frame = pd.DataFrame({"selector": "bids", "task": ["gsm"] * 3 + ["form"] * 3, "picks": [1, 2, 3] * 2, "mean": [5, 6, 7, 0.1, 0.2, 0.3]})
+    material = SimpleNamespace(influence=SimpleNamespace(along_ranking=lambda rows: frame), most_rows=3)
     with styled() as pyplot:
-        first, second = along_ranking(frame).draw(pyplot).axes[:2]
+        first, second = influence_along_ranking(material).draw(pyplot).axes[:2]
         assert first.get_ylim()[0] > second.get_ylim()[1]
 
 
@@ -196,7 +202,7 @@ def test_influence_frames_agree_with_the_matrix(reported):
 def test_examples_say_what_was_chosen_and_why(reported):
     config, _ = reported
     examples = selected_examples(config)
-    assert len(examples["picks"]) == sum(name != "full" for name in config.selectors) * 35
+    assert len(examples["picks"]) == sum(selector(name).chooses for name in config.selectors) * 35
     bids = [pick for pick in examples["picks"] if examples["selectors"][pick[0]] == "BIDS"]
     assert [pick[1] for pick in bids] == list(range(35))
     assert all(pick[4].startswith(examples["tasks"][pick[3]]) for pick in bids)
@@ -214,7 +220,7 @@ def test_cost_and_time_come_from_measured_files(reported, tmp_path):
     file = tmp_path / "rank" / config.experiment / config.model.name / "bids" / "selection-0.tsv"
     file.parent.mkdir(parents=True)
     file.write_text("s\th:m:s\tmax_rss\n1.2500\t0:00:01\t88.5\n", encoding="utf-8")
-    cost = cost_table(config, tmp_path).frame.set_index("selector")
+    cost = Material(config, benchmarks=tmp_path).frame("table_cost").set_index("selector")
     assert cost.loc["bids", ["job_seconds", "memory_mib"]].tolist() == [1.25, 88.5]
     assert np.isnan(cost.loc["sum", "job_seconds"])
     layout = config.layout
@@ -229,9 +235,9 @@ def test_summary_says_whether_it_is_bids_and_what_may_explain_it(reported):
     frames = {path.stem: pd.read_csv(path, dtype={"budget": str}) for path in folder.glob("*/*.csv")}
     sentences = summary(config, frames)
     rivals = frames["statistics_bids"]
-    told = next(sentence for sentence in sentences if sentence.startswith("Is it BIDS"))
+    against = next(sentence for sentence in sentences if sentence.startswith("Is it BIDS"))
     for name in rivals.loc[rivals["verdict"] == "not distinguishable", "baseline"]:
-        assert short_label(name) in told
+        assert selector(name).short_label in against
     (why,) = (sentence for sentence in sentences if sentence.startswith("What may explain it"))
     counts = pd.Series({"gsm": 6, "math": 4, "logic": 0, "form": 0})
     less = {"figure_2_thi_less": counts.rename_axis("task").rename("task_max").reset_index()}

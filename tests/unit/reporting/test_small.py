@@ -9,13 +9,10 @@ import pytest
 
 from equipoise.errors import UserError
 from equipoise.layout import Run
-from equipoise.reporting.answers import answer_table
 from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.comparisons import Bootstrap
-from equipoise.reporting.facts import cost_table
+from equipoise.reporting.material import Material
 from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
-from equipoise.reporting.statistics_tables import statistics_tables
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
 from helpers.reporting_experiment import FEW, make_experiment
@@ -34,7 +31,7 @@ def test_rank_times_the_selector_alone_and_its_ranking_does_not_depend_on_it(tmp
         seen.append((ranking.read_bytes(), seconds_path(str(ranking)).read_bytes()))
     assert seen[0][0] == seen[1][0]
     assert seen[0][1] != seen[1][1]
-    cost = cost_table(config, tmp_path / "no benchmarks").frame.set_index("selector")
+    cost = Material(config, benchmarks=tmp_path / "no benchmarks").frame("table_cost").set_index("selector")
     assert cost.loc["random", "seconds"] == json.loads(seen[1][1])["seconds"] > 0
     assert np.isnan(cost.loc["random", "job_seconds"])
     assert np.isnan(cost.loc["bids", "seconds"])
@@ -42,15 +39,15 @@ def test_rank_times_the_selector_alone_and_its_ranking_does_not_depend_on_it(tmp
 
 def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
     config = make_experiment(tmp_path, seeds=(0,), **FEW)
-    bootstrap = Bootstrap(read_evaluation(config), draws=500)
-    statistics = {table.name: table.frame for table in statistics_tables(bootstrap, ["0.1"])}
+    material = Material(config, draws=500)
+    statistics = {result.name: material.frame(result.name) for result in results(config) if result.section.id == "statistics"}
     assert set(statistics["statistics_comparisons"]["interval"]) == {"items only"}
     assert any("no claim is made" in sentence for sentence in summary(config, statistics))
     sentences = summary(config, statistics)
     assert not any(words in sentence for sentence in sentences for words in ("scored higher", "scored lower", "not distinguishable from"))
-    told = [sentence for sentence in sentences if any(words in sentence for words in ("has the highest", "smallest gain", "BIDS minus"))]
-    assert len(told) == 3
-    assert all("no claim" in sentence for sentence in told)
+    claims = [sentence for sentence in sentences if any(words in sentence for words in ("has the highest", "smallest gain", "BIDS minus"))]
+    assert len(claims) == 3
+    assert all("no claim" in sentence for sentence in claims)
     assert not any("Every claim above" in sentence for sentence in sentences)
 
 
@@ -102,4 +99,4 @@ def test_broken_inputs_are_named(tmp_path):
 
 def test_answers_need_two_sides(tmp_path):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["random"]})
-    assert answer_table(config, Bootstrap(read_evaluation(config), draws=10)) is None
+    assert "tables_5_to_7_answers" not in {result.name for result in results(config)}

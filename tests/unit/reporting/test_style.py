@@ -5,21 +5,20 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from equipoise.reporting.style import LOOKS
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
-from equipoise.selectors import selector_names
+from equipoise.selectors import SELECTORS, selector_names
 
 
 def test_every_selector_has_a_look_of_its_own():
-    assert set(LOOKS) == {*selector_names(), "zero_shot"}
-    assert len({marker for _, marker in LOOKS.values()}) == len(LOOKS)
+    assert {known.name for known in SELECTORS} == {*selector_names(), "zero_shot"}
+    assert len({known.marker for known in SELECTORS}) == len(SELECTORS)
 
 
 @pytest.mark.parametrize("sight", ["normal", "deuteranopia", "protanopia"])
 def test_all_colours_that_are_shown_together_stay_apart(sight):
     within, across = (23, 14) if sight == "normal" else (13, 6.5)
     matrix = {"normal": np.eye(3), "deuteranopia": DEUTERANOPIA, "protanopia": PROTANOPIA}[sight]
-    selectors = {name: _seen(color, matrix) for name, (color, _) in LOOKS.items()}
+    selectors = {known.name: _seen(known.color, matrix) for known in SELECTORS}
     sources = {f"source {color}": _seen(color, matrix) for color in SOURCE_COLORS}
     for one, other in combinations(selectors | sources, 2):
         least = within if (one in selectors) == (other in selectors) else across
@@ -28,10 +27,10 @@ def test_all_colours_that_are_shown_together_stay_apart(sight):
 
 
 def test_selectors_are_seen_on_the_pages_light_and_dark_ground():
-    for name, (color, _) in LOOKS.items():
-        luminance = ((_seen(color, np.eye(3))[0] + 16) / 116) ** 3
-        assert 1.05 / (luminance + 0.05) > 2.2, name  # lines and markers, beside a label
-        assert (luminance + 0.05) / (0.0095 + 0.05) > 3, name
+    for known in SELECTORS:
+        luminance = ((_seen(known.color, np.eye(3))[0] + 16) / 116) ** 3
+        assert 1.05 / (luminance + 0.05) > 2.2, known.name  # lines and markers, beside a label
+        assert (luminance + 0.05) / (0.0095 + 0.05) > 3, known.name
 
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB

@@ -5,7 +5,7 @@ import io
 import re
 
 from equipoise.reporting.render import latex_text, to_csv, to_html, to_markdown, write_table
-from equipoise.reporting.tables import cells
+from equipoise.reporting.table import cells
 from helpers.example_table import TABLE
 
 

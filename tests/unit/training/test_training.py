@@ -9,11 +9,10 @@ import pytest
 from equipoise.config import Training
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
-from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
-from equipoise.training.schedule import accumulation, learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
+from equipoise.training.schedule import learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
 from equipoise.training.warm_up import warm_up
 from helpers.rows import write_jsonl
 
@@ -40,11 +39,6 @@ def test_mean_rates_average_to_the_whole_training_mean():
     training = Training(learning_rate=0.01)
     whole = sum(learning_rate(training, step, 40) for step in range(40)) / 40
     assert sum(mean_learning_rate(training, epoch, 10, 4) for epoch in range(1, 5)) / 4 == pytest.approx(whole)
-
-
-def test_a_batch_that_does_not_divide_is_refused():
-    with pytest.raises(UserError, match="multiple of 12"):
-        accumulation(Training(batch_size=16, micro_batch_size=4, processes=3))
 
 
 @pytest.fixture
@@ -85,7 +79,7 @@ def test_moments_are_the_optimizers(tiny_config):
     from equipoise.training.training_set import pool_examples
 
     values = tiny_config.model_dump()
-    values["pool"]["limit"] = 8
+    values["pool"]["limit"], values["budgets"] = 8, [0.2]
     values["warmup"]["epochs"] = 1
     values["training"] |= {"micro_batch_size": 8, "warmup_ratio": 0.0, "max_grad_norm": 1e9}
     config = parse_config(values)

@@ -55,7 +55,7 @@ def fetch_command(config: ConfigOption) -> None:
 def decontaminate_command(config: ConfigOption) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
     from equipoise.config_file import read_config
-    from equipoise.data.decontaminate import decontaminate
+    from equipoise.evaluation.decontaminate import decontaminate
 
     decontaminate(read_config(config))
 
@@ -228,13 +228,13 @@ def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, sel
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.commands.options import one_of, run_of
     from equipoise.evaluation.fine_tune_and_evaluate import fine_tune_and_evaluate
-    from equipoise.experiment import ZERO_SHOT, folds
+    from equipoise.experiment import folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
     one_of("--selection-seed", str(selection_seed), (str(seed) for name, seed in folds(experiment) if name == selector))
-    for run in folds(experiment)[selector, selection_seed] if selector != ZERO_SHOT else []:
-        run_of(experiment, run.path, trained=True)  # raises for a selection there is not
+    for run in folds(experiment)[selector, selection_seed]:
+        run_of(experiment, run.path, trained=run.trained)  # raises for a selection there is not
     with one_writer(experiment.layout.fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 

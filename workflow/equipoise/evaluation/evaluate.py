@@ -13,7 +13,6 @@ from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.session import Session, adapter_digest
-from equipoise.experiment import ZERO_SHOT
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED
 from equipoise.layout import Layout, Run
@@ -33,7 +32,7 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
     session = session or Session(config)
     items = session.items(suite)
     layout = config.layout
-    adapter = None if run.selector == ZERO_SHOT else layout.adapter(run)
+    adapter = layout.adapter(run) if run.trained else None
     identity = _fingerprint(session, items, suite, suite_seed, adapter)
     if is_evaluated(layout, run, suite, suite_seed, identity):
         log(f"evaluate {run.path}, suite {suite}: already there")

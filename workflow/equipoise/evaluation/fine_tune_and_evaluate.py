@@ -2,7 +2,7 @@
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import ZERO_SHOT, evaluations, folds
+from equipoise.experiment import evaluations, folds
 from equipoise.files import file_digest
 from equipoise.progress import track
 from equipoise.store.manifest import write_manifest
@@ -27,7 +27,7 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     session = Session(config, base)
     digests = {}
     for run in track(runs, f"runs of {selector}", len(runs), "runs"):
-        if selector != ZERO_SHOT:
+        if run.trained:
             fine_tune(config, run, base)
         for suite, suite_seed in evaluations(config):
             evaluate(config, run, suite, suite_seed, session)

@@ -11,7 +11,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, pad
 from equipoise.progress import log
-from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_steps
+from equipoise.training.schedule import steps_per_epoch, warmup_steps
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -94,7 +94,7 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         output_dir=str(scratch),
         num_train_epochs=epochs,
         per_device_train_batch_size=training.micro_batch_size,
-        gradient_accumulation_steps=accumulation(training),
+        gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
         warmup_steps=warmup_steps(training, total),

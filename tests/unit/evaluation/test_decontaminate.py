@@ -6,12 +6,12 @@ import pyarrow.parquet
 import pytest
 
 from equipoise.config_file import parse_config
-from equipoise.data.decontaminate import decontaminate
 from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
+from equipoise.evaluation.decontaminate import decontaminate
 from equipoise.reporting.catalogue import results
-from equipoise.reporting.contamination import contamination_table
+from equipoise.reporting.material import Material
 from equipoise.store.manifest import read_manifest
 from helpers.evaluation_experiment import evaluation_values
 from helpers.rows import write_jsonl
@@ -46,7 +46,7 @@ def test_contaminated_rows_are_counted_per_task_and_kept_when_only_reported(valu
     assert read_manifest(config.layout.contamination, "contamination") == found
     prepare_pool(config)
     assert read_manifest(config.layout.pool_manifest, "pool")["rows"] == 20
-    table = contamination_table(config)
+    table = Material(config).make("table_contamination")
     assert list(table.frame["label"]) == ["first", "second", "any task"]
     assert list(table.frame["found"]) == [1, 0, 1]
     assert list(table.frame["share"]) == [5.0, 0.0, 5.0]
@@ -71,7 +71,7 @@ def test_removed_rows_are_in_no_pool_and_the_manifest_says_so(values):
     assert pool["row"] == list(range(19))
     assert not any(LONG.upper() in response for response in pool["response"])
     assert "mixed-4" not in pool["id"]
-    assert "1 rows were removed" in contamination_table(config).caption
+    assert "1 rows were removed" in Material(config).make("table_contamination").caption
 
 
 def test_a_search_of_another_pool_is_refused(values, tmp_path):

@@ -7,8 +7,8 @@ drawing seeds apart errs on the wide side.
 No bootstrap of crossed effects is exact (McCullagh 2000, Bernoulli 6:285). Two errors oppose each other here: the chance of a single
 run on a single item is counted in both resamplings, which widens, and three to five seeds hold few values to draw from, which narrows
 where runs scatter more than their items explain. `pytest -s tests/unit/reporting/test_coverage.py` prints how often 95 % intervals
-hold the truth in either case. The bootstrap's p-value suffers more: of three separated seeds a side no draw has the other sign. A claim
-therefore rests on the larger of it and of Welch's t-test over runs, which knows how little few runs say.
+hold the truth in either case. The bootstrap's p-value suffers more: with three separated seeds per side, no draw has the other sign. A
+claim therefore rests on the larger of it and of that of Welch's t-test over runs, which knows how little few runs say.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,6 @@ from equipoise.reporting.statistics import (
     two_sided_p,
 )
 from equipoise.seeds import derive_seed
-from equipoise.selectors import SELECTORS
 
 DRAWS = 10_000
 RUNS_FOR_A_CLAIM = 3
@@ -42,7 +41,7 @@ class Bootstrap:
     """10,000 draws over an evaluation, deterministic in `seed`.
 
     item_seeds: task -> seed of its item draws, where it must differ from the usual one (two evaluations with other items).
-    side: tells two evaluations of one comparison apart, so that their runs are drawn independently.
+    side: distinguishes the two evaluations of one comparison, so that their runs are drawn independently.
     """
 
     def __init__(
@@ -77,8 +76,7 @@ class Bootstrap:
 
     def selections(self, arm: Arm) -> int | None:
         """How many selections of a seeded selector an arm's runs were trained on; none for selectors that always choose the same."""
-        seeded = {selector.name for selector in SELECTORS if selector.seeded}
-        return len({self.evaluation.runs[place].selection_seed for place in arm.runs}) if arm.selector in seeded else None
+        return len({self.evaluation.runs[place].selection_seed for place in arm.runs}) if arm.facts.seeded else None
 
     def arm_draws(self, arm: Arm, resample_runs: bool = True) -> np.ndarray:
         """Resampled task scores of an arm, float32 [draws, tasks]; with `resample_runs` its seeds are resampled too."""
@@ -102,8 +100,8 @@ class Bootstrap:
 def difference(first: tuple[Bootstrap, Arm], second: tuple[Bootstrap, Arm]) -> dict[str, object]:
     """Macro average of `first` minus that of `second`: difference, 95 % interval and its kind, and three p-values.
 
-    `p_bootstrap` and `p_runs` (Welch's t-test over runs) are nan below three runs a side; `p`, the larger of the two, is nan where either
-    is. `selections`: the fewest selections of a seeded selector on either side (none: neither is seeded).
+    `p_bootstrap` and `p_runs` (Welch's t-test over runs) are nan where a side has fewer than three runs; `p`, the larger of the two, is nan
+    where either is. `selections`: the fewest selections of a seeded selector on either side (none: neither is seeded).
     """
     sides = (first, second)
     claim = all(len(arm.runs) >= RUNS_FOR_A_CLAIM for _, arm in sides)
@@ -235,7 +233,7 @@ def balances(bootstrap: Bootstrap) -> list[dict[str, object]]:
 
     Noise spreads gains even where all true gains are equal, and a bootstrap draw adds it twice, so a percentile interval of the sd would
     lie above its own estimate. Instead: `sd_noise`, the sd that noise alone gives (of the draws' deviations from the observed gains), and
-    `p_uneven`, how often it gives at least the observed one; Holm-adjusted over all rows with at least three runs a side. The interval of
+    `p_uneven`, how often it gives at least the observed one; Holm-adjusted over all rows with at least three runs per side. The interval of
     the minimum is that of the gain on the task where it was observed.
     """
     rows = []

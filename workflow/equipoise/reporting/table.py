@@ -27,18 +27,17 @@ class Column:
 class Table:
     """A table of the report.
 
-    frame: every number in full precision; written as CSV as it is. group: column by whose values the rows are grouped.
-    competes: boolean column; only rows where it is true can be best. note: said below the table.
+    caption: words about it. frame: every number in full precision; written as CSV as it is. group: column by whose values the rows are
+    grouped. competes: boolean column; only rows where it is true can be best. name, title: as in the catalogue.
     """
 
-    name: str
-    title: str
     caption: str
     frame: pd.DataFrame
     columns: tuple[Column, ...]
     group: str | None = None
     competes: str | None = None
-    note: str = ""
+    name: str = ""
+    title: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from equipoise.layout import Run
 from equipoise.reporting.arms import arms_of, baseline_pairs, competitors, opposed_arms, rival_pairs
-from equipoise.reporting.comparisons import BOTH, ITEMS, Bootstrap, balances, compare_selectors, compare_with, macro_averages, ranks
+from equipoise.reporting.bootstrap import BOTH, ITEMS, Bootstrap, balances, compare_selectors, compare_with, macro_averages, ranks
 from equipoise.reporting.scores import Evaluation
 
 TASKS = ("gsm", "code", "form")

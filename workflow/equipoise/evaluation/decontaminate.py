@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.config import Experiment
-from equipoise.data.benchmarks import searched_columns
 from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
+from equipoise.evaluation.items import suite_items
 from equipoise.progress import log, track
 from equipoise.store.manifest import fingerprint, write_manifest
 
@@ -52,8 +53,6 @@ def decontaminate(config: Experiment) -> None:
     row's text is its prompt and response; an item's its question, without the prompt around it, and its target. Raises `UserError` when
     the source or the targets cannot be read, or when no task has a suite.
     """
-    from equipoise.evaluation.items import suite_items
-
     suites = sorted({task.suite for task in config.tasks.values() if task.suite})
     if not suites:
         raise UserError("tasks: none names a suite, so there are no test items to compare the pool with")
@@ -61,7 +60,7 @@ def decontaminate(config: Experiment) -> None:
     for suite in suites:
         items = suite_items(config, suite, whole=True)
         for name, leaves in items.leaves.items():
-            columns = searched_columns(config.tasks[name].benchmark)
+            columns = BENCHMARKS[config.tasks[name].benchmark].searched
             texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
     texts = {name: texts[name] for name in config.tasks if name in texts}
     records = list(pool_records(config))

@@ -16,7 +16,7 @@ from helpers.rows import write_jsonl
 SEARCH = """
 import sys
 from equipoise.config_file import read_config
-from equipoise.data.decontaminate import decontaminate
+from equipoise.evaluation.decontaminate import decontaminate
 from equipoise.data.targets import prepare_targets
 config = read_config(sys.argv[1])
 prepare_targets(config, list(config.tasks))
