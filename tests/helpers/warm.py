@@ -26,9 +26,11 @@ from pathlib import Path
 READ_AT_IMPORT = ("HF_", "NLTK_", "PYTHON")
 SINGLE = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # as the rules call every stage but `fetch`
+PLAIN_MODULES = ("torch", "torch.distributed", "pandas", "pyarrow.parquet", "pyarrow.dataset", "scipy.stats", "sympy", "jinja2", "nltk")
 STAGE_MODULES = (
-    *("torch", "transformers", "peft", "lm_eval.tasks", "lm_eval.models.huggingface", "datasets", "pandas", "pyarrow.parquet", "zarr"),
-    *("transformers.trainer", "transformers.models.llama.modeling_llama", "scipy.stats", "matplotlib.pyplot", "jinja2", "numba"),
+    *PLAIN_MODULES,
+    *("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "lm_eval.tasks", "lm_eval.models.huggingface"),
+    *("datasets", "zarr", "numba", "matplotlib.pyplot"),
 )
 SNAKEMAKE_MODULES = ("snakemake.cli", "snakemake.api", "snakemake.workflow", "pydantic", "yaml", "pulp")
 CLIENT = """
@@ -46,16 +48,19 @@ sys.exit(int(status) if status else 70)
 
 
 class WarmPython:
-    """A server with `modules` imported under this environment and `environment`, once started; `path` runs a command in a fork of it."""
+    """A server with `modules` imported under this environment and `environment`, once started; `path` runs a command in a fork of it.
 
-    def __init__(self, modules: tuple[str, ...], **environment: str):
+    read: prefixes of the variables that these modules read.
+    """
+
+    def __init__(self, modules: tuple[str, ...], read: tuple[str, ...] = READ_AT_IMPORT, **environment: str):
         self._modules, self._server = modules, None
         self._environment = {**os.environ, **SINGLE, **environment}
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         folder = Path(self._folder.name)
         self._place = str(folder / "socket")
-        known = {name: value for name, value in self._environment.items() if name.startswith(READ_AT_IMPORT)}
-        words = {"prefixes": READ_AT_IMPORT, "environment": known, "python": sys.executable, "place": self._place}
+        known = {name: value for name, value in self._environment.items() if name.startswith(read)}
+        words = {"prefixes": read, "environment": known, "python": sys.executable, "place": self._place}
         (folder / "client.py").write_text(CLIENT % words)
         self.path = str(folder / "python")
         Path(self.path).write_text(f"#!/bin/sh\nexec '{sys.executable}' -ISE '{folder}/client.py' \"$@\"\n")
@@ -70,6 +75,13 @@ class WarmPython:
             atexit.register(self.close)
         return self.path
 
+    def __enter__(self) -> "WarmPython":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         """Ends the server; commands that still run go on."""
         if self._server is not None:
@@ -78,8 +90,14 @@ class WarmPython:
             self._server = None
 
 
-STAGES = WarmPython(STAGE_MODULES, **OFFLINE)
-"""For `equipoise STAGE` as the rules call it."""
+def offline_stages() -> WarmPython:
+    """For `equipoise STAGE` as the rules call it, with the hub's cache where the environment says now."""
+    return WarmPython(STAGE_MODULES, **OFFLINE)
+
+
+STAGES = offline_stages()
+ANY_HUB = WarmPython(PLAIN_MODULES, ("PYTHON",))
+"""For stages with a hub and a cache of their own: what does not look at them is imported."""
 SNAKEMAKE = WarmPython(SNAKEMAKE_MODULES)
 """For `snakemake` and `equipoise run`."""
 

@@ -1,5 +1,6 @@
 """What keeps processes and servers out of tests/unit."""
 
+import os
 import subprocess
 import sys
 
@@ -23,7 +24,8 @@ def said(tmp_path_factory) -> str:
     tests = [f"def test_{number}():\n    {line}\n" for number, line in enumerate([*STARTS.values(), "pass"])]
     (folder / "test_starts.py").write_text("\n".join(tests))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-rfp", str(folder)]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False).stdout
+    environment = os.environ | {"COLUMNS": "300"}  # whole lines
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False).stdout
 
 
 @pytest.mark.parametrize("number", range(len(STARTS)), ids=STARTS)

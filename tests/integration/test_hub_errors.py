@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from equipoise.data.pool import prepare_pool
+from helpers import warm
 from helpers.loopback import Hub
 from helpers.rows import write_jsonl
 
@@ -42,7 +43,7 @@ def values(tmp_path) -> dict:
 def stage(name: str, values: dict, folder: Path, address: str, **environment: str) -> subprocess.CompletedProcess:
     path = folder / "experiment.yaml"
     path.write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "equipoise", name, "--config", str(path)]
+    command = [warm.ANY_HUB.start(), "-m", "equipoise", name, "--config", str(path)]
     surroundings = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), **environment}
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=300, check=False)
 

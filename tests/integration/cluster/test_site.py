@@ -8,6 +8,7 @@ import sys
 import pytest
 import yaml
 
+from helpers import warm
 from helpers.places import REPOSITORY
 from helpers.workflow_runs import Workflow, evaluated
 
@@ -18,7 +19,7 @@ def dry_run(values: dict, tmp_path, site: dict | None) -> str:
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site) if site else "")
     Workflow(tmp_path, values)
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(evaluated(values)))
-    command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm"), "-n"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm"), "-n"]
     command += [
         "--snakefile",
         str(REPOSITORY / "Snakefile"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from equipoise.cluster.failures import failures
 from equipoise.cluster.status import status_of
+from helpers import warm
 from helpers.status import begun, stage
 
 FLAKY = """
@@ -42,7 +43,7 @@ def test_a_dead_writer_does_not_count_as_running(tiny_values, tmp_path):
 
 def test_failed_jobs_are_named_with_their_last_words_and_those_that_succeeded_later_are_not(tmp_path):
     (tmp_path / "Snakefile").write_text(FLAKY)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--retries", "1", "--keep-going", "--show-failed-logs"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--cores", "1", "--retries", "1", "--keep-going", "--show-failed-logs"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     found = {failure.rule: failure for failure in failures(tmp_path)}
@@ -52,7 +53,7 @@ def test_failed_jobs_are_named_with_their_last_words_and_those_that_succeeded_la
 
 def test_listing_rules_after_a_failure_does_not_hide_it(tmp_path):
     (tmp_path / "Snakefile").write_text('rule bad:\n    output: "bad"\n    log: "bad.log"\n    shell: "echo no > {log}; exit 1"\n')
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--cores", "1"]
     for options in ([], ["-l"], ["--summary"], ["--unlock"], ["--rulegraph"]):
         subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
     assert len(list((tmp_path / ".snakemake" / "log").glob("*.log"))) > 1

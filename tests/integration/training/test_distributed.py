@@ -13,23 +13,24 @@ import pytest
 from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 from equipoise.training.warm_up import warm_up
+from helpers import warm
 from helpers.rows import write_jsonl
 from helpers.trainings import RUN, losses, prepared
 
 SECONDS_TO_WAIT = 300
 
 
-def start(command, path, log, *arguments):
+def start(command, path, log, *arguments, python=sys.executable):
     """`equipoise COMMAND --config PATH ...` as a process group of its own, as in a job."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
-    line = [sys.executable, "-m", "equipoise", command, "--config", str(path), *arguments]
+    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")} | warm.OFFLINE
+    line = [python, "-m", "equipoise", command, "--config", str(path), *arguments]
     return subprocess.Popen(line, stderr=log, stdout=log, env=environment, start_new_session=True)
 
 
 def run(command, path, *arguments):
     log = Path(path).with_suffix(".log")
     with open(log, "a") as file:
-        status = start(command, path, file, *arguments).wait()
+        status = start(command, path, file, *arguments, python=warm.STAGES.start()).wait()
     assert status == 0, log.read_text()
     return log.read_text()
 
