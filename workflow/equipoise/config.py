@@ -49,6 +49,11 @@ BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[list[Seed], JOBS]
+Files = Annotated[list[str], CONTENT]
+Source = Annotated[str, CONTENT]
+AnySource = Annotated[str | None, CONTENT]
+Cut = Annotated[Literal["separate", "together"], JOBS]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
@@ -67,8 +72,8 @@ class Model(Section):
     """The base model that selects (M_s) and is tuned (M_t)."""
 
     name: Annotated[Name, PLACE] = Field(description="Folder name of this model's results.")
-    base: Annotated[str, CONTENT] = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
-    revision: Annotated[str, CONTENT] = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
+    base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
+    revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
     device: Annotated[str, NO_EFFECT] = Field(
@@ -88,12 +93,10 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: Annotated[list[str], CONTENT] = Field(
-        [], description="JSONL or Parquet files with prompt/response, instruction/response or messages."
-    )
-    dataset: Annotated[str | None, CONTENT] = Field(None, description="A hub data set id instead of files.")
-    revision: Annotated[str, CONTENT] = Field("main", description="Branch, tag or commit of the hub data set.")
-    split: Annotated[str, CONTENT] = Field("train", description="Split of the hub data set.")
+    files: Files = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
+    dataset: AnySource = Field(None, description="A hub data set id instead of files.")
+    revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
+    split: Source = Field("train", description="Split of the hub data set.")
     limit: int | None = Field(None, ge=1, description="Take the first rows only.")
     decontaminate: Literal["skip", "report", "remove"] = Field(
         "skip",
@@ -120,15 +123,9 @@ class Task(Section):
     benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
-    files: Annotated[list[str], CONTENT] = Field(
-        [], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}."
-    )
-    substitutes: Annotated[list[str], CONTENT] = Field(
-        [], description="For `validation: leak_free`: files of {prompt, response} that replace test items."
-    )
-    revision: Annotated[str | None, CONTENT] = Field(
-        None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says."
-    )
+    files: Files = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
+    substitutes: Files = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
     metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
@@ -190,9 +187,7 @@ class Warmup(Section):
 
     epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
-    files: Annotated[list[str], CONTENT] = Field(
-        [], description="Warm up on these files instead, so that new pool files leave the adapters unchanged."
-    )
+    files: Files = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
 
 
 class Projection(Section):
@@ -234,9 +229,7 @@ class Selection(Section):
 
     normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
-    seeds: Annotated[list[Seed], JOBS] = Field(
-        [0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds."
-    )
+    seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
 
 class ExtraRun(Section):
@@ -254,7 +247,7 @@ class Finetune(Section):
     full_epochs: Annotated[list[Positive], JOBS] = Field(
         [1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`)."
     )
-    seeds: Annotated[list[Seed], JOBS] = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
+    seeds: Seeds = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
     extra: Annotated[list[ExtraRun], JOBS] = Field([], description="Further runs, e.g. {selector: bids, budget: 0.15, epochs: 4}.")
     zero_shot: Annotated[bool, JOBS] = Field(True, description="Also evaluate the base model as it is.")
 
@@ -264,10 +257,10 @@ class Suite(Section):
 
     chat: bool = Field(True, description="Apply the chat format to prompts.")
     num_fewshot: int | None = Field(None, ge=0, description="Shots; none: as the task says.")
-    include_path: Annotated[str | None, CONTENT] = Field(None, description="Folder of further lm-eval task definitions.")
+    include_path: AnySource = Field(None, description="Folder of further lm-eval task definitions.")
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
-    seeds: Annotated[list[Seed], JOBS] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
+    seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
@@ -294,13 +287,9 @@ class Sandbox(Section):
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Annotated[Literal["separate", "together"], JOBS] = Field(
-        "separate", description="Gradients of all epochs in one job, or a job each."
-    )
-    tasks: Annotated[Literal["separate", "together"], JOBS] = Field("separate", description="All target tasks in one job, or a job a task.")
-    runs: Annotated[Literal["separate", "together"], JOBS] = Field(
-        "separate", description="All runs of a selector in one job, or a job each."
-    )
+    epochs: Cut = Field("separate", description="Gradients of all epochs in one job, or a job each.")
+    tasks: Cut = Field("separate", description="All target tasks in one job, or a job a task.")
+    runs: Cut = Field("separate", description="All runs of a selector in one job, or a job each.")
     assembly: Annotated[int, JOBS] = Field(
         1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands."
     )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from equipoise.config import Gradients
 
-SIDES = ("pool", "target")
+
 Shape = tuple[int, int]
 """(inputs, outputs) of an adapted linear layer."""
 
