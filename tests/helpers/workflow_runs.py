@@ -2,11 +2,11 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import yaml
 
+from helpers import warm
 from helpers.places import REPOSITORY
 
 TARGETS = ("all", "matrix", "selections")
@@ -19,17 +19,23 @@ def evaluated(values: dict) -> dict:
 
 
 class Workflow:
-    """One experiment in `folder`: `run(...)` calls snakemake there and returns its output."""
+    """One experiment in `folder`: `run(...)` calls snakemake there and returns its output.
 
-    def __init__(self, folder: Path, values: dict):
+    python: of the stages; the configuration's own comes first.
+    """
+
+    def __init__(self, folder: Path, values: dict, python: warm.WarmPython = warm.STAGES):
         self.folder = folder
-        self.values = values
-        self.results = Path(values["results"])
+        self.values = {"python": python.path} | values
+        self._python = python
+        self.results = Path(values.get("results", "results"))
 
     def snakemake(self, *arguments: str, cores: int = 2) -> subprocess.CompletedProcess:
         config = self.folder / "experiment.yaml"
         config.write_text(yaml.safe_dump(self.values, sort_keys=False), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
+        if "-n" not in arguments:
+            self._python.start()
+        command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(self.folder)]
         command += ["--configfile", str(config), "--cores", str(cores), "--rerun-incomplete", "--show-failed-logs", *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
 

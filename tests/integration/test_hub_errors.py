@@ -1,6 +1,5 @@
 """What goes wrong between a hub and this machine is one line that says what, where and what to do, and leaves nothing half-written."""
 
-import errno
 import json
 import os
 import shlex
@@ -12,14 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise import cli
-from equipoise.config import Model
 from equipoise.data.pool import prepare_pool
-from equipoise.disk import full_disk
-from equipoise.files import file_digest
-from equipoise.hub import hub_reason
-from equipoise.modelling.base import base_identity
-from equipoise.store import manifest
+from helpers import warm
 from helpers.loopback import Hub
 from helpers.rows import write_jsonl
 
@@ -50,7 +43,7 @@ def values(tmp_path) -> dict:
 def stage(name: str, values: dict, folder: Path, address: str, **environment: str) -> subprocess.CompletedProcess:
     path = folder / "experiment.yaml"
     path.write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "equipoise", name, "--config", str(path)]
+    command = [warm.ANY_HUB.start(), "-m", "equipoise", name, "--config", str(path)]
     surroundings = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(folder / "hf"), **environment}
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, timeout=300, check=False)
 
@@ -187,19 +180,6 @@ def test_of_a_base_its_safetensors_configuration_and_tokenizer_are_fetched_and_n
     assert f"model.base: {BASE} has no weights as model*.safetensors" in line
 
 
-def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
-    shutil.copytree(tiny_base, tmp_path / "base")
-    model = Model(name="tiny", base=str(tmp_path / "base"))
-    identity = base_identity(model)
-    for name in ("consolidated.safetensors", "README.md", "onnx/config.json"):
-        (tmp_path / "base" / name).parent.mkdir(exist_ok=True)
-        (tmp_path / "base" / name).write_text("{}")
-    assert base_identity(model) == identity
-    assert {"config.json", "model.safetensors", "tokenizer.json"} <= identity.keys()
-    (tmp_path / "base" / "merges.txt").write_text("a b")
-    assert base_identity(model) == identity | {"merges.txt": file_digest(tmp_path / "base" / "merges.txt")}
-
-
 def on_a_small_disk(folder: Path, command: list[str], size: str = "32k", **environment: str) -> subprocess.CompletedProcess:
     """Runs a command with a small file system at `folder`, 28 kB of it full, in a mount namespace of its own; its files are listed.
 
@@ -243,24 +223,6 @@ def test_a_disk_that_fills_while_training_is_one_line(tiny_config, tmp_path, siz
     assert not [name for name in done.stdout.split() if name.endswith("epoch-1.json")]
 
 
-@pytest.mark.parametrize(
-    ("error", "place"),
-    [
-        (OSError(errno.ENOSPC, "No space left on device", "a/b"), "a/b"),
-        (OSError(errno.EDQUOT, "Disk quota exceeded", "a/b"), "a/b"),
-        (RuntimeError("Error while serializing: I/O error: No space left on device (os error 28)"), "disk"),
-        (RuntimeError("Error while serializing: I/O error: Disk quota exceeded (os error 122)"), "disk"),
-        (RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"), "disk"),
-        (OSError(errno.EACCES, "Permission denied", "a/b"), None),
-        (RuntimeError("CUDA out of memory"), None),
-    ],
-)
-def test_a_full_disk_is_known_by_what_libraries_say_of_it(error, place):
-    wrapped = ValueError("cannot write")
-    wrapped.__context__ = error
-    assert full_disk(error) == full_disk(wrapped) == place
-
-
 @pytest.mark.slow
 @pytest.mark.hub
 def test_a_full_cache_is_one_line_of_the_fetch(hub, values, tmp_path):
@@ -272,28 +234,3 @@ def test_a_full_cache_is_one_line_of_the_fetch(hub, values, tmp_path):
     assert "model.base" in line
     assert "no space left where the hub's cache lies (HF_HOME); free some and run again" in line
     assert not list(Path(values["results"]).rglob("*.*"))
-
-
-def test_a_disk_that_fills_while_a_manifest_is_written_keeps_the_old_one(tmp_path, monkeypatch, capsys):
-    path = tmp_path / "manifest.json"
-    manifest.write_manifest(path, "pool", rows=1)
-
-    def full(descriptor):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(cli, "app", lambda: manifest.write_manifest(path, "pool", rows=2))
-    with pytest.raises(SystemExit) as ended:
-        cli.main()
-    assert ended.value.code == 2
-    assert capsys.readouterr().err == f"error: {path}: no space left; free some and run again, finished work is kept\n"
-    assert [file.name for file in tmp_path.iterdir()] == ["manifest.json"]
-    assert manifest.read_manifest(path, "pool")["rows"] == 1
-
-
-def test_a_full_cache_is_named_however_deep_the_cause_lies():
-    filled = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    wrapped = RuntimeError("an error occurred while generating the dataset")
-    wrapped.__cause__ = ValueError("cannot write")
-    wrapped.__cause__.__context__ = filled
-    assert hub_reason(wrapped) == "no space left where the hub's cache lies (HF_HOME); free some and run again"

@@ -3,8 +3,6 @@
 import difflib
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -299,17 +297,6 @@ def test_stages_that_take_threads_are_those_of_the_rules():
 
     rules = "".join(file.read_text(encoding="utf-8") for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")))
     assert {"default", *re.findall(r'threads_of\("(\w+)"\)', rules)} == set(get_args(StageName))
-
-
-def test_a_configuration_is_checked_without_the_heavy_libraries():
-    heavy = ("torch", "transformers", "lm_eval", "datasets", "pandas", "pyarrow", "zarr")
-    script = (
-        "import sys\nfrom equipoise.config_file import read_config\n"
-        "for path in sys.argv[1:]: read_config(path)\n"
-        f"print([name for name in {heavy} if name in sys.modules])"
-    )
-    paths = map(str, [REPOSITORY / "config.yaml", *EXPERIMENTS])
-    assert subprocess.run([sys.executable, "-c", script, *paths], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_shares_of_any_size_are_plain_decimals_in_paths(tiny_values):

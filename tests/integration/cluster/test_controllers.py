@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
+from equipoise.cluster.controllers import leases_of, living_controller
 from equipoise.cluster.run import RUNS_NOTHING, live_snakemakes, own_run, runs_nothing
 from equipoise.errors import UserError
 from equipoise.store.lease import LOST, read_claim
+from helpers import warm
 from helpers.places import REPOSITORY
 
 HOLD = """
@@ -29,7 +30,7 @@ sys.stdin.readline()
 SLOW = "rule all:\n    output: 'done'\n    shell: 'touch started; sleep 60; touch done'\n"
 QUICK = "rule all:\n    output: 'done'\n    shell: 'touch done'\n"
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--cores", "1"]
-RUN = [sys.executable, "-m", "equipoise", "run", "--cores", "1"]
+RUN = ["-m", "equipoise", "run", "--cores", "1"]
 JOB = "equipoise_bf1eeadd-86ff-46b5-afbc-0bdbbab58097"
 
 
@@ -146,14 +147,6 @@ def test_of_several_that_start_together_one_runs(tmp_path):
             process.wait()
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / ".snakemake").write_text("")
-    with pytest.raises(UserError, match=r"\.snakemake.*needs to write to its folder"):
-        own_run(tmp_path)
-    with pytest.raises(UserError, match="needs to write to its folder"):
-        hold_controller(tmp_path)
-
-
 def test_a_plain_snakemake_holds_a_lease_while_it_runs_and_its_jobs_hold_none(tiny_values, tmp_path):
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(tiny_values))
     target = str(Path(tiny_values["results"]) / "tiny" / "tiny" / "pool" / "manifest.json")
@@ -185,6 +178,41 @@ def test_a_snakemake_without_a_lease_is_seen_on_this_host_and_its_jobs_are_not_c
     assert live_snakemakes(tmp_path) == []
 
 
+def test_looking_touches_neither_jobs_nor_lock(slurm, tmp_path):
+    lock = cut_off(tmp_path / "run")
+    (tmp_path / "run" / "Snakefile").write_text(QUICK)
+    done = subprocess.run([warm.SNAKEMAKE.start(), *RUN, "--summary"], cwd=tmp_path / "run", capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert lock.exists()
+    assert not (tmp_path / "cancelled").exists()
+
+
+def test_after_a_crash_a_mistake_in_the_configuration_touches_nothing_and_is_one_line(slurm, tmp_path):
+    lock = cut_off(tmp_path / "run")
+    (tmp_path / "run" / "experiment.yaml").write_text("experimint: typo\n")
+    command = [warm.SNAKEMAKE.start(), *RUN, "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
+    done = subprocess.run(command, cwd=tmp_path / "run", capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "experimint" in [line for line in done.stderr.splitlines() if line.startswith("error: ")][-1]
+    assert lock.exists()
+    assert not (tmp_path / "cancelled").exists()
+    assert leases(tmp_path / "run") == []
+
+
+def test_the_folder_given_as_directory_is_the_one_taken_over(slurm, tmp_path):
+    lock, other = cut_off(tmp_path / "run"), cut_off(tmp_path / "other")
+    (tmp_path / "other" / "Snakefile").write_text(QUICK)
+    done = subprocess.run(
+        [warm.SNAKEMAKE.start(), *RUN, "-d", "../run"], cwd=tmp_path / "other", capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "cancelled").read_text() == "11\n"
+    assert (tmp_path / "run" / "done").exists()
+    assert not lock.exists()
+    assert other.exists()
+
+
 @pytest.mark.parametrize(
     ("words", "nothing"),
     [
@@ -198,36 +226,3 @@ def test_options_that_run_nothing_are_told_from_runs(words, nothing):
     _, options = parse_args(["--cores", "1", *words.split()])
     assert runs_nothing(options) == nothing
     assert all(hasattr(options, name) for name in RUNS_NOTHING)
-
-
-def test_looking_touches_neither_jobs_nor_lock(slurm, tmp_path):
-    lock = cut_off(tmp_path / "run")
-    (tmp_path / "run" / "Snakefile").write_text(QUICK)
-    done = subprocess.run([*RUN, "--summary"], cwd=tmp_path / "run", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert lock.exists()
-    assert not (tmp_path / "cancelled").exists()
-
-
-def test_after_a_crash_a_mistake_in_the_configuration_touches_nothing_and_is_one_line(slurm, tmp_path):
-    lock = cut_off(tmp_path / "run")
-    (tmp_path / "run" / "experiment.yaml").write_text("experimint: typo\n")
-    command = [*RUN, "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
-    done = subprocess.run(command, cwd=tmp_path / "run", capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "experimint" in [line for line in done.stderr.splitlines() if line.startswith("error: ")][-1]
-    assert lock.exists()
-    assert not (tmp_path / "cancelled").exists()
-    assert leases(tmp_path / "run") == []
-
-
-def test_the_folder_given_as_directory_is_the_one_taken_over(slurm, tmp_path):
-    lock, other = cut_off(tmp_path / "run"), cut_off(tmp_path / "other")
-    (tmp_path / "other" / "Snakefile").write_text(QUICK)
-    done = subprocess.run([*RUN, "-d", "../run"], cwd=tmp_path / "other", capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "cancelled").read_text() == "11\n"
-    assert (tmp_path / "run" / "done").exists()
-    assert not lock.exists()
-    assert other.exists()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from helpers import warm
+
 pytestmark = [pytest.mark.hub, pytest.mark.slow]
 
 
@@ -31,7 +33,7 @@ def experiment(tmp_path) -> Path:
 
 
 def equipoise(environment: dict, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "equipoise", *arguments]
+    command = [warm.ANY_HUB.start(), "-m", "equipoise", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
 
 

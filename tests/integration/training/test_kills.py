@@ -18,7 +18,7 @@ from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up, warm_up_fingerprint
 from helpers.kills import laid_out, tree_of, watched
 from helpers.rows import write_jsonl
-from helpers.training_jobs import prepared, run, start
+from helpers.trainings import prepared, run, start
 
 RUN = Run("bids", 0, "0.5", 1, 0)
 # Where one try is worth a second in the ordinary tests; the slow ones try every step.

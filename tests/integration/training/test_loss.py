@@ -10,7 +10,7 @@ from equipoise.seeds import derive_seed
 from equipoise.training.schedule import learning_rate
 from equipoise.training.training_set import pool_examples
 from equipoise.training.warm_up import warm_up
-from helpers.training_jobs import losses, prepared, run
+from helpers.trainings import losses, prepared, run
 
 EXAMPLES, BATCH, EPOCHS = 27, 8, 2  # an epoch's last batch has 3 examples: two processes of 2 at once are given one too many
 

@@ -63,10 +63,3 @@ def test_a_broken_line_of_the_users_file_is_named(example):
     failed = example.snakemake("--until", "prepare_pool")
     assert failed.returncode != 0
     assert f"pool.jsonl:{count}: needs text fields prompt and response" in failed.stdout + failed.stderr
-
-
-def test_validation_and_test_items_of_the_example_do_not_overlap():
-    for task in ("sums", "lists"):
-        prompts = [{row["prompt"] for row in lines(REPOSITORY / EXAMPLE / part / f"{task}.jsonl")} for part in ("validation", "test")]
-        assert not prompts[0] & prompts[1]
-        assert not {row["prompt"] for row in lines(REPOSITORY / EXAMPLE / "pool.jsonl")} & (prompts[0] | prompts[1])

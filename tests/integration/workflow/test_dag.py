@@ -1,12 +1,12 @@
 """What depends on what: dry runs and a small real run of the DAG up to the selections."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 import yaml
 
+from helpers import warm
 from helpers.places import REPOSITORY
 from helpers.rows import texts, write_jsonl
 from helpers.workflow_runs import Workflow, evaluated
@@ -49,7 +49,7 @@ def test_a_report_of_nothing_is_refused_before_any_job_and_the_selections_are_no
 
 
 def test_a_tool_for_curves_that_is_not_installed_is_one_line_before_any_job(workflow):
-    workflow.values["training"]["report_to"] = ["wandb"]
+    workflow.values["training"]["report_to"], workflow.values["python"] = ["wandb"], "python"
     done = workflow.snakemake("selections")
     assert done.returncode == 2
     (line,) = [line for line in done.stderr.splitlines() if "error" in line.lower()]
@@ -64,13 +64,13 @@ def test_overrides_from_the_command_line_are_coerced(workflow):
 
 @pytest.mark.parametrize("profile", ["profiles/local", "profiles/slurm", "slurm"])
 def test_profiles_resolve_from_the_root(profile):
-    command = [sys.executable, "-m", "snakemake", "--profile", profile, "-n", "--quiet", "rules"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--profile", profile, "-n", "--quiet", "rules"]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
 def test_every_rule_has_a_docstring():
-    done = subprocess.run([sys.executable, "-m", "snakemake", "-l"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    done = subprocess.run([warm.SNAKEMAKE.start(), "-m", "snakemake", "-l"], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     bare = [line for line in done.stdout.splitlines() if line.strip() and "(" not in line]
     assert bare == []
 
@@ -147,13 +147,12 @@ def test_a_real_run_reruns_only_what_depends_on_a_change(workflow, tmp_path):
 
 
 def test_unlocking_spares_a_live_owner(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "workflow")}
     hold = "import time; from equipoise.cluster.run import own_run; own_run(); print('held', flush=True); time.sleep(60)"
-    owner = subprocess.Popen([sys.executable, "-c", hold], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen([sys.executable, "-c", hold], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
     try:
         assert owner.stdout.readline() == "held\n"
-        command = [sys.executable, "-m", "equipoise", "run", "--cores", "1", "--snakefile", str(REPOSITORY / "Snakefile")]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        command = [warm.SNAKEMAKE.start(), "-m", "equipoise", "run", "--cores", "1", "--snakefile", str(REPOSITORY / "Snakefile")]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 2
         assert done.stderr.startswith("error: ")
         assert str(owner.pid) in done.stderr
@@ -161,7 +160,7 @@ def test_unlocking_spares_a_live_owner(tmp_path):
         owner.kill()
         owner.wait()
     try_again = "from equipoise.cluster.run import own_run; own_run()"
-    assert subprocess.run([sys.executable, "-c", try_again], cwd=tmp_path, env=environment, check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", try_again], cwd=tmp_path, check=False).returncode == 0
 
 
 def test_a_stale_lock_is_removed_and_the_run_goes_on(tmp_path):
@@ -169,7 +168,7 @@ def test_a_stale_lock_is_removed_and_the_run_goes_on(tmp_path):
     locks = tmp_path / ".snakemake" / "locks"
     locks.mkdir(parents=True)
     (locks / "0.output.lock").write_text("done\n")
-    command = [sys.executable, "-m", "equipoise", "run", "--cores", "1"]
+    command = [warm.SNAKEMAKE.start(), "-m", "equipoise", "run", "--cores", "1"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "going on" in done.stderr
@@ -207,9 +206,3 @@ def test_the_search_for_contaminated_rows_stands_where_its_result_is_used(workfl
     assert workflow.planned(pool) == {"prepare_pool": 1}
     workflow.values["pool"]["decontaminate"] = "remove"
     assert workflow.planned(pool) == {"decontaminate": 1, "prepare_pool": 1, "prepare_targets": 1}
-
-
-def test_one_job_assembles_as_many_shards_as_configured(workflow, tmp_path):
-    workflow.values["pool"] = {"files": [write_jsonl(tmp_path / "wide.jsonl", texts(3000))], "shards": 3}
-    workflow.values["jobs"] = {"assembly": 2}
-    assert workflow.planned("matrix")["assemble_attribution"] == 2

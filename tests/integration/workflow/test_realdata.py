@@ -9,6 +9,7 @@ import sys
 import pytest
 import yaml
 
+from helpers import warm
 from helpers.loopback import serving
 from helpers.places import REPOSITORY
 from helpers.workflow_runs import Workflow
@@ -25,13 +26,20 @@ def hub(shared_hub, tmp_path, monkeypatch):
         yield server
 
 
+@pytest.fixture
+def python(hub):
+    """What runs the stages on that cache."""
+    with warm.offline_stages() as started:
+        yield started
+
+
 @pytest.mark.slow
 @pytest.mark.hub
-def test_real_benchmarks_run_to_the_report_offline_after_the_fetch(hub, shared_hub, tmp_path):
+def test_real_benchmarks_run_to_the_report_offline_after_the_fetch(hub, python, shared_hub, tmp_path):
     values = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "realdata-check.yaml").read_text(encoding="utf-8"))
     values["tasks"]["ifeval"]["files"] = [str(shared_hub / "ifeval_responses.jsonl")]
     values |= {"results": "results", "selectors": ["task_max", "bids"], "budgets": [0.05]}
-    workflow = Workflow(tmp_path, values)
+    workflow = Workflow(tmp_path, values, python)
     root = tmp_path / "results" / "realdata-check"
     workflow.run("results/realdata-check/fetch.json")
     fetched = json.loads((root / "fetch.json").read_text(encoding="utf-8"))
@@ -51,7 +59,7 @@ def test_real_benchmarks_run_to_the_report_offline_after_the_fetch(hub, shared_h
 
 @pytest.mark.slow
 @pytest.mark.hub
-def test_leak_free_runs_to_the_report_on_the_tasks_that_have_a_split_for_it(hub, own_namespaces, tmp_path):
+def test_leak_free_runs_to_the_report_on_the_tasks_that_have_a_split_for_it(hub, python, own_namespaces, tmp_path):
     values = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "realdata-check.yaml").read_text(encoding="utf-8"))
     code = {"suite": "code", "lm_eval_tasks": ["equipoise_mbpp"], "metric": "pass_at_1,none"}
     values |= {
@@ -68,7 +76,7 @@ def test_leak_free_runs_to_the_report_on_the_tasks_that_have_a_split_for_it(hub,
     values["tasks"]["mbpp"] |= code
     values["suites"] = {name: values["suites"][name] | {"limit": 2} for name in ("knowledge", "math")}
     values["suites"]["code"] = {"limit": 2, "max_new_tokens": 16}
-    workflow = Workflow(tmp_path, values)
+    workflow = Workflow(tmp_path, values, python)
     workflow.run("results/realdata-check/fetch.json")
     hub.kill()
     hub.wait()

@@ -1,59 +1,26 @@
 """`equipoise status`: what is done, running and failed, told from files alone."""
 
 import os
-import subprocess
-import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import yaml
 
 from equipoise.cluster.failures import failures
 from equipoise.cluster.show import duration, shown, size
 from equipoise.cluster.status import find_experiments, status_of
-from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
-
-FLAKY = """
-rule all:
-    input: "good", "bad", "flaky", "packed"
-rule good:
-    output: "good"
-    log: "logs/good.log"
-    shell: "echo fine > {log}; touch {output}"
-rule bad:
-    output: "bad"
-    log: "logs/bad.log"
-    shell: "echo first > {log}; echo 'error: the disk is full' >> {log}; exit 1"
-rule flaky:
-    output: "flaky"
-    log: "logs/flaky.log"
-    shell: "echo tried > {log}; echo tried >> tries; test $(wc -l < tries) = 2 && touch {output}"
-rule packed:
-    output: "packed"
-    log: "logs/packed.log"
-    group: "pack"
-    shell: "echo 'error: in a group' > {log}; exit 1"
-"""
+from helpers.status import begun, stage
 
 
 @pytest.fixture
-def experiment(tiny_values, tmp_path):
-    """The tiny experiment's configuration with its effective file written, 2 shards, nothing run."""
-    tiny_values["pool"]["shards"] = 2
-    config = parse_config(tiny_values)
-    layout = config.layout
-    Path(layout.config).parent.mkdir(parents=True)
-    Path(layout.config).write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    return config, layout
-
-
-def stage(status, name):
-    return next(stage for stage in status.stages if stage.stage == name)
+def experiment(tiny_values):
+    """Configuration and paths of the experiment that has begun."""
+    config = begun(tiny_values)
+    return config, config.layout
 
 
 def finish_chunk(layout, epoch, chunk, age, now):
@@ -77,15 +44,6 @@ def test_done_and_running_items_are_counted_by_stage(experiment, tmp_path):
     assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0
 
 
-def test_a_dead_writer_does_not_count_as_running(experiment, tmp_path):
-    _, layout = experiment
-    manifest = layout.pool_gradients_manifest(1, "00000")
-    write = f"import os; from equipoise.store.lease import one_writer\nwith one_writer({manifest!r}): os._exit(9)"
-    assert subprocess.run([sys.executable, "-c", write], check=False).returncode == 9
-    assert list((Path(manifest).parent / ".leases").iterdir())
-    assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0
-
-
 def test_rate_and_time_left_come_from_the_last_minutes(experiment, tmp_path):
     _, layout = experiment
     now = 2_000_000_000.0
@@ -99,25 +57,6 @@ def test_rate_and_time_left_come_from_the_last_minutes(experiment, tmp_path):
     later = status_of(Path(layout.config), tmp_path, now + 3600)
     assert later.rate == 0
     assert later.seconds_left is None
-
-
-def test_failed_jobs_are_named_with_their_last_words_and_those_that_succeeded_later_are_not(tmp_path):
-    (tmp_path / "Snakefile").write_text(FLAKY)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--retries", "1", "--keep-going", "--show-failed-logs"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    found = {failure.rule: failure for failure in failures(tmp_path)}
-    assert found.keys() == {"bad", "packed"}
-    assert found["bad"].log == "logs/bad.log"
-
-
-def test_listing_rules_after_a_failure_does_not_hide_it(tmp_path):
-    (tmp_path / "Snakefile").write_text('rule bad:\n    output: "bad"\n    log: "bad.log"\n    shell: "echo no > {log}; exit 1"\n')
-    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
-    for options in ([], ["-l"], ["--summary"], ["--unlock"], ["--rulegraph"]):
-        subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
-    assert len(list((tmp_path / ".snakemake" / "log").glob("*.log"))) > 1
-    assert [failure.rule for failure in failures(tmp_path)] == ["bad"]
 
 
 def test_a_failure_is_shown_under_its_own_experiment_alone(experiment, tmp_path):

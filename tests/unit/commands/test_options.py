@@ -1,36 +1,32 @@
 """Options that name what is not there, and stages before their inputs are: one line, before anything is written."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
-from equipoise import cli
 from equipoise.data.pool import prepare_pool
 from equipoise.process import THREAD_VARIABLES
+from helpers.commands import equipoise
 
 RUN = "bids/selection-0/budget-0.1/epochs-1/seed-0"
 
 
 @pytest.fixture
-def said(tiny_config, tmp_path, monkeypatch, capsys):
+def said(tiny_config, tmp_path, monkeypatch):
     """Runs a stage of the tiny experiment, its pool prepared, which must refuse; returns its one line."""
     for variable in (*THREAD_VARIABLES, "TOKENIZERS_PARALLELISM"):
         monkeypatch.setenv(variable, "1")
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(tiny_config.model_dump(mode="json")))
     prepare_pool(tiny_config)
-    capsys.readouterr()
 
     def refused(stage: str, *arguments: str) -> str:
         before = sorted(Path(tiny_config.results).rglob("*"))
-        monkeypatch.setattr(sys, "argv", ["equipoise", stage, "--config", str(path), *arguments])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        lines = capsys.readouterr().err.splitlines()
-        assert (ended.value.code, len(lines)) == (2, 1), lines
+        done = equipoise(stage, "--config", path, *arguments)
+        lines = done.stderr.splitlines()
+        assert (done.returncode, len(lines)) == (2, 1), lines
         assert sorted(Path(tiny_config.results).rglob("*")) == before, "nothing is made, not even a folder"
         return lines[0]
 
@@ -73,11 +69,11 @@ def test_a_name_that_is_not_there_is_one_line_with_those_that_are(said, command,
     assert all(word in line for word in words), line
 
 
-def test_a_profile_of_the_study_that_is_not_there_is_one_line(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["equipoise", "miniature", "study", "--profiles", "noisy,nope"])
-    with pytest.raises(SystemExit):
-        cli.main()
-    assert capsys.readouterr().err == "error: --profiles nope: there is no such; write one of noisy, clean\n"
+def test_a_profile_of_the_study_that_is_not_there_is_one_line():
+    assert (
+        equipoise("miniature", "study", "--profiles", "noisy,nope").stderr
+        == "error: --profiles nope: there is no such; write one of noisy, clean\n"
+    )
 
 
 @pytest.mark.parametrize("stage", ["warm_up", f"fine_tune --run {RUN}", "fine_tune_and_evaluate --selector bids"])

@@ -1,4 +1,4 @@
-"""The shipped full-scale experiments: valid, the paper's settings, within one GPU's memory, and a dry run of them."""
+"""The shipped full-scale experiments: valid, the paper's settings, within one GPU's memory."""
 
 import pytest
 

@@ -4,8 +4,6 @@ import csv
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -255,20 +253,6 @@ def test_epochs_are_named_where_they_are_not_the_usual_ones(reported):
     text = " ".join(summary(config, frames | {"statistics_comparisons": unusual}))
     assert "10 % (4 epochs)" in text
     assert "BIDS minus" not in text
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-recommended)")
-def test_every_table_of_a_report_compiles(reported, tmp_path):
-    _, folder = reported
-    tables = sorted((folder / "tables").glob("*.tex"))
-    body = "\n\\clearpage\n".join(path.read_text(encoding="utf-8") for path in tables)
-    packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx,longtable}"
-    text = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"
-    (tmp_path / "report.tex").write_text(text, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=300, check=False)
-    assert len(tables) >= 12
-    assert done.returncode == 0, done.stdout[-2000:]
 
 
 def test_examples_json_cannot_close_its_script_element():

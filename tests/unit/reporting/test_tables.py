@@ -3,28 +3,10 @@
 import csv
 import io
 import re
-import shutil
-import subprocess
 
-import pandas as pd
-import pytest
-
-from equipoise.reporting.render import latex_text, to_csv, to_html, to_latex, to_markdown, write_table
-from equipoise.reporting.table import Column, Table, cells
-
-FRAME = pd.DataFrame(
-    {
-        "group": ["5 %", "5 %", "5 %", "5 %", "10 %", "10 %"],
-        "label": ["Random", "LESS", "BIDS & co_1", "Oracle", "Random", "BIDS & co_1"],
-        "gsm": [41.04, 42.51, 42.49, 60.0, 40.0, float("nan")],
-        "gsm_sd": [0.5, float("nan"), 1.25, 0.1, 0.2, float("nan")],
-        "gain": [0.0, -1.0, 2.0, 3.0, -0.04, 1.0],
-        "competes": [True, True, True, False, True, True],
-        "secret": [1 / 3] * 6,
-    }
-)
-COLUMNS = (Column("label", "Selector"), Column("gsm", "gsm", 1, "gsm_sd", best=True), Column("gain", "Gain %", 1, sign=True))
-TABLE = Table("A < B & C at 5 %.", FRAME, COLUMNS, group="group", competes="competes", name="scores_of_gsm", title="Scores_of gsm")
+from equipoise.reporting.render import latex_text, to_csv, to_html, to_markdown, write_table
+from equipoise.reporting.table import cells
+from helpers.example_table import TABLE
 
 
 def test_best_and_second_are_marked_by_shown_value_within_a_group_and_anchors_never():
@@ -78,24 +60,3 @@ def test_all_formats_show_the_same_numbers(tmp_path):
 def test_latex_escapes_every_special_character():
     assert latex_text("50 % of a_b & {c} ~ ^ \\ $ # < > |").count("\\") >= 10
     assert latex_text("é 数 −1") == r"e [U+6570] $-$1"
-
-
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed (Debian: texlive-latex-recommended)")
-def test_latex_compiles_within_the_line(tmp_path):
-    wide = Table("Many columns.", FRAME, (*COLUMNS, *COLUMNS[1:] * 6), group="group", competes="competes", name="wide", title="Wide")
-    texts = FRAME.assign(
-        prompt="find the value of 93 * 7 + 9 modulo 5 .\nanswer with one_word & 100 % <care> “数”\n" * 3, answer="{x: 1}\\n " * 9
-    )
-    columns = (Column("label", "Selector"), Column("prompt", "Prompt", text=True), Column("answer", "Answer", text=True))
-    long = Table("Texts.", texts, columns, group="group", name="long", title="Long")
-    body = "\n".join(to_latex(table) for table in (TABLE, wide, long))
-    packages = "\\usepackage[utf8]{inputenc}\\usepackage{booktabs,graphicx,longtable}"
-    document = f"\\documentclass{{article}}{packages}\\begin{{document}}\n{body}\\end{{document}}\n"
-    (tmp_path / "tables.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "tables.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    wide_lines = [
-        float(size) for size in re.findall(r"Overfull \\hbox \(([\d.]+)pt", (tmp_path / "tables.log").read_text(errors="replace"))
-    ]
-    assert max(wide_lines, default=0.0) < 5

@@ -3,8 +3,6 @@
 import json
 import os
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +14,7 @@ from safetensors.numpy import save_file
 from equipoise.errors import UserError
 from equipoise.selection import select
 from equipoise.selectors import SELECTORS, selector, selector_names
+from helpers.commands import equipoise
 
 RNG = np.random.default_rng(0)
 A = RNG.standard_normal((200, 6)).astype(np.float32)
@@ -26,10 +25,6 @@ TASKS = ["gsm", "gsm", "code", "code", "code", "chat"]
 def tasks(tmp_path):
     (tmp_path / "tasks.json").write_text(json.dumps(TASKS))
     return str(tmp_path / "tasks.json")
-
-
-def run(*arguments):
-    return subprocess.run([sys.executable, "-m", "equipoise", *map(str, arguments)], capture_output=True, text=True, check=False)
 
 
 def write(path, matrix):
@@ -51,7 +46,7 @@ def write(path, matrix):
 def test_every_file_format_gives_the_selection_of_the_array(tmp_path, tasks, suffix):
     matrix = write(tmp_path / f"m{suffix}", A)
     output = tmp_path / "picks.jsonl"
-    done = run("select", matrix, "--tasks", tasks, "--selector", "bids", "--budget", "0.1", "--seed", "0", "--output", output)
+    done = equipoise("select", matrix, "--tasks", tasks, "--selector", "bids", "--budget", "0.1", "--seed", "0", "--output", output)
     assert done.returncode == 0, done.stderr
     assert "reading" in done.stderr
     picks = [json.loads(line) for line in output.read_text().splitlines()]
@@ -68,7 +63,7 @@ def test_a_csv_with_names_reads_like_one_without(tmp_path, tasks):
     plain = (tmp_path / "m.csv").read_text()
     for name, header in (("named.csv", "a,b,c,d,e,f"), ("numbered.csv", "0,1,2,3,4,5")):
         (tmp_path / name).write_text(f"{header}\n{plain}")
-        assert run("select", tmp_path / name, "--tasks", tasks, "--output", tmp_path / "o").returncode == 0
+        assert equipoise("select", tmp_path / name, "--tasks", tasks, "--output", tmp_path / "o").returncode == 0
         assert len((tmp_path / "o").read_text().splitlines()) == 20
 
 
@@ -81,7 +76,9 @@ def test_the_valid_file_restricts_the_choice(tmp_path, tasks):
     (tmp_path / "valid.json").write_text(json.dumps(mask.tolist()))
     expected = select(matrix, TASKS, budget=10, valid=mask).rows.tolist()
     for name in ("valid.npy", "valid.json"):
-        done = run("select", tmp_path / "m.npy", "--tasks", tasks, "--budget", "10", "--valid", tmp_path / name, "--output", tmp_path / "o")
+        done = equipoise(
+            "select", tmp_path / "m.npy", "--tasks", tasks, "--budget", "10", "--valid", tmp_path / name, "--output", tmp_path / "o"
+        )
         assert done.returncode == 0, done.stderr
         assert [json.loads(line)["row"] for line in (tmp_path / "o").read_text().splitlines()] == expected
     assert mask[expected].all()
@@ -93,7 +90,7 @@ def test_a_constant_column_is_left_out_with_a_warning_that_names_it(tmp_path, ta
     with pytest.warns(UserWarning, match=r"column 2 \(task code\) is constant"):
         assert 2 not in select(matrix, TASKS, budget=1.0).columns
     write(tmp_path / "m.npy", matrix)
-    done = run("select", tmp_path / "m.npy", "--tasks", tasks, "--output", tmp_path / "o")
+    done = equipoise("select", tmp_path / "m.npy", "--tasks", tasks, "--output", tmp_path / "o")
     assert "warning: column 2 (task code) is constant" in done.stderr
 
 
@@ -144,19 +141,15 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_every_mistake_is_one_line_and_status_2(tmp_path, tasks, mistake, monkeypatch, capsys):
-    from equipoise import cli
-
+def test_every_mistake_is_one_line_and_status_2(tmp_path, tasks, mistake, monkeypatch):
     change, arguments, message = MISTAKES[mistake]
     monkeypatch.chdir(tmp_path)
     np.save("m.npy", A)
     if change:
         change(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["equipoise", "select", "m.npy", "--tasks", "tasks.json", "--output", "o.jsonl", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
-    assert end.value.code == 2
+    done = equipoise("select", "m.npy", "--tasks", "tasks.json", "--output", "o.jsonl", *arguments)
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert done.returncode == 2
     assert len(errors) == 1
     assert errors == [line for line in errors if re.search(message, line)]
     assert not (tmp_path / "o.jsonl").exists()
@@ -197,23 +190,6 @@ def test_matrices_that_are_ambiguous_or_not_numbers_are_refused(tmp_path):
     ):
         with pytest.raises(UserError, match=message):
             open_matrix(tmp_path / name)
-
-
-def test_selecting_imports_no_torch_and_help_imports_no_numpy(tmp_path, tasks):
-    np.save(tmp_path / "m.npy", A)
-    script = (
-        "import sys; from equipoise.cli import app\n"
-        "try: app(sys.argv[1:])\n"
-        "except SystemExit: pass\n"
-        "print(sorted({'torch', 'transformers', 'numpy', 'pandas', 'zarr', 'pyarrow'} & set(sys.modules)))"
-    )
-
-    def heavy(*arguments):
-        done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=True)
-        return done.stdout.splitlines()[-1]
-
-    assert heavy("select", "--help") == "[]"
-    assert heavy("select", str(tmp_path / "m.npy"), "--tasks", tasks, "--output", str(tmp_path / "o")) == "['numpy']"
 
 
 def test_full_selects_every_valid_row_whatever_the_budget(tmp_path):

@@ -1,10 +1,6 @@
 """Gradient stores on disk: written whole, read only where vouched for, verified, resumed after SIGKILL."""
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,7 +11,6 @@ from equipoise.errors import UserError
 from equipoise.store.gradient_writer import ChunkWriter, GradientStore
 from equipoise.store.gradients import COLUMNS, open_rows
 from equipoise.store.verify import verify
-from helpers.places import REPOSITORY
 from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, some_rows, write_store
 
 
@@ -162,35 +157,3 @@ def test_verify_reads_other_arrays_chunk_by_chunk(tmp_path):
     assert defects_of(tmp_path) == []
     (tmp_path / "matrix.zarr/c/1/0").unlink()
     assert "c/1/0: missing chunk" in defects_of(tmp_path)[0]
-
-
-KILLED = """
-import os, signal, sys
-from equipoise.store import gradient_writer
-from helpers.stores import write_store
-
-write = gradient_writer.write_manifest
-
-def killed_before_second_record(path, kind, **content):
-    if path.name == "000001.json":
-        os.kill(os.getpid(), signal.SIGKILL)
-    write(path, kind, **content)
-
-gradient_writer.write_manifest = killed_before_second_record
-write_store(sys.argv[1])
-"""
-
-
-def test_after_a_kill_finished_chunks_stay_and_the_unfinished_one_is_not_read(tmp_path):
-    path = tmp_path / "store"
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")}
-    child = subprocess.run([sys.executable, "-c", KILLED, str(path)], env=environment, check=False)
-    assert child.returncode == -signal.SIGKILL
-    assert (path / "directions/c/1/0").is_file()
-    store = GradientStore(path, 2050, DIMENSION, ATTRIBUTES, {"last_token": HIDDEN, "position_weighted": HIDDEN})
-    assert store.finished(0, "f0") is not None
-    assert store.finished(1, "f1") is None
-    with pytest.raises(UserError, match="chunk 1 was never finished"):
-        open_rows(path).read(1024, 1030)
-    write_store(path)
-    assert defects_of(path) == []

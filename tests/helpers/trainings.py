@@ -1,4 +1,4 @@
-"""Trainings as they run in a job: an experiment's configuration file, the command in processes of its own, the curve it leaves."""
+"""A training of the tiny experiment: ready to start, started as in a job, and its curve read back."""
 
 import os
 import subprocess
@@ -9,6 +9,10 @@ import yaml
 
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
+from equipoise.layout import Run
+from helpers import warm
+
+RUN = Run("bids", 0, "0.2", 3, 0)
 
 
 def prepared(values, tmp_path, name, **training):
@@ -21,17 +25,17 @@ def prepared(values, tmp_path, name, **training):
     return config, path
 
 
-def start(command, path, log, *arguments):
+def start(command, path, log, *arguments, python=sys.executable):
     """`equipoise COMMAND --config PATH ...` as a process group of its own, as in a job."""
-    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")}
-    line = [sys.executable, "-m", "equipoise", command, "--config", str(path), *arguments]
+    environment = {key: value for key, value in os.environ.items() if key not in ("WORLD_SIZE", "RANK", "LOCAL_RANK")} | warm.OFFLINE
+    line = [python, "-m", "equipoise", command, "--config", str(path), *arguments]
     return subprocess.Popen(line, stderr=log, stdout=log, env=environment, start_new_session=True)
 
 
 def run(command, path, *arguments):
     log = Path(path).with_suffix(".log")
     with open(log, "a") as file:
-        status = start(command, path, file, *arguments).wait()
+        status = start(command, path, file, *arguments, python=warm.STAGES.start()).wait()
     assert status == 0, log.read_text()
     return log.read_text()
 

@@ -3,17 +3,17 @@
 import os
 import re
 import subprocess
-import sys
 
 import yaml
 
+from helpers import warm
 from helpers.places import REPOSITORY
 from helpers.workflow_runs import evaluated
 
 
 def dry_run(values: dict, tmp_path, profile: str, **environment: str) -> subprocess.CompletedProcess:
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(evaluated(values)))
-    command = [sys.executable, "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / profile), "-n"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / profile), "-n"]
     command += [
         "--snakefile",
         str(REPOSITORY / "Snakefile"),
