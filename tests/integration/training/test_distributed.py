@@ -12,7 +12,7 @@ from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 from equipoise.training.warm_up import warm_up
 from helpers.rows import write_jsonl
-from helpers.trainings import losses, prepared, run, start
+from helpers.trainings import RUN, losses, prepared, run, start
 
 SECONDS_TO_WAIT = 300
 
