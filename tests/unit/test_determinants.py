@@ -4,8 +4,8 @@ from fnmatch import fnmatch
 
 import pytest
 
-from equipoise.config import Effect
 from equipoise.config_file import parse_config
+from equipoise.config_keys import Effect
 from equipoise.determinants import READS, determinants, leaves
 from helpers.workflow_runs import evaluated
 

@@ -14,7 +14,7 @@ PACKAGE = REPOSITORY / "workflow" / "equipoise"
 
 FLOORS = (
     ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "programs", "budgets", "files", "hub", "disk"),
-    ("config", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
+    ("config", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
     ("store", "conversation"),
     ("modelling",),
     (

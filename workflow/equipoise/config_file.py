@@ -18,7 +18,7 @@ from equipoise.files import atomic_path
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:
     """Validates raw values (a YAML mapping, or snakemake's merged `config`).
 
-    Raises `UserError` with one clause a mistake: path of the key, what is wrong, what to write.
+    Raises `UserError` with one clause per mistake: path of the key, what is wrong, what to write.
     """
     try:
         return Experiment.model_validate(dict(values))
@@ -94,7 +94,7 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         field = model.model_fields.get(str(part))
         if field is not None:
             model = _section_in(field.annotation)
-        # else: the part is a name or a number inside the dict or list of sections already found
+        # else: the part is a name or a number inside the dict or list of sections reached before
     return model
 
 
@@ -102,7 +102,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found is not None:
-            return found
+        section = _section_in(inner)
+        if section is not None:
+            return section
     return None

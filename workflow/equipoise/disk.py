@@ -9,12 +9,12 @@ MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "Pytor
 
 
 def full_disk(error: BaseException | None) -> str | None:
-    """What was being written (a path, else `disk`) when an error, or what caused it, came of a full disk; None for other errors."""
-    found, path = False, None
+    """What was being written (a path, else `disk`) when an error, or what caused it, came from a full disk; None for other errors."""
+    full, path = False, None
     while error is not None:
         if isinstance(error, OSError):
             path = path or error.filename
         text = str(error)
-        found = found or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
+        full = full or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
         error = error.__cause__ or error.__context__
-    return str(path or "disk") if found else None
+    return str(path or "disk") if full else None

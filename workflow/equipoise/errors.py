@@ -1,4 +1,4 @@
-"""The one exception that stands for a user's mistake: shown as one line, exit status 2, no traceback."""
+"""The one exception for a user's mistake: shown as one line, exit status 2, no traceback."""
 
 
 class UserError(Exception):

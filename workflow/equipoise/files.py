@@ -1,4 +1,4 @@
-"""Files that are whole or not there: digests, atomic writing, durable names; and JSON lines."""
+"""Files that are complete or absent: digests, atomic writing, durable names; and JSON lines."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ def file_digest(path: str | Path) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; when the block ends without error it is synced and renamed to `path`.
 
-    A reader sees the old file or the whole new one, never a part. A path has one writer: parts that are found were left by killed ones.
+    A reader sees the old file or the complete new one, never a part. A path has one writer: other parts were left by killed ones.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number, from 1, and object of every line that is not blank.
 
     Lines end at \\n alone: texts may hold U+2028, at which str.splitlines would cut. Raises `UserError` naming file and line for a missing
-    file, broken JSON and what is no object.
+    file, broken JSON and anything but an object.
     """
     try:
         with open(path, encoding="utf-8", newline="\n") as file:

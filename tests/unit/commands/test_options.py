@@ -77,7 +77,7 @@ def test_a_profile_of_the_study_that_is_not_there_is_one_line(monkeypatch, capsy
     monkeypatch.setattr(sys, "argv", ["equipoise", "miniature", "study", "--profiles", "noisy,nope"])
     with pytest.raises(SystemExit):
         cli.main()
-    assert capsys.readouterr().err == "error: --profiles nope: there is no such; write one of noisy, clean\n"
+    assert capsys.readouterr().err == "error: --profiles nope: unknown; write one of noisy, clean\n"
 
 
 @pytest.mark.parametrize("stage", ["warm_up", f"fine_tune --run {RUN}", "fine_tune_and_evaluate --selector bids"])
