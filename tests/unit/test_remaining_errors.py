@@ -121,9 +121,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Engine._refuse_other_heads": (1, "the model"),
         "_checkpoint_activations": (1, "the model"),
     },
-    "gradients.halving": {
-        "run_or_halve": (1, "the machine's memory"),
-    },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
         "fisher_sample": (1, "the prepared pool"),
@@ -131,6 +128,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
+        "run_or_halve": (1, "the machine's memory"),
     },
     "harness.documents": {
         "evaluation_prompt": (1, "the definition of the lm-eval task"),

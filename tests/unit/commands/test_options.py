@@ -57,7 +57,7 @@ def said(tiny_config, tmp_path, monkeypatch, capsys):
         (f"fine_tune --run {RUN}", ["bids/selection-0/budget-0.1.jsonl: missing", "select_budget --selector bids --budget 0.1"]),
         ("fine_tune --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0", ["--run zero_shot/", "no such run"]),
         (f"evaluate --suite x --run {RUN.replace('seed-0', 'seed-7')}", ["seed-7", "no such run", RUN]),
-        (f"evaluate --suite x --run {RUN}", ["--suite x", "none at all"]),
+        (f"evaluate --suite x --run {RUN}", ["--suite x", "the experiment has none"]),
         ("fine_tune_and_evaluate --selector nope", ["--selector nope", "zero_shot, random, task_max, bids, full"]),
         ("fine_tune_and_evaluate --selector random --selection-seed 2", ["--selection-seed 2", "write one of 0, 1"]),
         ("collect_pool_gradients --shard 0 --epochs 2", ["warmup/epoch-2.json: missing"]),

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from equipoise.attribution.matrix_store import MatrixStore, valid_path
-from equipoise.store.gradients import open_rows
+from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import write_manifest
 from equipoise.store.remains import one_at_a_time
 from helpers.places import REPOSITORY
@@ -88,7 +88,7 @@ def test_a_matrix_whose_replacement_was_cut_off_keeps_no_flags_of_the_old_column
     """Killed after the first of two removals: the new matrix has its flags to be written."""
     write_matrix(tmp_path / "store")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")}
-    cut_off = "import os, signal, sys, equipoise.attribution.matrix_store as m; from helpers.stores import write_matrix"
+    cut_off = "import os, signal, sys, equipoise.store.remains as m; from helpers.stores import write_matrix"
     cut_off += "\nremoved = m.remove_store"
     cut_off += "\nm.remove_store = lambda path: (removed(path), os.kill(os.getpid(), signal.SIGKILL))\nwrite_matrix(sys.argv[1], 'other')"
     child = subprocess.run([sys.executable, "-c", cut_off, str(tmp_path / "store")], env=environment, check=False)
@@ -100,4 +100,4 @@ def test_a_matrix_whose_replacement_was_cut_off_keeps_no_flags_of_the_old_column
 def test_readers_do_not_mind_what_is_left(tmp_path):
     write_store(tmp_path / "store")
     (tmp_path / "store" / "norm" / "c" / "0.abc.partial").touch()
-    assert open_rows(tmp_path / "store").read(0, 2050).norm.shape == (2050,)
+    assert GradientReader(tmp_path / "store").read(0, 2050).norm.shape == (2050,)

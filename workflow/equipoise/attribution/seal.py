@@ -52,7 +52,7 @@ def _shard(layout: Layout, matrix: str, shard: int, rows: list[int], identity: s
     if manifest["rows"] != rows or manifest["identity"] != identity:
         raise UserError(f"{path}: was made for another pool or other validation examples; run assemble_attribution --shard {shard} again")
     if file_digest(moments_path(path)) != manifest["moments"]:
-        raise UserError(f"{moments_path(path)}: is not what {path} says; run assemble_attribution --shard {shard} again")
+        raise UserError(f"{moments_path(path)}: does not match {path}; run assemble_attribution --shard {shard} again")
     return manifest
 
 
@@ -64,7 +64,7 @@ def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
         start, stop = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
         if chunk_digest(read_rows(matrix, array, start, stop), valid[start:stop]) != digest:
             raise UserError(
-                f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1} are not what their shard's manifest says; run assemble_attribution again"
+                f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1} do not match their shard's manifest; run assemble_attribution again"
             )
 
 

@@ -35,7 +35,7 @@ class Constants:
     eps: float
 
     def apply(self, gradient: "torch.Tensor") -> "torch.Tensor":
-        """The map of float32 [n, numel], one rounding an operation, in the order of the CPU kernel."""
+        """The map of float32 [n, numel], one rounding per operation, in the order of the CPU kernel."""
         inside = self.second + (gradient * gradient) * self.b
         # torch's float32 root on CPUs (MKL) is not correctly rounded, CUDA's and numba's are
         root = inside.double().sqrt().float() if inside.device.type == "cpu" else inside.sqrt()

@@ -48,7 +48,7 @@ def _moment(saved: dict[str, "torch.Tensor"], key: str, shape: tuple[int, ...], 
     if key not in saved:
         raise UserError(f"{folder}: no moment {key}; the checkpoint and the adapter do not belong together")
     if tuple(saved[key].shape) != shape:
-        raise UserError(f"{folder}: moment {key} is {list(saved[key].shape)}, its parameter is {list(shape)}")
+        raise UserError(f"{folder}: moment {key} has shape {list(saved[key].shape)}, its parameter {list(shape)}")
     return saved[key].float()
 
 
@@ -74,8 +74,10 @@ def _stock(folder: Path, model: "PeftModel") -> tuple[dict[str, "torch.Tensor"],
     names = _stock_order(model)
     if [len(part) for part in ids if part] != [len(part) for part in names if part]:
         sizes = " + ".join(str(len(part)) for part in names)
-        found = " + ".join(str(len(part)) for part in ids)
-        raise UserError(f"{folder / STOCK[0]}: parameter groups of {found}, but the adapter's are {sizes}; the two do not belong together")
+        saved_sizes = " + ".join(str(len(part)) for part in ids)
+        raise UserError(
+            f"{folder / STOCK[0]}: parameter groups of {saved_sizes}, the adapter's are {sizes}; the two do not belong together"
+        )
     saved, steps = {}, set()
     for number, name in zip(chain.from_iterable(ids), chain.from_iterable(names), strict=True):
         state = states.get(number, {})

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
+from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
-from equipoise.gradients.batches import plan_batches
 from equipoise.layout import CHUNK_ROWS
 from equipoise.planning.flops import Load
 

@@ -1,4 +1,4 @@
-"""The gradient store: one folder a (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
+"""The gradient store: one folder per (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
 
 A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, each chunk with a crc32c of its own:
 
@@ -15,7 +15,7 @@ A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, eac
 a chunk without it does not exist. The group's attributes hold `settings` (fingerprint of all that determines a row besides the
 row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
 
-`scaled` tells how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
+`scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
 product, so `norm` must be multiplied back in on both sides (tracin, logra). Nothing else depends on the estimator.
 """
 
@@ -150,7 +150,7 @@ class GradientReader:
         rows = self.read(start, stop)
         rows.states.update({name: self._read(name, start, stop) for name in self.states})
         if record["rows"] != [start, stop] or record["digest"] != rows.digest():
-            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) is not what its record says; run its stage again")
+            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) does not match its record; run its stage again")
         return rows
 
     def _read(self, name: str, start: int, stop: int) -> np.ndarray:
@@ -175,8 +175,3 @@ class GradientReader:
             except ValueError:
                 return chunk_file(self.path, name, chunk)
         return self.path / name
-
-
-def open_rows(path: str | Path) -> GradientReader:
-    """Opens the gradient store in `path` for reading; raises `UserError` when there is none."""
-    return GradientReader(path)

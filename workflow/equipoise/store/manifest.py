@@ -35,6 +35,6 @@ def read_manifest(path: str | Path, kind: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not a manifest ({error}); delete it and run again") from None
     if not isinstance(content, dict) or content.get("kind") != kind:
-        found = content.get("kind") if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: is {found!r}, not {kind!r}; delete it and run again")
+        held = content.get("kind") if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path}: is {held!r}, not {kind!r}; delete it and run again")
     return content
