@@ -15,8 +15,7 @@ import yaml
 from equipoise import cli
 from equipoise.config import Model
 from equipoise.data.pool import prepare_pool
-from equipoise.disk import full_disk
-from equipoise.files import file_digest
+from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base import base_identity
 from equipoise.store import manifest

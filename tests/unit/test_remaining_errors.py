@@ -133,8 +133,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "harness.documents": {
         "evaluation_prompt": (1, "the definition of the lm-eval task"),
         "refuse_missing_columns": (1, "the benchmark's data"),
-    },
-    "harness.punkt": {
         "refuse_without_punkt_tab": (1, "NLTK's data on the machine"),
     },
     "harness.revisions": {

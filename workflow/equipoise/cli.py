@@ -10,8 +10,8 @@ import sys
 import typer
 
 from equipoise import commands
-from equipoise.disk import full_disk
 from equipoise.errors import UserError
+from equipoise.files import full_disk
 
 app = typer.Typer(
     name="equipoise",

@@ -1,5 +1,6 @@
-"""Files that are complete or absent: digests, atomic writing, durable names; and JSON lines."""
+"""Files that are complete or absent: digests, atomic writing, durable names; JSON lines; and how a full disk is recognised."""
 
+import errno
 import hashlib
 import json
 import os
@@ -9,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
+"""What errors of a full disk, or a used-up quota, say: safetensors', and torch.save's, which keeps the cause to itself."""
 
 
 def file_digest(path: str | Path) -> str:
@@ -70,3 +75,15 @@ def _object(text: str, where: str) -> dict[str, Any]:
     if not isinstance(line, dict):
         raise UserError(f"{where}: not an object; write one object per line")
     return line
+
+
+def full_disk(error: BaseException | None) -> str | None:
+    """What was being written (a path, else `disk`) when an error, or what caused it, came from a full disk; None for other errors."""
+    full, path = False, None
+    while error is not None:
+        if isinstance(error, OSError):
+            path = path or error.filename
+        text = str(error)
+        full = full or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
+        error = error.__cause__ or error.__context__
+    return str(path or "disk") if full else None

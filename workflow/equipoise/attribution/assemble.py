@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from equipoise.attribution.column_moments import CHUNK_ROWS, chunk_partials
+from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import INFLUENCE, matrix_epochs
 from equipoise.files import atomic_path, file_digest
-from equipoise.layout import Layout, shard_label
+from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
 from equipoise.store.gradients import VALID, GradientReader

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.column_moments import CHUNK_ROWS
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import sync_folder
+from equipoise.layout import CHUNK_ROWS
 from equipoise.store.remains import array_settings, one_at_a_time, remove_foreign, remove_partial, writable
 
 VALID, FLAGGED, UNWRITTEN = 1, 0, -1
@@ -32,8 +32,7 @@ def open_array(path: str | Path) -> Any:
     try:
         return zarr.open_array(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: no Zarr array ({reason}); run assemble_attribution, or name an existing matrix") from None
+        raise UserError(f"{path}: no Zarr array ({first_line(error)}); run assemble_attribution, or name an existing matrix") from None
 
 
 def read_valid(matrix: str | Path) -> np.ndarray:

@@ -3,12 +3,12 @@
 import numpy as np
 
 from equipoise.attribution.assemble import SHARD_KIND, column_list, moments_path
-from equipoise.attribution.column_moments import CHUNK_ROWS, Moments, finish_moments, fold_partials
+from equipoise.attribution.column_moments import Moments, finish_moments, fold_partials
 from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.layout import Layout, shard_label
+from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 MATRIX_KIND = "matrix"

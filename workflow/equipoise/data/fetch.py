@@ -96,7 +96,7 @@ def _fetch_punkt_tab(config: Experiment) -> bool:
     """NLTK's sentence splitter. Under a suite's limit it may be missing: IFEval's items that need it may be none of those evaluated."""
     import nltk
 
-    from equipoise.harness.punkt import REMEDY, has_punkt_tab
+    from equipoise.harness.documents import REMEDY, has_punkt_tab
 
     if has_punkt_tab() or nltk.download("punkt_tab", quiet=True):
         return True

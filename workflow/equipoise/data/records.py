@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import read_jsonl
 
 PROMPT_KEYS = ("prompt", "instruction")
@@ -80,6 +80,6 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not Parquet ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not Parquet ({first_line(error)})") from None
     for batch in file.iter_batches(batch_size=4096):
         yield from batch.to_pylist()

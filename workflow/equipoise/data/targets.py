@@ -99,8 +99,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, target_text
-    from equipoise.harness.punkt import refuse_without_punkt_tab
+    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab, target_text
     from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.shots import fixed_shots
     from equipoise.harness.tasks import load_tasks, set_up

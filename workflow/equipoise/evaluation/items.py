@@ -12,8 +12,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
-from equipoise.harness.documents import document_hashes, target_text
-from equipoise.harness.punkt import refuse_without_punkt_tab
+from equipoise.harness.documents import document_hashes, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up

@@ -6,7 +6,7 @@ from pathlib import Path
 from pickle import UnpicklingError  # what torch.load(weights_only=True) raises for anything but tensors
 from typing import TYPE_CHECKING, Any
 
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import file_digest
 from equipoise.gradients.adam import Moments
 from equipoise.modelling.adapter import lora_parameters, saved_name
@@ -67,10 +67,7 @@ def _stock(folder: Path, model: "PeftModel") -> tuple[dict[str, "torch.Tensor"],
         groups, states = optimizer["param_groups"], optimizer["state"]
         ids = [[int(number) for number in group["params"]] for group in groups]
     except (KeyError, TypeError, ValueError, RuntimeError, UnpicklingError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{folder / STOCK[0]}: not the state of one torch optimizer ({reason}); save a checkpoint with HF Trainer"
-        ) from None
+        raise UserError(f"{folder / STOCK[0]}: no torch optimizer's state ({first_line(error)}); save it with HF Trainer") from None
     names = _stock_order(model)
     if [len(part) for part in ids if part] != [len(part) for part in names if part]:
         sizes = " + ".join(str(len(part)) for part in names)

@@ -1,9 +1,10 @@
-"""Documents of an lm-eval task as evaluated: their prompt, their target, and the content hash they are known by."""
+"""Documents of an lm-eval task as evaluated: their prompt, target and content hash, and whether their answers can be checked here."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.errors import UserError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from lm_eval.api.task import Task
 
 History = Sequence[dict[str, str]]
+NEEDING_PUNKT_TAB = frozenset().union(*(entry.punkt_tab for entry in BENCHMARKS.values()))
+REMEDY = "run `python -m nltk.downloader punkt_tab` on a machine with internet (NLTK_DATA names the folder that is searched)"
 
 
 def content_hash(question: str) -> str:
@@ -90,10 +93,28 @@ def refuse_missing_columns(source: Benchmark, where: str, leaf: str, task: "Task
     """
     wanted = (task.config.test_split or task.config.validation_split, source.split, source.leak_free_split)
     for split in dict.fromkeys(split for split in wanted if split in task.dataset):
-        found = task.dataset[split].column_names
+        columns = task.dataset[split].column_names
         for column in source.columns:
-            if column not in found:
+            if column not in columns:
                 raise UserError(
-                    f"{where}: {task.config.dataset_path or leaf}, split {split}, has no column {column!r}, it has {', '.join(found)}; "
+                    f"{where}: {task.config.dataset_path or leaf}, split {split}, has no column {column!r}, it has {', '.join(columns)}; "
                     "check the data set's id and revision"
                 )
+
+
+def has_punkt_tab() -> bool:
+    """Whether NLTK finds its sentence splitter punkt_tab, without which some of IFEval's items cannot be checked."""
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        return False
+    return True
+
+
+def refuse_without_punkt_tab(where: str, docs: Iterable[Mapping[str, Any]]) -> None:
+    """Raises `UserError` when a document's instructions need punkt_tab and it is missing. where: what asks, for the message."""
+    needing = sum(not NEEDING_PUNKT_TAB.isdisjoint(doc.get("instruction_id_list") or ()) for doc in docs)
+    if needing and not has_punkt_tab():
+        raise UserError(f"{where}: {needing} of IFEval's items cannot be checked without NLTK's punkt_tab, which is missing here; {REMEDY}")

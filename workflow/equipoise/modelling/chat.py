@@ -42,11 +42,6 @@ def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str, response: str, max_length: int, chat: bool = True) -> Encoded:
-    """Tokenises one example; see `encode_many`."""
-    return encode_many(tokenizer, [prompt], [response], max_length, chat)[0]
-
-
 def encode_many(
     tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], max_length: int, chat: bool = True
 ) -> list[Encoded]:

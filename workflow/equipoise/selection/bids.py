@@ -7,7 +7,8 @@ remaining rows makes deeper ones. Steps, ties and scores are those of the naive 
 
 import numpy as np
 
-from equipoise.attribution.column_moments import CHUNK_ROWS, Moments
+from equipoise.attribution.column_moments import Moments
+from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
 from equipoise.selection.problem import Problem, Ranking

@@ -16,8 +16,8 @@ from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import NO_COLUMN, Ranking
 from equipoise.selection.rank import valid_rows
+from equipoise.selection.score_rows import top_tasks
 from equipoise.selection.source import Source
-from equipoise.selection.top_tasks import top_tasks
 from equipoise.selectors import selector as find_selector
 from equipoise.store.manifest import read_manifest
 
@@ -25,13 +25,13 @@ TOP_TASKS = 3
 
 
 def select_budget(config: Experiment, selector: str, selection_seed: int, budget_label: str) -> None:
-    """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one a pick in rank order.
+    """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one per pick in rank order.
 
     Keys: messages (user, assistant), id, row, rank (from 0), score, margin, column, validation_id and task (of the example that asked for
     it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source. Raises `UserError` when
     the budget goes beyond the ranking.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     ranking = _read_ranking(layout.ranking(selector, selection_seed), selector)
     entry, rows = find_selector(selector), len(ranking.rows)
     if entry.swept:
