@@ -13,7 +13,7 @@ def hub_reason(error: BaseException) -> str:
     """What an error of huggingface_hub, datasets or lm-eval means: the cause is looked for along its chain, by class name."""
     chain = list(_chain(error))
     if _lacks_column(error):
-        return f"its data lack a column that is needed ({first_line(error)}); check the data set's id and revision"
+        return f"its data lack a column that is read ({first_line(error)}); check the data set's id and revision"
     names = {parent.__name__ for link in chain for parent in type(link).__mro__}
     if full_disk(error):
         return "no space left where the hub's cache lies (HF_HOME); free some and run again"

@@ -28,9 +28,8 @@ def refuse_missing_reporters(config: Experiment) -> None:
         try:
             version(name)  # not whether it imports: a folder ./wandb of earlier runs does
         except PackageNotFoundError:
-            raise UserError(
-                f"training.report_to: {name} is not installed in {sys.prefix}; run pip install {name} there, or leave it out"
-            ) from None
+            advice = f"run pip install {name} there, or leave it out"
+            raise UserError(f"training.report_to: {name} is not installed in {sys.prefix}; {advice}") from None
 
 
 def prepare_process(config: Experiment, stage: str) -> None:

@@ -6,13 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from equipoise.cluster.plugin import mend_gpu_requests, mend_status_query
+from equipoise.cluster.plugin import fix_gpu_requests, fix_status_query
 
 
 def test_a_cancelled_job_is_seen_as_cancelled_whoever_did_it():
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    mend_status_query()
-    mend_status_query()
+    fix_status_query()
+    fix_status_query()
     command = r"printf '13|CANCELLED by 0\n14|COMPLETED\n15|RUNNING\n'"
     states, seconds = asyncio.run(plugin.query_job_status(command, logging.getLogger()))
     assert states == {"13": "CANCELLED", "14": "COMPLETED", "15": "RUNNING"}
@@ -21,7 +21,7 @@ def test_a_cancelled_job_is_seen_as_cancelled_whoever_did_it():
 
 def test_a_query_that_fails_stays_unknown():
     plugin = pytest.importorskip("snakemake_executor_plugin_slurm")
-    mend_status_query()
+    fix_status_query()
     assert asyncio.run(plugin.query_job_status("false", logging.getLogger())) == (None, None)
 
 
@@ -33,7 +33,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(plugin, "set_gres_string", getattr(plugin.set_gres_string, "__wrapped__", plugin.set_gres_string))
     monkeypatch.setattr(plugin.Executor, "get_partition_arg", plugin.Executor.get_partition_arg)
-    mend_gpu_requests("big", "small")
+    fix_gpu_requests("big", "small")
     executor = SimpleNamespace(_partitions=None, _fallback_partition="", logger=logging.getLogger())
 
     def asked(**resources) -> str:

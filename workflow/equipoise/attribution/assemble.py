@@ -122,9 +122,8 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
     bad = ~np.isfinite(values[valid])
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise UserError(
-            f"pool row {start + np.flatnonzero(valid)[row]}: influence on column {column} is not finite; collect its gradients again"
-        )
+        row = start + np.flatnonzero(valid)[row]
+        raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
 def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
@@ -142,9 +141,7 @@ def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list
     """Mean learning rate of each epoch, divided by their sum."""
     rates = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"] for epoch in epochs]
     if not sum(rates) > 0:
-        raise UserError(
-            f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} do not add up to more than 0; run warm_up again"
-        )
+        raise UserError(f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again")
     return [rate / sum(rates) for rate in rates]
 
 

@@ -63,9 +63,8 @@ def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
     for chunk, digest in enumerate(digests):
         start, stop = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
         if chunk_digest(read_rows(matrix, array, start, stop), valid[start:stop]) != digest:
-            raise UserError(
-                f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1} do not match their shard's manifest; run assemble_attribution again"
-            )
+            place = f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1}"
+            raise UserError(f"{place} do not match their shard's manifest; run assemble_attribution again")
 
 
 def _fold(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> Moments:

@@ -16,7 +16,7 @@ CANCELLING_TAKES_AT_MOST = 600.0
 def cancel_leftovers(folder: Path, seconds_between_looks: float = 2.0) -> list[str]:
     """Cancels the Slurm jobs that a dead controller left in `folder`, waits until they are gone, and returns their ids.
 
-    To be called by the owner of the folder's run only. Finished chunks of what is cancelled are kept: the stages go on from them.
+    Only the owner of the folder's run may call this. Finished chunks of what is cancelled are kept: the stages go on from them.
     Raises `UserError` when a job does not end.
     """
     jobs = leftovers(folder)
@@ -33,7 +33,7 @@ def cancel_leftovers(folder: Path, seconds_between_looks: float = 2.0) -> list[s
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Ids of this user's Slurm jobs, in any state of the queue, that snakemake submitted from `folder`; none without a Slurm.
+    """Ids of this user's Slurm jobs, in any state of the queue, that snakemake submitted from `folder`; none without Slurm.
 
     Raises `UserError` when Slurm does not answer in a folder that has used it: an unseen job could write beside a new one.
     """
@@ -43,7 +43,7 @@ def leftovers(folder: Path) -> list[str]:
     if shown.returncode and not (folder / ".snakemake" / "slurm_logs").is_dir():
         return []
     if shown.returncode:
-        raise UserError(f"squeue: {shown.stderr.strip() or 'no answer'}; jobs of the last run may be there: run again when Slurm answers")
+        raise UserError(f"squeue: {shown.stderr.strip() or 'no answer'}; jobs of the last run may still run: try again when Slurm answers")
     jobs = [line.split("|", 2) for line in shown.stdout.splitlines()]
     return [job for job, name, place in jobs if RUN_NAME.fullmatch(name) and _same(Path(place), folder)]
 

@@ -1,7 +1,7 @@
 """Starts snakemake so that one command serves the first run and every rerun, also after a kill.
 
 A killed snakemake leaves its Slurm jobs running and its working directory locked. Jobs and lock are known to be stale, and removed, only
-when nobody alive controls a run there: every snakemake holds a lease (see cluster/controllers.py), `equipoise run` from its beginning, a
+when no living process controls a run there: every snakemake holds a lease (see cluster/controllers.py), `equipoise run` from its start, a
 plain one from the moment it starts jobs.
 """
 
@@ -28,13 +28,13 @@ RUNS_NOTHING = (
 def run_snakemake(arguments: list[str]) -> None:
     """Ends this process as `snakemake ARGUMENTS`, after cancelling the Slurm jobs of a dead one and removing its lock.
 
-    Options that run nothing are handed on as they are. Raises `UserError` when a live snakemake controls a run in the folder.
+    Options that run nothing are passed on as they are. Raises `UserError` when a live snakemake controls a run in the folder.
     """
     from snakemake.cli import args_to_api, parse_args, print_exception
 
     try:
         parser, options = parse_args(arguments)
-    except Exception as error:  # as snakemake's own entry does: a profile that cannot be read, a folder that is none
+    except Exception as error:  # as snakemake's own entry does: an unreadable profile, a missing folder
         print_exception(error)
         sys.exit(1)
     if not runs_nothing(options):
@@ -54,11 +54,11 @@ def runs_nothing(options: Namespace) -> bool:
 def own_run(folder: str | Path = ".") -> None:
     """Makes this process the one that controls the run in `folder`, until it ends.
 
-    Raises `UserError` naming the other when somebody alive controls one.
+    Raises `UserError` naming the other process when a living one controls a run there.
     """
     folder = Path(folder).resolve()
     try:
-        with lease(leases_of(folder) / "start"):  # of two that start together one is first
+        with lease(leases_of(folder) / "start"):  # of two that start together, one goes first
             if other := living_controller(folder):
                 raise UserError(f"{folder}: a run is going on here ({other.described}); wait for it, or stop it first")
             if others := live_snakemakes(folder):
@@ -90,11 +90,11 @@ def clear_leftovers(folder: Path, arguments: list[str]) -> None:
 
 def live_snakemakes(folder: str | Path = ".") -> list[int]:
     """Processes of this host, other than this one, that control a run in `folder` (not the jobs of one), with a lease or without."""
-    there, found = os.stat(folder), []
+    place, processes = os.stat(folder), []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            same_place = os.path.samestat(os.stat(entry / "cwd"), there)
+            same_place = os.path.samestat(os.stat(entry / "cwd"), place)
         except OSError:
             continue  # gone meanwhile, or somebody else's
         if (
@@ -103,8 +103,8 @@ def live_snakemakes(folder: str | Path = ".") -> list[int]:
             and b"--target-jobs" not in words
             and any(_is_snakemake(words[i : i + 2]) for i in range(3))
         ):
-            found.append(int(entry.name))
-    return sorted(found)
+            processes.append(int(entry.name))
+    return sorted(processes)
 
 
 def _is_snakemake(words: list[bytes]) -> bool:

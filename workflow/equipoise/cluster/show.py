@@ -4,7 +4,7 @@ from equipoise.cluster.status import Status
 
 
 def shown(status: Status) -> str:
-    """Lines for a terminal: one a stage, then gradients, disk and failures."""
+    """Lines for a terminal: one per stage, then gradients, disk and failures."""
     wide = max(len(stage.stage) for stage in status.stages)
     lines = [status.experiment]
     for stage in status.stages:

@@ -55,10 +55,10 @@ class Status:
 def find_experiments(results: str | Path) -> list[Path]:
     """Effective configurations at or directly below `results`; raises `UserError` when there is none."""
     root = Path(results)
-    found = [root / "config.yaml"] if (root / "config.yaml").is_file() else sorted(root.glob("*/config.yaml"))
-    if not found:
+    configurations = [root / "config.yaml"] if (root / "config.yaml").is_file() else sorted(root.glob("*/config.yaml"))
+    if not configurations:
         raise UserError(f"{root}: holds no experiment; write the folder of results, or <results>/<experiment>")
-    return found
+    return configurations
 
 
 def status_of(configuration: Path, folder: Path, now: float | None = None) -> Status:
@@ -132,7 +132,7 @@ def _used(folder: Path) -> int:
 
 
 def _modified(entry: os.DirEntry) -> float:
-    """When a file was last written; long ago where it went since it was listed."""
+    """When a file was last written; long ago when it has gone since it was listed."""
     try:
         return entry.stat().st_mtime
     except FileNotFoundError:
@@ -140,7 +140,7 @@ def _modified(entry: os.DirEntry) -> float:
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
-    """What lies in a folder; nothing where it is not, or no longer: jobs write and remove while one looks."""
+    """What lies in a folder; nothing when it does not exist, or no longer: jobs remove files at any time."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)

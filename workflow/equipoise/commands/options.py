@@ -52,13 +52,11 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
 
 def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
-    layout = config.layout
     for epoch in epochs:
-        read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
+        read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")
 
 
 def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
-    layout = config.layout
     for task in tasks:
-        read_manifest(layout.target_manifest(task), "targets")
+        read_manifest(config.layout.target_manifest(task), "targets")

@@ -57,23 +57,20 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
     lines = [(path, number, line) for path in files for number, line in read_lines(path)]
     size = config.targets.size
     if len(lines) < size:
-        raise UserError(
-            f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write targets.size: {len(lines)}"
-        )
+        raise UserError(f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write at most {len(lines)}")
     kept = sorted(random.Random(_seed(config, name)).sample(range(len(lines)), size))
-    rows = []
-    for path, number, line in (lines[i] for i in kept):
-        rows.append(
-            {
-                "id": str(line.get("id", f"{Path(path).stem}:{number}")),
-                "task": name,
-                "prompt": line["prompt"],
-                "response": line["response"],
-                "chat": chat,
-                "content_hash": content_hash(line["prompt"]),
-                "origin": canonical_json({"file": Path(path).name, "line": number}),
-            }
-        )
+    rows = [
+        {
+            "id": str(line.get("id", f"{Path(path).stem}:{number}")),
+            "task": name,
+            "prompt": line["prompt"],
+            "response": line["response"],
+            "chat": chat,
+            "content_hash": content_hash(line["prompt"]),
+            "origin": canonical_json({"file": Path(path).name, "line": number}),
+        }
+        for path, number, line in (lines[i] for i in kept)
+    ]
     sources = {Path(path).name: file_digest(path) for path in files}
     return rows, _manifest(config, name, rows, {}, {}, sources)
 
@@ -133,7 +130,9 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     chosen = draw(pool, config.targets.size, _seed(config, name), serves)
     if len(chosen) < config.targets.size:
         what = "responses that pass the checker" if source.accept else "examples"
-        raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write a smaller one")
+        raise UserError(
+            f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write at most {len(chosen)}"
+        )
     rows = []
     for document in chosen:
         lm_eval_task, doc = loaded[document.leaf], dict(document.doc)
@@ -185,8 +184,8 @@ def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tok
     for row, example in zip(rows, encoded, strict=True):
         if example.prompt_length >= longest:
             raise UserError(
-                f"tasks.{name}: the prompt of validation example {row['id']} fills {example.prompt_length} tokens, so that nothing of its "
-                f"response is left within {longest}; write a larger targets.max_length (none: as model.max_length)"
+                f"tasks.{name}: the prompt of validation example {row['id']} has {example.prompt_length} tokens, which leaves no room "
+                f"for its response within {longest}; write a larger targets.max_length (none: as model.max_length)"
             )
     return [min(len(example.input_ids), longest) for example in encoded]
 

@@ -1,4 +1,4 @@
-"""Batched decoding that drops finished rows: small models on CPUs spend their time on rows that have long ended otherwise."""
+"""Batched decoding that drops finished rows: otherwise small models on CPUs spend their time on rows that ended long ago."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def decode(
 ) -> "torch.Tensor":
     """Continues left-padded contexts greedily, or by plain sampling at a temperature, up to `max_length` tokens in all.
 
-    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; behind a row's eos stands `pad`. `stopped` tells of
-    generated rows of tokens whether they hold a stop string. It is asked now and then, so a row may run on a little behind one: the
+    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; behind a row's eos stands `pad`. `stopped` says which
+    generated rows of tokens hold a stop string. It is asked now and then, so a row may run on a little behind one: the
     caller cuts the text. Sampling draws from torch's global generator.
     """
     import torch

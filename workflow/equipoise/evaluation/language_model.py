@@ -43,7 +43,7 @@ class LanguageModel(HFLM):
         self._model = model
 
     def start(self, seed: int) -> None:
-        """Sampling begins anew, by `seed`."""
+        """Starts sampling again, from `seed`."""
         torch.manual_seed(seed)
 
     # tokens: BOS exactly once where the tokenizer has one, nothing else added (as modelling.chat.encode does)
@@ -99,7 +99,6 @@ class LanguageModel(HFLM):
             texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
             return [any(stop in text for stop in stops) for text in texts]
 
-        never = [False]
         out = decode(
             self.model,
             context,
@@ -107,13 +106,13 @@ class LanguageModel(HFLM):
             max_length,
             eos=self.tokenizer.eos_token_id,
             pad=self.tokenizer.eos_token_id,
-            stopped=stopped if stops else lambda rows: never * len(rows),
+            stopped=stopped if stops else lambda rows: [False] * len(rows),
             temperature=temperature,
         )
-        self._tell(len(context))
+        self._log_progress(len(context))
         return out
 
-    def _tell(self, rows: int) -> None:
+    def _log_progress(self, rows: int) -> None:
         self._done += rows
         now = time.monotonic()
         if now - self._said >= progress.SECONDS_BETWEEN_LINES and self._done < self._requests:

@@ -48,7 +48,7 @@ class VllmModel(VLLM):
         self.lora_request = self._adapters[adapter] if adapter else None
 
     def start(self, seed: int) -> None:
-        """Sampling begins anew, by `seed`."""
+        """Starts sampling again, from `seed`."""
         self._seed = seed
 
     def tok_encode(self, string: str | Sequence[str], add_special_tokens: bool | None = None, **_: Any) -> Any:

@@ -72,9 +72,7 @@ def _stock(folder: Path, model: "PeftModel") -> tuple[dict[str, "torch.Tensor"],
     if [len(part) for part in ids if part] != [len(part) for part in names if part]:
         sizes = " + ".join(str(len(part)) for part in names)
         saved_sizes = " + ".join(str(len(part)) for part in ids)
-        raise UserError(
-            f"{folder / STOCK[0]}: parameter groups of {saved_sizes}, the adapter's are {sizes}; the two do not belong together"
-        )
+        raise UserError(f"{folder / STOCK[0]}: parameter groups of {saved_sizes}, the adapter's are {sizes}; they do not belong together")
     saved, steps = {}, set()
     for number, name in zip(chain.from_iterable(ids), chain.from_iterable(names), strict=True):
         state = states.get(number, {})

@@ -69,9 +69,7 @@ def collect(collection: Collection, examples: Sequence[Encoded], engine: "Engine
 
 def _chunks(collection: Collection, examples: Sequence[Encoded]) -> Iterator[_Chunk]:
     if collection.start % CHUNK_ROWS:
-        raise UserError(
-            f"{collection.store}: rows from {collection.start} do not begin at a chunk of {CHUNK_ROWS} rows; run prepare_pool again"
-        )
+        raise UserError(f"{collection.store}: row {collection.start} does not begin a chunk of {CHUNK_ROWS} rows; run prepare_pool again")
     for first in range(0, len(examples), CHUNK_ROWS):
         part = list(examples[first : first + CHUNK_ROWS])
         batches = plan_batches([len(e.input_ids) if e.completion_tokens else 0 for e in part], collection.token_budget)

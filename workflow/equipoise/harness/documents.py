@@ -61,9 +61,7 @@ def evaluation_prompt(task: "Task", doc: dict[str, Any], chat: bool) -> str:
     """
     begun = task.doc_to_prefix(doc)
     if begun or task.multiple_input:
-        raise UserError(
-            f"lm-eval task {task.config.task}: no validation prompts can be made from a task with gen_prefix or several contexts"
-        )
+        raise UserError(f"lm-eval task {task.config.task}: a task with gen_prefix or several contexts cannot give validation prompts")
     shots = task.config.num_fewshot or 0
     if not chat:
         return task.fewshot_context(doc, num_fewshot=shots)
@@ -117,4 +115,4 @@ def refuse_without_punkt_tab(where: str, docs: Iterable[Mapping[str, Any]]) -> N
     """Raises `UserError` when a document's instructions need punkt_tab and it is missing. where: what asks, for the message."""
     needing = sum(not NEEDING_PUNKT_TAB.isdisjoint(doc.get("instruction_id_list") or ()) for doc in docs)
     if needing and not has_punkt_tab():
-        raise UserError(f"{where}: {needing} of IFEval's items cannot be checked without NLTK's punkt_tab, which is missing here; {REMEDY}")
+        raise UserError(f"{where}: {needing} of IFEval's items cannot be checked without NLTK's punkt_tab, which is not here; {REMEDY}")

@@ -56,15 +56,15 @@ def lm_eval_task(task: str) -> str:
 def items(skill: Skill, part: str) -> list[dict]:
     """The validation or test items of a task: {id, prompt, response, difficulty, core}, in the benchmark's words, difficulties in turn."""
     rng = Random(f"{part}:{skill.name}")
-    found: dict = {}
-    while len(found) < ITEMS[part]:
-        level = len(found) % len(DIFFICULTIES)
+    drawn: dict = {}
+    while len(drawn) < ITEMS[part]:
+        level = len(drawn) % len(DIFFICULTIES)
         core = skill.draw_from(part, rng, level)
-        if core not in found:
+        if core not in drawn:
             prompt = skill.benchmark.format(**skill.slots(core, rng))
-            item = {"id": f"{part}-{skill.name}-{len(found):03d}", "prompt": prompt, "response": skill.answer(core)}
-            found[core] = {**item, "difficulty": DIFFICULTIES[level], "core": skill.key(core)}
-    return list(found.values())
+            item = {"id": f"{part}-{skill.name}-{len(drawn):03d}", "prompt": prompt, "response": skill.answer(core)}
+            drawn[core] = {**item, "difficulty": DIFFICULTIES[level], "core": skill.key(core)}
+    return list(drawn.values())
 
 
 def generate(config: Experiment) -> None:

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-DOCUMENTS_A_STEP = 320
+DOCUMENTS_PER_STEP = 320
 """Numbers of documents set aside for one step; more than a batch ever holds, so that steps never share one."""
 SNAPSHOT_EVERY = 250
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Settings of the pretraining; `batch_size` rows of `row_length` tokens a step, `learning_rate` at its peak."""
+    """Settings of the pretraining; `batch_size` rows of `row_length` tokens per step, `learning_rate` at its peak."""
 
     steps: int = 2600
     batch_size: int = 64
@@ -64,7 +64,7 @@ def batch(settings: Pretraining, step: int, ids: dict[str, int]) -> tuple[list[l
     """
     rows: list[list[int]] = [[]]
     weights: list[list[float]] = [[]]
-    for document in documents(settings.seed, step * DOCUMENTS_A_STEP, (step + 1) * DOCUMENTS_A_STEP):
+    for document in documents(settings.seed, step * DOCUMENTS_PER_STEP, (step + 1) * DOCUMENTS_PER_STEP):
         words = document.words
         if len(rows[-1]) + len(words) > settings.row_length:
             if len(rows) == settings.batch_size:

@@ -42,7 +42,7 @@ class Cell:
 def run_study(config_path: str | Path, profiles: Sequence[str], seeds: Sequence[str], cores: str) -> str:
     """Runs every (profile, seed) and returns the table as Markdown; also writes it, and its numbers, to <results>/<experiment>-study/.
 
-    Raises `UserError` for an experiment without a `miniature` section, a seed that is no number, or a pool whose run fails.
+    Raises `UserError` for an experiment without a `miniature` section, a seed that is not a number, or a pool whose run fails.
     """
     base = read_config(config_path)
     experiments = [pool_experiment(base, profile, _seed(seed)) for profile in profiles for seed in seeds]
@@ -76,7 +76,7 @@ def pool_experiment(base: Experiment, profile: str, seed: int) -> Experiment:
 
 def _seed(text: str) -> int:
     if not text.strip().isdigit():
-        raise UserError(f"--pool-seeds: {text!r} is no seed; write numbers with commas between, such as 0,1,2")
+        raise UserError(f"--pool-seeds: {text!r} is not a seed; write numbers separated by commas, such as 0,1,2")
     return int(text)
 
 
@@ -86,7 +86,7 @@ def _run(experiment: Experiment, path: Path, cores: str) -> None:
     command = [sys.executable, "-m", "equipoise", "run", "--profile", PROFILE, "--cores", cores, "--configfile", str(path)]
     code = subprocess.run(command, check=False).returncode
     if code:
-        raise UserError(f"study: {experiment.experiment} ended with status {code}; see its log above, mend it and type the same again")
+        raise UserError(f"study: {experiment.experiment} ended with status {code}; see its log above, fix the cause and run this again")
 
 
 def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
@@ -94,17 +94,16 @@ def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
 
     Of several numbers of epochs the sweep's are taken (`finetune.epochs`), for `full` the last of `finetune.full_epochs`.
     """
-    layout = experiment.layout
-    path = Path(layout.report) / "scores.csv"
+    path = Path(experiment.layout.report) / "scores.csv"
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the experiment's report") from None
-    found: dict[tuple[str, str], list[float]] = {}
+    scores: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if int(row["epochs"]) == run_epochs(experiment, row["selector"])[-1]:
-            found.setdefault((row["selector"], row["budget"]), []).append(float(row["score"]))
-    return {key: fmean(scores) for key, scores in found.items()}
+            scores.setdefault((row["selector"], row["budget"]), []).append(float(row["score"]))
+    return {key: fmean(values) for key, values in scores.items()}
 
 
 def gather(pools: Iterable[tuple[str, Mapping[tuple[str, str], float]]]) -> list[Cell]:
@@ -113,11 +112,11 @@ def gather(pools: Iterable[tuple[str, Mapping[tuple[str, str], float]]]) -> list
     for profile, macros in pools:
         for (selector, budget), macro in macros.items():
             values.setdefault((profile, selector, budget), []).append(macro)
-    return [Cell(*key, len(found), fmean(found), stdev(found) if len(found) > 1 else None) for key, found in values.items()]
+    return [Cell(*key, len(macros), fmean(macros), stdev(macros) if len(macros) > 1 else None) for key, macros in values.items()]
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """A table a profile: selectors down, budgets across, `mean ± deviation`; selectors without a budget stand in the first column."""
+    """One table per profile: selectors down, budgets across, `mean ± deviation`; selectors without a budget are in the first column."""
     parts = []
     for profile in dict.fromkeys(cell.profile for cell in cells):
         own = [cell for cell in cells if cell.profile == profile]
@@ -170,12 +169,11 @@ def _flat(audit: Audit) -> dict[str, object]:
 
 def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Mean standard deviation of the attribution matrix's columns by task: the scales that normalisation evens out."""
-    layout = experiment.layout
-    manifest = read_manifest(layout.matrix_manifest("influence"), "matrix")
+    manifest = read_manifest(experiment.layout.matrix_manifest("influence"), "matrix")
     by_task: dict[str, list[float]] = {}
     for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
         by_task.setdefault(column["task"], []).append(deviation)
-    return [{"experiment": experiment.experiment, "task": task, "std": fmean(found)} for task, found in by_task.items()]
+    return [{"experiment": experiment.experiment, "task": task, "std": fmean(deviations)} for task, deviations in by_task.items()]
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:

@@ -1,7 +1,7 @@
 """Chat format, tokenisation and masking: one place, so that training, gradients and evaluation see the same tokens.
 
 Format: `<|user|>\\n{prompt}\\n<|assistant|>\\n{response}{eos}\\n`, loss on the response and eos alone. Prompt and response are
-tokenised apart and concatenated; BOS stands exactly once where the tokenizer has one (method: target training and evaluation).
+tokenised apart and concatenated; BOS appears exactly once where the tokenizer has one (method: target training and evaluation).
 """
 
 from collections.abc import Sequence

@@ -17,7 +17,7 @@ from equipoise.selection.source import Source
 from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
 PIECE_ROWS = 8 * CHUNK_ROWS
-LIST_STEPS = 8  # entries a list starts with, in mean picks a column: correlated columns use up about three
+LIST_STEPS = 8  # entries a list starts with, in mean picks per column: correlated columns use up about three
 LIST_LEAST = 256
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
 STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
@@ -54,9 +54,7 @@ class _Greedy:
         store_bytes, chosen = STORE_BYTES, 0
         while self._steps(lists, store, moments, active) == DEEPER:
             depth *= 4
-            if (
-                self.progress[0] == chosen
-            ):  # a full row store cuts the lists short again: without more room the same step would wait for ever
+            if self.progress[0] == chosen:  # a full row store cut the lists short again: without more room this would not end
                 store_bytes *= 2
             chosen = self.progress[0]
             remaining = usable & (self.taken ^ 1)

@@ -61,10 +61,10 @@ def _example(root: Path, line: dict[str, Any]) -> str:
     if not path.is_file():
         raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
     table = pq.read_table(path, columns=["id", "prompt", "response"])
-    found = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
-    if not found:
+    examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
+    if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    return f"VALIDATION EXAMPLE\n\n[user]\n{found[0]['prompt']}\n\n[assistant]\n{found[0]['response']}"
+    return f"VALIDATION EXAMPLE\n\n[user]\n{examples[0]['prompt']}\n\n[assistant]\n{examples[0]['response']}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:

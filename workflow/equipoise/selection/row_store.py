@@ -7,7 +7,7 @@ from equipoise.selection.top_lists import TopLists
 
 
 class RowStore:
-    """Values of the rows that stand in top lists, at most `capacity` of them.
+    """Values of the rows that are in top lists, at most `capacity` of them.
 
     values float32/float64 [capacity, V]; slot int32 [N]: where a row lies, -1 for rows that are not kept.
     """
@@ -32,7 +32,7 @@ class RowStore:
         self._used = stop
 
     def _make_room(self, lists: TopLists) -> np.ndarray:
-        """Drops rows that stand in no list, with shorter lists until half the store is free; returns the rows that stand in one."""
+        """Drops rows that are in no list, with shorter lists until half the store is free; returns the rows that are in one."""
         everything = (0, len(lists.length))
         lists.cut(everything, lists.depth)
         members = lists.members()

@@ -36,7 +36,7 @@ class Source:
             matrix = np.asarray(matrix)
         shape = tuple(int(n) for n in matrix.shape)
         if len(shape) != 2 or 0 in shape:
-            raise UserError(f"{name}: shape {shape}; write an N x V matrix, a row a pool example and a column a validation example")
+            raise UserError(f"{name}: shape {shape}; write an N x V matrix, one row per pool example and one column per validation example")
         self.name = name
         self.rows, self.columns = shape
         self._matrix = matrix
