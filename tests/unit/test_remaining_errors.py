@@ -72,7 +72,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (1, "the tokenizer"),
-        "prepare_targets": (1, "the command's argument"),
         "read_lines": (1, "the task's files"),
     },
     "evaluation.decontaminate": {
@@ -81,9 +80,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "evaluation.evaluate": {
         "evaluate": (1, "the command's argument"),
         "item_rows": (1, "the metrics that lm-eval reports"),
-    },
-    "evaluation.fine_tune_and_evaluate": {
-        "fine_tune_and_evaluate": (1, "the command's argument"),
     },
     "evaluation.grading": {
         "with_boxed_answers.boxed": (1, "the benchmark's data"),
@@ -106,7 +102,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Session._vllm": (1, "the environment"),
         "adapter_digest": (1, "the run's files"),
     },
-    "gradients.adam_moments": {
+    "gradients.adam": {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
         "_stock": (3, "the checkpoint"),

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_text
 
 
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:
@@ -45,8 +45,7 @@ def write_config(config: Experiment, path: str | Path) -> None:
     path = Path(path)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def json_schema() -> str:

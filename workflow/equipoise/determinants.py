@@ -51,7 +51,7 @@ def determinants(
     kept = {"tasks": list(config.tasks if tasks is None else tasks), "suites": list(config.suites if suites is None else suites)}
     values: dict[str, Any] = {}
     for key in (*READS[stage], *_chosen_keys(config, stage, kept["tasks"])):
-        for path, effect, value in _leaves(config, key.removeprefix("-").split("."), kept):
+        for path, effect, value in leaves(config, key.removeprefix("-").split("."), kept):
             if key.startswith("-"):
                 values.pop(path, None)
             elif effect is None or (names and effect is Effect.CONTENT):
@@ -68,28 +68,20 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     return [f"gradients.{key}" for key in estimator(config.gradients.estimator).reads[side]] if side else []
 
 
-def leaves(config: Experiment) -> list[tuple[str, Effect | None, Any]]:
-    """Every key of a configuration: its path, its mark, its value."""
-    kept = {"tasks": list(config.tasks), "suites": list(config.suites)}
-    return [leaf for name in type(config).model_fields for leaf in _leaves(config, [name], kept)]
-
-
-def _leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):
-    """Leaves at and below a path of keys, `*` for every entry of a mapping."""
+def leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):
+    """Path, mark and value of the keys at and below a path of keys, `*` for every entry of a mapping; kept: entries of each mapping."""
     name, rest = path[0], path[1:]
     field, value = type(section).model_fields[name], getattr(section, name)
     mark = mark or next((each for each in field.metadata if isinstance(each, Effect)), None)
     where = f"{before}{name}"
     if isinstance(value, BaseModel):
         for inner in rest[:1] or type(value).model_fields:
-            yield from _leaves(value, [inner, *rest[1:]], kept, f"{where}.", mark)
+            yield from leaves(value, [inner, *rest[1:]], kept, f"{where}.", mark)
     elif isinstance(value, dict) and value and all(isinstance(entry, BaseModel) for entry in value.values()):
         for entry in kept[where]:
             for inner in rest[1:2] or type(value[entry]).model_fields:
-                yield from _leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
+                yield from leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
     else:
-        yield (
-            where,
-            mark,
-            [entry.model_dump() if isinstance(entry, BaseModel) else entry for entry in value] if isinstance(value, list) else value,
-        )
+        parts = value if isinstance(value, list) else [value]
+        plain = [part.model_dump() if isinstance(part, BaseModel) else part for part in parts]
+        yield where, mark, plain if isinstance(value, list) else value

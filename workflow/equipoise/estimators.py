@@ -78,10 +78,6 @@ def _adapter_cost(traffic: Mapping[str, int]) -> Callable[["Gradients", int, Seq
     return cost
 
 
-def _logra_dimension(gradients: "Gradients", rank: int, layers: Sequence[Shape]) -> int:
-    return gradients.logra.rank**2 * len(layers)
-
-
 def _logra_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape], side: str) -> RowCost:
     """Rows of float64; a target's is multiplied by every layer's inverse Fisher matrix."""
     size = gradients.logra.rank**2
@@ -113,7 +109,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         scaled=True,
         implementation="logra:Logra",
         reads={"pool": (*COMMON, "logra.rank"), "target": (*COMMON, "logra")},
-        dimension=_logra_dimension,
+        dimension=lambda gradients, rank, layers: gradients.logra.rank**2 * len(layers),
         cost=_logra_cost,
         needs={"pool": (), "target": ("pool_manifest",)},
         extra_examples=lambda gradients: gradients.logra.fisher_examples,

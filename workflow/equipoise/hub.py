@@ -12,7 +12,7 @@ UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionErr
 def hub_reason(error: BaseException) -> str:
     """What an error of huggingface_hub, datasets or lm-eval means: the cause is looked for along its chain, by class name."""
     chain = list(_chain(error))
-    if _lacks_column(error):
+    if type(error).__name__ == "UndefinedError" or isinstance(error, KeyError):  # a template or function of a task's definition
         return f"its data lack a column that is read ({first_line(error)}); check the data set's id and revision"
     names = {parent.__name__ for link in chain for parent in type(link).__mro__}
     if full_disk(error):
@@ -35,8 +35,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _lacks_column(error: BaseException) -> bool:
-    """Whether a template or function of a task's definition asked a row for a field it does not have."""
-    return type(error).__name__ == "UndefinedError" or isinstance(error, KeyError)

@@ -11,8 +11,7 @@ import pytest
 import yaml
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.show import duration, shown, size
-from equipoise.cluster.status import find_experiments, status_of
+from equipoise.cluster.status import duration, find_experiments, shown, size, status_of
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.store.lease import one_writer

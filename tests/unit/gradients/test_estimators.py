@@ -6,7 +6,7 @@ import torch
 
 from equipoise.config import Projection
 from equipoise.data.encoding import encode_file
-from equipoise.gradients.adam_moments import load_moments
+from equipoise.gradients.adam import load_moments
 from equipoise.gradients.audit_gradients import audit
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.gradients.estimator import autograd_gradients

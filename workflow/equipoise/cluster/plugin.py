@@ -17,17 +17,15 @@ def fix_status_query() -> None:
     """Makes the plugin see the first word of a job's state only; does nothing without the plugin, or a second time."""
     with suppress(ImportError):
         plugin = importlib.import_module("snakemake_executor_plugin_slurm")
-        if not hasattr(plugin.query_job_status, "__wrapped__"):
-            plugin.query_job_status = _first_words(plugin.query_job_status)
+        query = plugin.query_job_status
+        if not hasattr(query, "__wrapped__"):
 
+            @functools.wraps(query)
+            async def first_words(command, logger):
+                states, seconds = await query(command, logger)
+                return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
 
-def _first_words(query):
-    @functools.wraps(query)
-    async def query_job_status(command, logger):
-        states, seconds = await query(command, logger)
-        return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
-
-    return query_job_status
+            plugin.query_job_status = first_words
 
 
 def fix_gpu_requests(gpu_partition: str, cpu_partition: str) -> None:

@@ -6,15 +6,17 @@ plain one from the moment it starts jobs.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
-from equipoise.cluster.leftovers import cancel_leftovers, leftovers
 from equipoise.errors import UserError
+from equipoise.progress import log
 from equipoise.store.lease import lease
 
 RUNS_NOTHING = (
@@ -23,6 +25,9 @@ RUNS_NOTHING = (
     *("conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output", "delete_temp_output"),
 )
+RUN_NAME = re.compile(r"(?:[A-Za-z0-9_-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The name that snakemake gives all Slurm jobs of one run, a prefix before it."""
+CANCELLING_TAKES_AT_MOST = 600.0
 
 
 def run_snakemake(arguments: list[str]) -> None:
@@ -109,3 +114,45 @@ def live_snakemakes(folder: str | Path = ".") -> list[int]:
 
 def _is_snakemake(words: list[bytes]) -> bool:
     return words == [b"-m", b"snakemake"] or (bool(words) and Path(os.fsdecode(words[0])).name == "snakemake")
+
+
+def cancel_leftovers(folder: Path, seconds_between_looks: float = 2.0) -> list[str]:
+    """Cancels the Slurm jobs that a dead controller left in `folder`, waits until they are gone, and returns their ids.
+
+    Only the owner of the folder's run may call this. Finished chunks of what is cancelled are kept: the stages go on from them.
+    Raises `UserError` when a job does not end.
+    """
+    jobs = leftovers(folder)
+    if not jobs:
+        return []
+    log(f"cancelling {len(jobs)} Slurm jobs of the last run, whose snakemake died: {' '.join(jobs)}")
+    subprocess.run(["scancel", *jobs], check=False)
+    patience = time.monotonic() + CANCELLING_TAKES_AT_MOST
+    while left := sorted(set(leftovers(folder)) & set(jobs)):
+        if time.monotonic() > patience:
+            raise UserError(f"Slurm jobs {' '.join(left)} do not end; look at them with `squeue --me`, then run again")
+        time.sleep(seconds_between_looks)
+    return jobs
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Ids of this user's Slurm jobs, in any state of the queue, that snakemake submitted from `folder`; none without Slurm.
+
+    Raises `UserError` when Slurm does not answer in a folder that has used it: an unseen job could write beside a new one.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    shown = subprocess.run(["squeue", "--me", "--noheader", "--format=%i|%j|%Z"], capture_output=True, text=True, check=False)
+    if shown.returncode and not (folder / ".snakemake" / "slurm_logs").is_dir():
+        return []
+    if shown.returncode:
+        raise UserError(f"squeue: {shown.stderr.strip() or 'no answer'}; jobs of the last run may still run: try again when Slurm answers")
+    jobs = [line.split("|", 2) for line in shown.stdout.splitlines()]
+    return [job for job, name, place in jobs if RUN_NAME.fullmatch(name) and _same(Path(place), folder)]
+
+
+def _same(place: Path, folder: Path) -> bool:
+    try:
+        return place.samefile(folder)
+    except OSError:
+        return False

@@ -1,4 +1,4 @@
-"""`equipoise run ...`: snakemake, safe to start again after a crash; `equipoise status ...`: where a run stands."""
+"""Around a run: `equipoise plan`, what it costs; `run`, snakemake, safe to start again after a crash; `status`, how far it is."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,6 +6,29 @@ from typing import Annotated
 import typer
 
 app = typer.Typer()
+
+
+@app.command(epilog="Example:  equipoise plan workflow/experiments/llama3-8b.yaml --gpu H100 --mfu 0.4")
+def plan(
+    config: Annotated[str, typer.Argument(help="YAML file of an experiment.")],
+    gpu: Annotated[str, typer.Option(help="A100, H100 or H200.")] = "H100",
+    mfu: Annotated[float, typer.Option(help="Share of the GPU's peak rate that matrix products reach.")] = 0.4,
+    rows: Annotated[int | None, typer.Option(help="Rows of the pool; default: from its files, else assumed.", min=1)] = None,
+    mean_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a pool row; default: from its files, else assumed.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print exact numbers as JSON instead of the table.")] = False,
+) -> None:
+    """Prints jobs, tokens, FLOPs, GPU-hours, GPU memory and disk of every stage, and what is left of them."""
+    from equipoise.config_file import read_config
+    from equipoise.planning.plan import as_text, as_values
+    from equipoise.planning.plan import plan as make_plan
+
+    made = make_plan(read_config(config), gpu, mfu, rows, mean_tokens)
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(as_values(made), indent=1))
+    else:
+        typer.echo(as_text(made), nl=False)
 
 
 @app.command(
@@ -25,8 +48,7 @@ def status(
     folder: Annotated[str, typer.Option(help="Where snakemake runs (its .snakemake and logs lie there).")] = ".",
 ) -> None:
     """Shows stages, shards done and running, rows per second, time left, disk, and failed jobs with their last words."""
-    from equipoise.cluster.show import shown
-    from equipoise.cluster.status import find_experiments, status_of
+    from equipoise.cluster.status import find_experiments, shown, status_of
 
     for configuration in find_experiments(results):
         typer.echo(shown(status_of(configuration, Path(folder))))

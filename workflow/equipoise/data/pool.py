@@ -7,6 +7,7 @@ completion_tokens int32 (after cutting to `model.max_length`; 0 completion token
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def prepare_pool(config: Experiment) -> None:
     layout = config.layout
     read = list(pool_records(config))
     if not read:
-        raise UserError(f"pool: no rows in {_source_name(config)}; write a file with at least one record")
+        raise UserError(f"pool: no rows in {config.pool.dataset or ', '.join(config.pool.files)}; write a file with at least one record")
     records = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
     shards = plan_shards(len(records), config.pool.shards)
     _refuse_repeated_ids(records)
@@ -78,22 +79,13 @@ def prepare_pool(config: Experiment) -> None:
     log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
 
 
-def _source_name(config: Experiment) -> str:
-    return config.pool.dataset or ", ".join(config.pool.files)
-
-
 def pool_records(config: Experiment) -> Iterator[Record]:
     """Records of the pool's source in their order, up to `pool.limit`. Raises `UserError` naming what cannot be read, and where."""
-    records = _hub_records(config) if config.pool.dataset else _file_records(config.pool.files)
+    records = _hub_records(config) if config.pool.dataset else chain.from_iterable(map(read_records, config.pool.files))
     for number, record in enumerate(records):
         if number == config.pool.limit:
             return
         yield record
-
-
-def _file_records(files: list[str]) -> Iterator[Record]:
-    for file in files:
-        yield from read_records(file)
 
 
 def _hub_records(config: Experiment) -> Iterator[Record]:

@@ -24,15 +24,13 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
     as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes`
     and `tokens` list the examples' ids, content hashes and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError`
-    for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
+    for missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
     response.
     """
     from equipoise.modelling.base import load_tokenizer
 
     tokenizer = load_tokenizer(config.model)
     for name in tasks:
-        if name not in config.tasks:
-            raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         tokens = _token_counts(config, name, rows, tokenizer)
         _write(config, name, rows, {**manifest, "tokens": tokens})
@@ -130,9 +128,8 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     chosen = draw(pool, config.targets.size, _seed(config, name), serves)
     if len(chosen) < config.targets.size:
         what = "responses that pass the checker" if source.accept else "examples"
-        raise UserError(
-            f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write at most {len(chosen)}"
-        )
+        size = f"targets.size {config.targets.size}; write at most {len(chosen)}"
+        raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than {size}")
     rows = []
     for document in chosen:
         lm_eval_task, doc = loaded[document.leaf], dict(document.doc)
@@ -156,7 +153,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
 
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
     """Documents of a split, processed as the task does; none: the evaluated one."""
-    from equipoise.harness.documents import document_hashes
+    from equipoise.harness.documents import content_hash, question
 
     if split is None:
         split, docs = task.config.test_split or task.config.validation_split, list(task.eval_docs)
@@ -164,8 +161,7 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
         docs = list(task.config.process_docs(task.dataset[split]) if task.config.process_docs else task.dataset[split])
     else:
         raise UserError(f"lm-eval task {leaf}: its data set has no split {split!r} to draw from; it has {', '.join(task.dataset)}")
-    hashes = document_hashes(task, docs)
-    return [Document(leaf, split, i, known_as, doc) for i, (doc, known_as) in enumerate(zip(docs, hashes, strict=True))]
+    return [Document(leaf, split, i, content_hash(question(task, doc)), doc) for i, doc in enumerate(docs)]
 
 
 def _file_responses(task: Task) -> dict[str, str]:

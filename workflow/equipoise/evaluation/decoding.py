@@ -44,7 +44,8 @@ def decode(
             logits = model(
                 input_ids=step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits[:, -1]
-            token = _choose(logits.float(), temperature)
+            logits = logits.float()
+            token = logits.argmax(-1) if temperature == 0.0 else torch.softmax(logits / temperature, dim=-1).multinomial(1).squeeze(-1)
             out[rows[alive], end] = token[alive]
             end += 1
             alive &= token != eos
@@ -63,11 +64,3 @@ def decode(
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
     return out[:, :end]
-
-
-def _choose(logits: "torch.Tensor", temperature: float) -> "torch.Tensor":
-    import torch
-
-    if temperature == 0.0:
-        return logits.argmax(-1)
-    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1).squeeze(-1)

@@ -1,7 +1,6 @@
 """All runs on a selector's selections in one process: the same stages, one start-up (a start costs seconds, a small run hardly more)."""
 
 from equipoise.config import Experiment
-from equipoise.errors import UserError
 from equipoise.experiment import evaluations, folds
 from equipoise.files import file_digest
 from equipoise.progress import track
@@ -9,20 +8,14 @@ from equipoise.store.manifest import write_manifest
 
 
 def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
-    """Makes every missing run of `selector` by `selection_seed`, evaluates it, and writes the fold manifest with all digests last.
-
-    Raises `UserError` when the experiment has no such runs.
-    """
+    """Makes every missing run of `selector` by `selection_seed`, evaluates it, and writes the fold manifest with all digests last."""
     from equipoise.evaluation.evaluate import evaluate
     from equipoise.evaluation.session import Session
     from equipoise.modelling.base import load_base, resolve_device
     from equipoise.training.fine_tune import fine_tune
 
     layout = config.layout
-    runs = folds(config).get((selector, selection_seed))
-    if runs is None:
-        known = ", ".join(f"{name} {seed}" for name, seed in folds(config))
-        raise UserError(f"no runs of selector {selector!r} by selection seed {selection_seed}; the experiment has {known}")
+    runs = folds(config)[selector, selection_seed]
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     session = Session(config, base)
     digests = {}

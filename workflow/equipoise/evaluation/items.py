@@ -12,7 +12,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
-from equipoise.harness.documents import document_hashes, refuse_without_punkt_tab, target_text
+from equipoise.harness.documents import content_hash, question, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
@@ -69,7 +69,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             set_up(task, settings)
             held_out = manifest["holdout"].get(leaf, [])
             docs = list(task.eval_docs)  # a task with process_docs makes them again at every call
-            hashes = document_hashes(task, docs)
+            hashes = [content_hash(question(task, doc)) for doc in docs]
             _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
             kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
             if not whole:

@@ -15,7 +15,7 @@ from equipoise import progress
 from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
 from equipoise.harness.documents import fold
-from equipoise.modelling.chat import chat_prefix
+from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -46,16 +46,12 @@ class LanguageModel(HFLM):
         """Starts sampling again, from `seed`."""
         torch.manual_seed(seed)
 
-    # tokens: BOS exactly once where the tokenizer has one, nothing else added (as modelling.chat.encode does)
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **_: Any) -> list[int]:
         known = self._remembered.get(string) if add_special_tokens is None else None
         if known is not None:
             ids = known.tolist()
         else:
-            ids = self.tokenizer(string, add_special_tokens=False).input_ids
-            bos = self.tokenizer.bos_token_id
-            if add_special_tokens is not False and bos is not None and not string.startswith(self.tokenizer.bos_token):
-                ids = [bos, *ids]
+            ids = evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
             if add_special_tokens is None and self._remembered_tokens < REMEMBERED_TOKENS:
                 self._remembered[string] = array("i", ids)
                 self._remembered_tokens += len(ids)

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.config import Experiment
-from equipoise.gradients.adam import Constants, adam_constants
-from equipoise.gradients.adam_moments import load_moments, moments_identity
+from equipoise.gradients.adam import Constants, adam_constants, load_moments, moments_identity
 from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows

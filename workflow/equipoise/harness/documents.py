@@ -39,11 +39,6 @@ def searched_text(task: "Task", doc: dict[str, Any], columns: Sequence[str] = ()
     return " ".join(" ".join(map(str, part)) if isinstance(part, list) else str(part) for part in parts) if parts else question(task, doc)
 
 
-def document_hashes(task: "Task", docs: Iterable[dict[str, Any]]) -> list[str]:
-    """Content hashes of documents, in their order."""
-    return [content_hash(question(task, doc)) for doc in docs]
-
-
 def fold(history: History) -> tuple[str, str]:
     """A chat history as one user turn (description, shots and question) and the begun answer, which is mostly empty.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from equipoise.errors import UserError
 from equipoise.files import atomic_path
 from equipoise.miniature.stream import PAD, documents, vocabulary
-from equipoise.miniature.tokenizer import save_tokenizer
+from equipoise.miniature.tokenizer import build_tokenizer
 from equipoise.process import keep_freed_memory
 from equipoise.progress import log, track
 
@@ -112,7 +112,7 @@ def pretrain(out: str | Path, settings: Pretraining, work: str | Path) -> float:
             _snapshot(Path(work), settings, step + 1, model, optimizer)
     Path(out).mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(str(out))
-    save_tokenizer(out)
+    build_tokenizer().save_pretrained(str(out))
     return loss
 
 

@@ -17,7 +17,7 @@ from equipoise.config import Experiment, Miniature
 from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
 from equipoise.experiment import run_epochs, trained_runs
-from equipoise.files import atomic_path, read_jsonl
+from equipoise.files import read_jsonl, write_text
 from equipoise.miniature.composition import Audit, audit_selection, read_metadata
 from equipoise.progress import log
 from equipoise.selectors import selector as find_selector
@@ -51,10 +51,10 @@ def run_study(config_path: str | Path, profiles: Sequence[str], seeds: Sequence[
         _run(experiment, target / f"{experiment.experiment}.yaml", cores)
     cells = gather((experiment.miniature.profile, read_macros(experiment)) for experiment in experiments)
     text = markdown(cells)
-    _write(target / "table.md", text)
-    _write(target / "table.csv", _csv([asdict(cell) for cell in cells]))
-    _write(target / "audit.csv", _csv([row for experiment in experiments for row in audit_rows(experiment)]))
-    _write(target / "scales.csv", _csv([row for experiment in experiments for row in scale_rows(experiment)]))
+    write_text(target / "table.md", text)
+    write_text(target / "table.csv", _csv([asdict(cell) for cell in cells]))
+    write_text(target / "audit.csv", _csv([row for experiment in experiments for row in audit_rows(experiment)]))
+    write_text(target / "scales.csv", _csv([row for experiment in experiments for row in scale_rows(experiment)]))
     _fill_readme(Path("README.md"), text)
     return text
 
@@ -122,11 +122,12 @@ def markdown(cells: Sequence[Cell]) -> str:
         own = [cell for cell in cells if cell.profile == profile]
         swept = [cell for cell in own if find_selector(cell.selector).swept]
         budgets = sorted({cell.budget for cell in swept}, key=float)
+        names = [f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows" for budget in budgets]
         by_place = {(cell.selector, cell.budget): cell for cell in own}
         lines = [
             f"Macro average of {profile} pools, mean ± standard deviation over {max(cell.pools for cell in own)} pool seeds:",
             "",
-            f"| selector | {' | '.join(_budget_name(budget) for budget in budgets)} |",
+            f"| selector | {' | '.join(names)} |",
             f"|---{'|---' * len(budgets)}|",
         ]
         for selector in dict.fromkeys(cell.selector for cell in own):
@@ -137,10 +138,6 @@ def markdown(cells: Sequence[Cell]) -> str:
             lines.append(f"| {selector} | {' | '.join(texts)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _budget_name(budget: str) -> str:
-    return f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows"
 
 
 def _text(cell: Cell) -> str:
@@ -185,14 +182,9 @@ def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     return file.getvalue()
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
 def _fill_readme(path: Path, table: str) -> None:
     start, end = README_MARKS
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if start in text and end in text:
         before, after = text.split(start)[0], text.split(end)[1]
-        _write(path, f"{before}{start}\n{table}{end}{after}")
+        write_text(path, f"{before}{start}\n{table}{end}{after}")

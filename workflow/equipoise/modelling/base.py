@@ -81,12 +81,8 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
     import torch
     from transformers import AutoModelForCausalLM
 
-    loaded = AutoModelForCausalLM.from_pretrained(
-        base_folder(model),
-        dtype={"fp32": torch.float32, "bf16": torch.bfloat16}[precision],
-        use_safetensors=True,
-        attn_implementation="sdpa",
-    )
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    loaded = AutoModelForCausalLM.from_pretrained(base_folder(model), dtype=dtype, use_safetensors=True, attn_implementation="sdpa")
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
     return loaded.eval().to(device)

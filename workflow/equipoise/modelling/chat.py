@@ -65,6 +65,13 @@ def encode_many(
     return encoded
 
 
+def evaluation_tokens(tokenizer: "PreTrainedTokenizerBase", text: str, special: bool) -> list[int]:
+    """Tokens of a text as training sees them: with `special`, BOS exactly once where the tokenizer has one; nothing else added."""
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    bos = tokenizer.bos_token_id
+    return [bos, *ids] if special and bos is not None and not text.startswith(tokenizer.bos_token) else ids
+
+
 def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"]:
     """Right-pads examples to a batch: int64 `input_ids`, `attention_mask` and `labels` (prompt and padding ignored), each [n, longest]."""
     import torch

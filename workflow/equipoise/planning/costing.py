@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from equipoise.budgets import parse_budget
 from equipoise.config import Experiment, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
-from equipoise.estimators import Estimator, Shape, estimator, parameters
+from equipoise.estimators import Estimator, Shape, estimator
 from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
 from equipoise.layout import Run
 from equipoise.planning import flops, memory
@@ -97,7 +97,7 @@ class Planner:
             "collect_target_gradients": self._target_gradients,
             "assemble_attribution": self._assembled,
             "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
-            "select_budget": lambda name, seed, budget: Cost(disk=self._rows(budget) * self._selection_line()),
+            "select_budget": self._selected,
             "fine_tune": self._fine_tuned,
             "evaluate": self._evaluated,
             "report": lambda: Cost(disk=PAGE_BYTES),
@@ -122,7 +122,7 @@ class Planner:
     @cached_property
     def adapter(self) -> int:
         """Parameters p of the adapter."""
-        return parameters(self.config.lora.rank, self.layers)
+        return self.shape.adapter_parameters(self.config.lora)
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -199,8 +199,8 @@ class Planner:
         wanted = parse_budget(budget)
         return min(wanted, self.pool.rows) if isinstance(wanted, int) else max(1, int(wanted * self.pool.rows))
 
-    def _selection_line(self) -> float:
-        return TEXT_BYTES * self.pool.tokens / self.pool.rows + 200
+    def _selected(self, name: str, seed: int, budget: str) -> Cost:
+        return Cost(disk=self._rows(budget) * (TEXT_BYTES * self.pool.tokens / self.pool.rows + 200))
 
     def _fine_tuned(self, run: Run) -> Cost:
         return self._trained(self._rows(run.budget) / self.pool.rows) * int(run.epochs) + Cost(disk=4 * self.adapter)

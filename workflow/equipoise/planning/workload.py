@@ -60,7 +60,10 @@ class PoolLoad:
 def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | None = None) -> PoolLoad:
     """The pool's load: exact once it is prepared, else from rows and mean tokens (given, counted from the files, or assumed)."""
     if Path(config.layout.pool).exists() and rows is None and mean_tokens is None:
-        return _prepared(config.layout.pool)
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(config.layout.pool, columns=["tokens", "completion_tokens"])
+        return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
     counted, characters = _files(config)
     said = []
     if rows is None:
@@ -104,13 +107,6 @@ def assumed_lengths(mean: float, longest: int) -> "np.ndarray":
     ordered = np.array([math.exp(normal.inv_cdf((i + 0.5) / SAMPLE)) for i in range(SAMPLE)])
     step = 5167  # coprime to SAMPLE: every 1,024 in a row hold short and long ones alike
     return ordered.round().astype("int64").clip(2, longest)[(np.arange(SAMPLE) * step) % SAMPLE]
-
-
-def _prepared(path: str) -> PoolLoad:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=["tokens", "completion_tokens"])
-    return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
 
 
 def _files(config: Experiment) -> tuple[int, int]:

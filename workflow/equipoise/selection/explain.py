@@ -19,7 +19,8 @@ def explain(path: str | Path, row: str, width: int) -> str:
     file = find_selection(path)
     line = _find(file, row)
     root = file.parent.parent.parent.parent
-    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
+    record = "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
+    return "\n".join([*_facts(line), "", *side_by_side(record, _example(root, line), width)])
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -45,10 +46,6 @@ def _facts(line: dict[str, Any]) -> list[str]:
         facts.append(f"asked for by {line['validation_id']} (column {line['column']}) of task {line['task']}")
     facts.append(f"strongest for: {', '.join(line['top_tasks']) or 'nothing, its influence is not known'}")
     return facts
-
-
-def _record(line: dict[str, Any]) -> str:
-    return "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
 
 
 def _example(root: Path, line: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Any selector on any matrix: from Python (`select`), and from files (the command `equipoise select`)."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ import numpy as np
 
 from equipoise.budgets import Budget, budget_rows, parse_budget
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_jsonl
 from equipoise.progress import log
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
@@ -120,9 +119,8 @@ def write_picks(matrix: str, tasks: str, selector: str, budget: str, seed: int, 
         selection = select(opened, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
     for warning in caught:
         log(f"warning: {warning.message}")
-    with atomic_path(output) as part, open(part, "w", encoding="utf-8") as file:
-        for rank, pick in enumerate(zip(selection.rows, selection.scores, selection.columns, selection.tasks, strict=True)):
-            file.write(json.dumps(_line(rank, *pick), ensure_ascii=False, allow_nan=False) + "\n")
+    picks = zip(selection.rows, selection.scores, selection.columns, selection.tasks, strict=True)
+    write_jsonl(output, (_line(rank, *pick) for rank, pick in enumerate(picks)))
     log(f"{selector}: {len(selection):,} rows -> {output}")
 
 

@@ -12,7 +12,7 @@ from equipoise.attribution.seal import MATRIX_KIND
 from equipoise.budgets import budget_rows
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import atomic_path, write_text
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import Problem
@@ -57,8 +57,7 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     path = layout.ranking(selector, selection_seed)
     with atomic_path(path) as part:
         pq.write_table(table, part)
-    with atomic_path(seconds_path(path)) as part:
-        part.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    write_text(seconds_path(path), json.dumps({"seconds": seconds}) + "\n")
     log(f"{selector}: ranked {len(ranking.rows):,} of {int(problem.valid.sum()):,} valid rows -> {path}")
 
 

@@ -1,6 +1,5 @@
 """The stage `select_budget`: from a ranking to a selection that is ready to train on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from equipoise.attribution.seal import MATRIX_KIND
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_jsonl
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import NO_COLUMN, Ranking
@@ -43,9 +42,7 @@ def select_budget(config: Experiment, selector: str, selection_seed: int, budget
         )
     chosen = ranking.rows[:rows]
     path = layout.selection(selector, selection_seed, budget_label)
-    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
-        for line in _lines(config, layout, ranking, chosen):
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    write_jsonl(path, _lines(config, layout, ranking, chosen))
     log(f"{selector}, budget {budget_label}: {rows:,} rows -> {path}")
 
 
