@@ -6,7 +6,7 @@ SHELL := /bin/bash
 VENV := .venv
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.tested
-# Every file of the project that is not ignored, and their folders, whose times tell of files that are gone.
+# Every file of the project that is not ignored, and their folders, whose times show that files have gone.
 FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
 PYTHON := $(VENV)/bin/python
 CORES ?= all
@@ -28,7 +28,7 @@ install: $(STAMP) ## Make .venv from the pinned lock
 
 $(STAMP): envs/requirements.lock pyproject.toml
 	@test -x $(PYTHON) || $${BOOTSTRAP_PYTHON:-python3} -m venv $(VENV)
-	@# An explicit == keeps pip from taking the newest torch as somebody's dependency; it comes first for the same reason.
+	@# An explicit == keeps pip from taking the newest torch as another package's dependency; it comes first for the same reason.
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.lock)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .

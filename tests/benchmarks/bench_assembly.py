@@ -14,7 +14,7 @@ from timing import timed
 
 from equipoise.attribution.assemble import Term, assemble_chunks
 from equipoise.store.gradient_writer import GradientStore
-from equipoise.store.gradients import CHUNK_ROWS, GradientRows, chunk_bounds, open_rows
+from equipoise.store.gradients import CHUNK_ROWS, GradientReader, GradientRows, chunk_bounds
 
 COLUMNS = 350
 EPOCHS = 2
@@ -57,7 +57,7 @@ def main() -> None:
         for epoch in range(EPOCHS):
             write_store(folder / f"epoch-{epoch}", options.rows, options.dimension, epoch)
             targets = np.random.default_rng([9, epoch]).standard_normal((COLUMNS, options.dimension)).astype(np.float32)
-            terms.append(Term(open_rows(folder / f"epoch-{epoch}"), targets, False, None))
+            terms.append(Term(GradientReader(folder / f"epoch-{epoch}"), targets, False, None))
         chunk = np.ones((CHUNK_ROWS, options.dimension), np.float32)
         read = timed(lambda: read_raw(terms, options.rows))
         product = timed(lambda: multiply(terms, options.rows, chunk))

@@ -17,8 +17,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from equipoise.config import Lora
+from equipoise.data.shards import plan_batches
 from equipoise.gradients.adam import Moments, adam_constants
-from equipoise.gradients.batches import plan_batches
 from equipoise.gradients.engine import Engine
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.projection import Rademacher, Sketch

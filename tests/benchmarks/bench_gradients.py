@@ -27,8 +27,8 @@ import torch  # noqa: E402
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM  # noqa: E402
 
 from equipoise.config import Lora  # noqa: E402
+from equipoise.data.shards import plan_batches  # noqa: E402
 from equipoise.gradients.adam import Constants, Moments, adam_constants  # noqa: E402
-from equipoise.gradients.batches import plan_batches  # noqa: E402
 from equipoise.gradients.engine import Engine  # noqa: E402
 from equipoise.gradients.loop import Collection, collect  # noqa: E402
 from equipoise.gradients.projection import Sketch  # noqa: E402

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from timing import timed
 
-from equipoise.attribution.column_moments import column_moments
 from equipoise.selection import select
+from equipoise.selection.top_lists import MomentScan
 
 COLUMNS = 350
 TASKS = [f"task{column // 50}" for column in range(COLUMNS)]
@@ -72,7 +72,9 @@ def make_block(rows: int, correlated: bool, seed: list[int]) -> np.ndarray:
 
 def naive_steps(matrix: np.ndarray, steps: int) -> None:
     """The first steps of the greedy as it is written: the whole matrix a step."""
-    moments = column_moments(matrix, np.ones(len(matrix), bool))
+    scan = MomentScan(matrix.shape[1])
+    scan.add(matrix, np.ones(len(matrix), np.uint8))
+    moments = scan.moments()
     normalised = ((matrix - moments.mean) / moments.std).astype(np.float64)
     sums = np.zeros(COLUMNS)
     level = np.zeros(COLUMNS)

@@ -17,8 +17,8 @@ from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.session import Session
 from equipoise.harness.documents import evaluation_prompt, question
 from equipoise.harness.tasks import load_tasks, reseed_fewshot
-from equipoise.modelling.chat import encode
 from equipoise.store.manifest import read_manifest
+from helpers.tokens import encode
 
 LEAVES = {
     "human_eval": ["equipoise_human_eval"],

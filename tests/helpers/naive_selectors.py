@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equipoise.attribution.column_moments import column_moments
+from equipoise.selection.top_lists import MomentScan
 
 
 def normalised(matrix, valid, normalisation):
@@ -10,7 +10,9 @@ def normalised(matrix, valid, normalisation):
     A = np.asarray(matrix).astype(np.float32 if matrix.dtype == np.float16 else matrix.dtype)
     out = np.full(A.shape, np.nan)
     if normalisation == "zscore":
-        moments = column_moments(A, valid)
+        scan = MomentScan(A.shape[1])
+        scan.add(np.ascontiguousarray(A), np.asarray(valid, bool).view(np.uint8))
+        moments = scan.moments()
         active = moments.std > 0
         wide = A.astype(np.float64)
         out[:, active] = (wide[:, active] - moments.mean[active]) / moments.std[active]

@@ -11,14 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from equipoise.attribution.column_moments import CHUNK_ROWS
 from equipoise.attribution.matrix_store import MatrixStore
 from equipoise.budgets import budget_label, budget_rows
 from equipoise.config import Experiment
 from equipoise.config_file import write_config
 from equipoise.experiment import experiment_runs, selection_seeds
 from equipoise.files import file_digest
-from equipoise.layout import Layout, Run
+from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
 from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
 

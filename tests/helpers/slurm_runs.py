@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from equipoise.cluster.leftovers import leftovers
+from equipoise.cluster.run import leftovers
 from equipoise.store.lease import LEASES, Claim
 from helpers.places import REPOSITORY
 

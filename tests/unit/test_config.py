@@ -87,7 +87,7 @@ def change(values, path, value):
         ("tasks.first.suite", "nope", ["tasks.first", "suite"]),
         ("pool.files", [], ["pool", "pool.dataset"]),
         ("experiment", "a/b", ["experiment", "pattern"]),
-        ("training.batch_size", 6, ["training.batch_size: 6", "no multiple of micro_batch_size x processes = 4 x 1", "multiple of 4"]),
+        ("training.batch_size", 6, ["training.batch_size: 6", "not a multiple of micro_batch_size x processes = 4 x 1", "multiple of 4"]),
         ("jobs.threads", {"warmup": 2}, ["jobs.threads.warmup", "'warm_up'"]),
         ("jobs.threads", {"warm_up": 0}, ["jobs.threads.warm_up", "1"]),
         ("finetune.seeds", [0, -1], ["finetune.seeds.1", "0", "-1"]),
@@ -121,17 +121,17 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
 @pytest.mark.parametrize(
     ("changes", "clauses"),
     [
-        ({"selectors": ["bids", "sum", "bids"]}, ["selectors: 'bids' stands there 2 times; write it once"]),
-        ({"budgets": [0.1, "0.10"]}, ["budgets: 0.1 stands there 2 times; write it once"]),
+        ({"selectors": ["bids", "sum", "bids"]}, ["selectors: 'bids' is listed 2 times; write it once"]),
+        ({"budgets": [0.1, "0.10"]}, ["budgets: 0.1 is listed 2 times; write it once"]),
         ({"budgets": [1, 1.0], "selection.rank_to": 1.0}, []),
-        ({"finetune.seeds": [0, 1, 0]}, ["finetune.seeds: 0 stands there 2 times; write it once"]),
+        ({"finetune.seeds": [0, 1, 0]}, ["finetune.seeds: 0 is listed 2 times; write it once"]),
         (
             {"finetune.extra": [EXTRA, EXTRA]},
-            [f"finetune.extra: ExtraRun({ARGUMENTS}) stands there 2 times; write it once"],
+            [f"finetune.extra: ExtraRun({ARGUMENTS}) is listed 2 times; write it once"],
         ),
-        ({"tasks.first.files": ["a.jsonl", "a.jsonl"]}, ["tasks.first.files: 'a.jsonl' stands there 2 times; write it once"]),
-        ({"training.report_to": ["wandb", "wandb"]}, ["training.report_to: 'wandb' stands there 2 times; write it once"]),
-        (EVALUATED | {"tasks.first.lm_eval_tasks": ["a", "a"]}, ["tasks.first.lm_eval_tasks: 'a' stands there 2 times; write it once"]),
+        ({"tasks.first.files": ["a.jsonl", "a.jsonl"]}, ["tasks.first.files: 'a.jsonl' is listed 2 times; write it once"]),
+        ({"training.report_to": ["wandb", "wandb"]}, ["training.report_to: 'wandb' is listed 2 times; write it once"]),
+        (EVALUATED | {"tasks.first.lm_eval_tasks": ["a", "a"]}, ["tasks.first.lm_eval_tasks: 'a' is listed 2 times; write it once"]),
         (
             EVALUATED | {"tasks.second.suite": "chat", "tasks.second.lm_eval_tasks": ["b", "a"]},
             ["tasks.second.lm_eval_tasks: a is evaluated for task first already; name it once"],
@@ -182,7 +182,7 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ({"gradients.projection": {"kind": "identity"}}, []),
         (
             {"gradients.adam_form": "torch", "gradients.estimator": "logra"},
-            ["gradients.adam_form: torch, but logra knows nothing of Adam; leave it out"],
+            ["gradients.adam_form: torch, but logra does not use Adam; leave it out"],
         ),
         ({"gradients.adam_form": "torch"}, []),
         (WITH_VLLM | {"lora.rank": 513}, ["lora.rank: 513 is more than vLLM's 512; write backend: hf for the suites"]),

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from equipoise import cli
-from equipoise.disk import full_disk
+from equipoise.files import full_disk
 from equipoise.hub import hub_reason
 from equipoise.store import manifest
 

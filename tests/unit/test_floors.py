@@ -13,8 +13,8 @@ from helpers.places import REPOSITORY
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 
 FLOORS = (
-    ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "programs", "budgets", "files", "hub", "disk"),
-    ("config", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
+    ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "programs", "budgets", "files", "hub"),
+    ("config", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
     ("store", "conversation"),
     ("modelling",),
     (

@@ -72,7 +72,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (1, "the tokenizer"),
-        "prepare_targets": (1, "the command's argument"),
         "read_lines": (1, "the task's files"),
     },
     "evaluation.decontaminate": {
@@ -83,7 +82,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "item_rows": (1, "the metrics that lm-eval reports"),
     },
     "evaluation.fine_tune_and_evaluate": {
-        "fine_tune_and_evaluate": (2, "the command's argument; runs that have diverged"),
+        "fine_tune_and_evaluate": (1, "runs that have diverged"),
     },
     "evaluation.grading": {
         "with_boxed_answers.boxed": (1, "the benchmark's data"),
@@ -106,7 +105,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Session._vllm": (1, "the environment"),
         "adapter_digest": (1, "the run's files"),
     },
-    "gradients.adam_moments": {
+    "gradients.adam": {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
         "_stock": (3, "the checkpoint"),
@@ -121,9 +120,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Engine._refuse_other_heads": (2, "the model"),
         "_checkpoint_activations": (1, "the model"),
     },
-    "gradients.halving": {
-        "run_or_halve": (1, "the machine's memory"),
-    },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
         "fisher_sample": (1, "the prepared pool"),
@@ -131,12 +127,11 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
+        "run_or_halve": (1, "the machine's memory"),
     },
     "harness.documents": {
         "evaluation_prompt": (1, "the definition of the lm-eval task"),
         "refuse_missing_columns": (1, "the benchmark's data"),
-    },
-    "harness.punkt": {
         "refuse_without_punkt_tab": (1, "NLTK's data on the machine"),
     },
     "harness.revisions": {

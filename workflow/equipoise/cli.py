@@ -1,6 +1,6 @@
 """`equipoise COMMAND ...`: every stage of the workflow by its rule's name, and the tools around it.
 
-Only names and help stand here; a command imports what it needs when it runs, so that `equipoise select` starts without torch.
+This module holds names and help only; a command imports what it needs when it runs, so that `equipoise select` starts without torch.
 """
 
 import importlib
@@ -10,8 +10,8 @@ import sys
 import typer
 
 from equipoise import commands
-from equipoise.disk import full_disk
 from equipoise.errors import UserError
+from equipoise.files import full_disk
 
 app = typer.Typer(
     name="equipoise",

@@ -1,71 +1,33 @@
-"""The configuration of an experiment: one model a section, a description per field; the only place a default lives.
+"""The configuration of an experiment: one model per section, a description per field; the only place a default lives.
 
-`config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are
-generated from what stands here. What keys forbid each other stands in `config_checks.py`.
+`config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are generated from
+this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in `config_checks.py`.
 """
 
-from enum import Enum
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from equipoise.benchmarks import BENCHMARKS
-from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
-from equipoise.errors import UserError
+from equipoise.config_keys import (
+    JOBS,
+    NO_EFFECT,
+    PLACE,
+    AnySource,
+    BudgetField,
+    Cut,
+    Files,
+    Name,
+    Positive,
+    Section,
+    Seeds,
+    SelectorName,
+    Source,
+    StageName,
+)
 from equipoise.estimators import ESTIMATORS
 from equipoise.layout import CHUNK_ROWS, Layout
-from equipoise.selectors import selector_names
-
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
-class Effect(Enum):
-    """What a key does to results, marked at the key; a key without a mark determines a result (see determinants.py)."""
-
-    NONE = "changes no byte of a result, only where or how the work is done"
-    PLACE = "names the folder that results lie in"
-    JOBS = "says which jobs there are and how work is cut into them, not what comes out"
-    CONTENT = "names files or hub data, whose content counts in its stead"
-
-
-NO_EFFECT, PLACE, JOBS, CONTENT = Effect.NONE, Effect.PLACE, Effect.JOBS, Effect.CONTENT
-
-
-def _budget(value: object) -> Budget:
-    try:
-        return parse_budget(value)
-    except UserError as error:
-        raise ValueError(str(error)) from None
-
-
-def _known_selector(name: str) -> str:
-    if name not in selector_names():
-        raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
-    return name
-
-
-BudgetField = Annotated[int | float, BeforeValidator(_budget)]
-SelectorName = Annotated[str, AfterValidator(_known_selector)]
-Name = Annotated[str, Field(pattern=NAME)]
-Seed = Annotated[int, Field(ge=0)]
-Seeds = Annotated[list[Seed], JOBS]
-Files = Annotated[list[str], CONTENT]
-Source = Annotated[str, CONTENT]
-AnySource = Annotated[str | None, CONTENT]
-Cut = Annotated[Literal["separate", "together"], JOBS]
-Positive = Annotated[int, Field(ge=1)]
-StageName = Literal[
-    *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
-    *("collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution", "rank", "select_budget"),
-    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
-]
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are errors, numbers may come as text from the command line."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
 
 class Model(Section):
@@ -97,7 +59,7 @@ class Pool(Section):
     dataset: AnySource = Field(None, description="A hub data set id instead of files.")
     revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
     split: Source = Field("train", description="Split of the hub data set.")
-    limit: int | None = Field(None, ge=1, description="Take the first rows only.")
+    limit: int | None = Field(None, ge=1, description="How many rows to take, from the first on; none: all.")
     decontaminate: Literal["skip", "report", "remove"] = Field(
         "skip",
         description="Rows that share 13 words in a row with a test item: skip the search, report them by task, or also remove them.",
@@ -112,7 +74,7 @@ class Pool(Section):
 
     @property
     def most_shards(self) -> int | None:
-        """Shards that the first `limit` rows can make; none: known once the rows are."""
+        """Most shards that the first `limit` rows can make; none without a limit."""
         return self.limit and -(-self.limit // CHUNK_ROWS)
 
 
@@ -151,7 +113,7 @@ class Targets(Section):
         None, ge=8, description="Longest validation example in tokens, shots included; none: as model.max_length."
     )
     validation: Literal["paper", "leak_free"] = Field(
-        "paper", description="paper: test items may serve, then leave the test set; leak_free: none."
+        "paper", description="paper: test items may serve, and then leave the test set; leak_free: no test item serves."
     )
 
     def longest(self, model: Model) -> int:
@@ -173,10 +135,8 @@ class Training(Section):
     weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
-    processes: int = Field(1, ge=1, description="Training processes, one a GPU (torchrun when above 1).")
-    save_steps: Annotated[int, NO_EFFECT] = Field(
-        500, ge=1, description="A killed training resumes from the last multiple of so many steps."
-    )
+    processes: int = Field(1, ge=1, description="Training processes, one per GPU (torchrun when above 1).")
+    save_steps: Annotated[int, NO_EFFECT] = Field(500, ge=1, description="Steps between the snapshots that a killed training resumes from.")
     report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
 
     @property
@@ -204,7 +164,7 @@ class Projection(Section):
 class Logra(Section):
     """The `logra` estimator: low-rank projections of the base weights' gradients, preconditioned by a damped Fisher matrix."""
 
-    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 a layer in the store.")
+    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 per layer in the store.")
     damping: float = Field(0.1, gt=0, description="Damping of a layer's Fisher matrix, relative to its mean eigenvalue.")
     fisher_examples: int = Field(1024, ge=2, description="Pool examples, drawn by seed, that estimate the Fisher matrix.")
 
@@ -264,7 +224,7 @@ class Suite(Section):
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
     seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
-    limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
+    limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for quick trials.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
     python: Annotated[str | None, NO_EFFECT] = Field(
@@ -283,18 +243,18 @@ class Sandbox(Section):
             "process: a plain child process with a filter of system calls, which can still read this user's files."
         ),
     )
-    seconds: int = Field(10, ge=1, description="Processor time of one program with its tests; four times as long on the clock.")
+    seconds: int = Field(10, ge=1, description="Processor time of one program with its tests; four times as long by the clock.")
     memory_mb: int = Field(1024, ge=64, description="Address space of one program.")
 
 
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Cut = Field("separate", description="Gradients of all epochs in one job, or a job each.")
-    tasks: Cut = Field("separate", description="All target tasks in one job, or a job a task.")
-    runs: Cut = Field("separate", description="All runs of a selector in one job, or a job each.")
+    epochs: Cut = Field("separate", description="Gradients of all epochs in one job, or one job per epoch.")
+    tasks: Cut = Field("separate", description="All target tasks in one job, or one job per task.")
+    runs: Cut = Field("separate", description="All runs of a selector in one job, or one job per run.")
     assembly: Annotated[int, JOBS] = Field(
-        1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands."
+        1, ge=1, description="Shards whose matrix rows one job assembles; write 100 for thousands of shards."
     )
     threads: Annotated[dict[StageName, Positive], NO_EFFECT] = Field(
         {}, description="CPU threads of a stage, by rule name; `default` for the others."

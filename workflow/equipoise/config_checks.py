@@ -1,6 +1,6 @@
-"""Combinations of keys that cannot work, each found before any job starts: one clause a mistake, with the key's path and what to write.
+"""Combinations of keys that cannot work, each found before any job starts: one clause per mistake, with the key's path and what to write.
 
-What a single key may hold stands with the key, in config.py.
+What a single key may hold is written at the key, in config.py.
 """
 
 import sys
@@ -17,7 +17,8 @@ from equipoise.errors import UserError
 from equipoise.selectors import selector
 
 if TYPE_CHECKING:
-    from equipoise.config import Experiment, Section, Task
+    from equipoise.config import Experiment, Task
+    from equipoise.config_keys import Section
 
 VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of adapters that vLLM reserves room for."""
@@ -41,7 +42,7 @@ def _repeated(section: "Section", where: str = "") -> Iterator[str]:
                 yield from _repeated(held, f"{path}.")
             elif isinstance(held, list):
                 counts = Counter(map(repr, held))  # the count 1 is not the share 1.0
-                yield from (f"{path}: {item} stands there {n} times; write it once" for item, n in counts.items() if n > 1)
+                yield from (f"{path}: {item} is listed {n} times; write it once" for item, n in counts.items() if n > 1)
 
 
 def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
@@ -125,7 +126,7 @@ def _selectors(config: "Experiment") -> Iterator[str]:
                     "leave it out"
                 )
             if not entry.swept and key == "finetune.extra":
-                yield f"{key}: {entry.name} knows no budget; write its epochs to finetune.{entry.epochs}, and {entry.name} to selectors"
+                yield f"{key}: {entry.name} takes no budget; write its epochs to finetune.{entry.epochs}, and {entry.name} to selectors"
 
 
 def _generated_data(config: "Experiment") -> Iterator[str]:
@@ -154,7 +155,7 @@ def _gradients(config: "Experiment") -> Iterator[str]:
     if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
     if gradients.estimator != "less" and gradients.adam_form != "less":
-        yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} knows nothing of Adam; leave it out"
+        yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
 
 
 def _training(config: "Experiment") -> Iterator[str]:
@@ -162,7 +163,7 @@ def _training(config: "Experiment") -> Iterator[str]:
     at_once = training.micro_batch_size * training.processes
     if training.batch_size % at_once:
         yield (
-            f"training.batch_size: {training.batch_size} is no multiple of micro_batch_size x processes = "
+            f"training.batch_size: {training.batch_size} is not a multiple of micro_batch_size x processes = "
             f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
         )
     if config.jobs.runs == "together" and training.processes > 1:

@@ -16,7 +16,7 @@ def commented_yaml(config: Experiment) -> str:
     others only what differs from the defaults."""
     lines = [
         "# An equipoise experiment. Every key is shown with its description; keys left out take the defaults shown by",
-        "# `equipoise config show FILE`. `equipoise config comment FILE --write` renders this file anew.",
+        "# `equipoise config show FILE`. `equipoise config comment FILE --write` renders this file again.",
     ]
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)

@@ -12,13 +12,13 @@ from pydantic_core import ErrorDetails
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_text
 
 
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:
     """Validates raw values (a YAML mapping, or snakemake's merged `config`).
 
-    Raises `UserError` with one clause a mistake: path of the key, what is wrong, what to write.
+    Raises `UserError` with one clause per mistake: path of the key, what is wrong, what to write.
     """
     try:
         return Experiment.model_validate(dict(values))
@@ -45,8 +45,7 @@ def write_config(config: Experiment, path: str | Path) -> None:
     path = Path(path)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def json_schema() -> str:
@@ -94,7 +93,7 @@ def _model_at(location: tuple[int | str, ...]) -> type[BaseModel] | None:
         field = model.model_fields.get(str(part))
         if field is not None:
             model = _section_in(field.annotation)
-        # else: the part is a name or a number inside the dict or list of sections already found
+        # else: the part is a name or a number inside the dict or list of sections reached before
     return model
 
 
@@ -102,7 +101,7 @@ def _section_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for inner in getattr(annotation, "__args__", ()):
-        found = _section_in(inner)
-        if found is not None:
-            return found
+        section = _section_in(inner)
+        if section is not None:
+            return section
     return None

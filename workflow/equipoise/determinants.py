@@ -1,7 +1,7 @@
 """What of a configuration determines a stage's results: the rules' `params` and the stages' fingerprints both come from here.
 
-A table says which keys a stage reads; the marks at the keys (`config.Effect`) say which of them count. A change of any counted key, and
-of nothing else, gives a stage another fingerprint and lets Snakemake run it again.
+A table says which keys a stage reads; the marks at the keys (`config_keys.Effect`) say which of them count. A change of any counted key,
+and of nothing else, gives a stage another fingerprint and lets Snakemake run it again.
 """
 
 from collections.abc import Iterable
@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import BaseModel
 
 from equipoise.benchmarks import concerned
-from equipoise.config import Effect, Experiment
+from equipoise.config import Experiment
+from equipoise.config_keys import Effect
 from equipoise.estimators import estimator
 
-# stage -> keys it reads, a section standing for all its keys; -key: not that one. What reaches a stage through its input files is theirs.
+# stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
         *("model.base", "model.revision", "pool.dataset", "pool.revision", "pool.split"),
@@ -44,18 +45,18 @@ def determinants(
 ) -> dict[str, Any]:
     """Values of the counted keys of a stage, by the key's path: plain values, equal exactly where results are.
 
-    tasks, suites: those that the job is for (none: all). names: also the keys whose content counts in their stead, which a stage takes
-    from the files themselves (`params` need them, fingerprints hold digests).
+    tasks, suites: those that the job is for (none: all). names: also the keys whose content counts instead, which a stage takes from the
+    files themselves (`params` need them, fingerprints hold digests).
     """
     kept = {"tasks": list(config.tasks if tasks is None else tasks), "suites": list(config.suites if suites is None else suites)}
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for key in (*READS[stage], *_chosen_keys(config, stage, kept["tasks"])):
-        for path, effect, value in _leaves(config, key.removeprefix("-").split("."), kept):
+        for path, effect, value in leaves(config, key.removeprefix("-").split("."), kept):
             if key.startswith("-"):
-                found.pop(path, None)
+                values.pop(path, None)
             elif effect is None or (names and effect is Effect.CONTENT):
-                found[path] = value
-    return found
+                values[path] = value
+    return values
 
 
 def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[str]:
@@ -67,28 +68,20 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     return [f"gradients.{key}" for key in estimator(config.gradients.estimator).reads[side]] if side else []
 
 
-def leaves(config: Experiment) -> list[tuple[str, Effect | None, Any]]:
-    """Every key of a configuration: its path, its mark, its value."""
-    kept = {"tasks": list(config.tasks), "suites": list(config.suites)}
-    return [leaf for name in type(config).model_fields for leaf in _leaves(config, [name], kept)]
-
-
-def _leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):
-    """Leaves at and below a path of keys, `*` for every entry of a mapping."""
+def leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):
+    """Path, mark and value of the keys at and below a path of keys, `*` for every entry of a mapping; kept: entries of each mapping."""
     name, rest = path[0], path[1:]
     field, value = type(section).model_fields[name], getattr(section, name)
     mark = mark or next((each for each in field.metadata if isinstance(each, Effect)), None)
     where = f"{before}{name}"
     if isinstance(value, BaseModel):
         for inner in rest[:1] or type(value).model_fields:
-            yield from _leaves(value, [inner, *rest[1:]], kept, f"{where}.", mark)
+            yield from leaves(value, [inner, *rest[1:]], kept, f"{where}.", mark)
     elif isinstance(value, dict) and value and all(isinstance(entry, BaseModel) for entry in value.values()):
         for entry in kept[where]:
             for inner in rest[1:2] or type(value[entry]).model_fields:
-                yield from _leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
+                yield from leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
     else:
-        yield (
-            where,
-            mark,
-            [entry.model_dump() if isinstance(entry, BaseModel) else entry for entry in value] if isinstance(value, list) else value,
-        )
+        parts = value if isinstance(value, list) else [value]
+        plain = [part.model_dump() if isinstance(part, BaseModel) else part for part in parts]
+        yield where, mark, plain if isinstance(value, list) else value

@@ -8,7 +8,7 @@ A new estimator is one module in gradients/ with a class as `gradients.estimator
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ class Estimator:
     """One estimator.
 
     name, description: as in the configuration. scaled: see the module's text. implementation: `module:class` in gradients/.
-    reads: by side, keys below `gradients` that determine its rows. needs: by side, what its rows are made from beside examples and
+    reads: by side, keys below `gradients` that determine its rows. needs: by side, what its rows are made from in addition to examples and
     checkpoint, as attributes of `Layout`. extra_examples: pool examples that a job for targets runs through first.
     dimension: numbers in a row; cost: of a row. Both are given the `gradients` section, the adapter's rank and its layers' shapes.
     """
@@ -45,7 +45,7 @@ class Estimator:
     reads: Mapping[str, tuple[str, ...]]
     dimension: Callable[["Gradients", int, Sequence[Shape]], int]
     cost: Callable[["Gradients", int, Sequence[Shape], str], RowCost]
-    needs: Mapping[str, tuple[str, ...]]
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: {"pool": (), "target": ()})
     extra_examples: Callable[["Gradients"], int] = lambda gradients: 0
 
     def load(self) -> Callable[..., Any]:
@@ -56,7 +56,6 @@ class Estimator:
 
 COMMON = ("estimator", "precision", "token_budget")
 PROJECTED = (*COMMON, "projection")
-NOTHING: Mapping[str, tuple[str, ...]] = {"pool": (), "target": ()}
 ADAM_TRAFFIC, PLAIN_TRAFFIC = 154, 78  # bytes moved per adapter parameter and row: outer product, Adam's map where there is one, sketch
 
 
@@ -79,10 +78,6 @@ def _adapter_cost(traffic: Mapping[str, int]) -> Callable[["Gradients", int, Seq
     return cost
 
 
-def _logra_dimension(gradients: "Gradients", rank: int, layers: Sequence[Shape]) -> int:
-    return gradients.logra.rank**2 * len(layers)
-
-
 def _logra_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape], side: str) -> RowCost:
     """Rows of float64; a target's is multiplied by every layer's inverse Fisher matrix."""
     size = gradients.logra.rank**2
@@ -98,7 +93,6 @@ ESTIMATORS: tuple[Estimator, ...] = (
         reads={"pool": (*PROJECTED, "adam_form"), "target": PROJECTED},
         dimension=_projected,
         cost=_adapter_cost({"pool": ADAM_TRAFFIC, "target": PLAIN_TRAFFIC}),
-        needs=NOTHING,
     ),
     Estimator(
         name="tracin",
@@ -108,7 +102,6 @@ ESTIMATORS: tuple[Estimator, ...] = (
         reads={"pool": PROJECTED, "target": PROJECTED},
         dimension=_projected,
         cost=_adapter_cost({"pool": PLAIN_TRAFFIC, "target": PLAIN_TRAFFIC}),
-        needs=NOTHING,
     ),
     Estimator(
         name="logra",
@@ -116,7 +109,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         scaled=True,
         implementation="logra:Logra",
         reads={"pool": (*COMMON, "logra.rank"), "target": (*COMMON, "logra")},
-        dimension=_logra_dimension,
+        dimension=lambda gradients, rank, layers: gradients.logra.rank**2 * len(layers),
         cost=_logra_cost,
         needs={"pool": (), "target": ("pool_manifest",)},
         extra_examples=lambda gradients: gradients.logra.fisher_examples,

@@ -156,19 +156,19 @@ def stages(config: Experiment) -> list[Stage]:
     selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold (selector, selection seed); else ().
     """
     layout = config.layout
-    searched = config.pool.decontaminate != "skip"
     single = {
         "generate_miniature": tuple(miniature_files(config)),
         "fetch": (layout.fetch_manifest,) if needs_hub(config) else (),
         "prepare_pool": (layout.pool, layout.pool_manifest),
-        "decontaminate": (layout.contamination,) if searched else (),
+        "decontaminate": (layout.contamination,) if config.pool.decontaminate != "skip" else (),
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
+    targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
     only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
     return [
         *only["generate_miniature"],
         *only["fetch"],
-        _prepare_targets(config),
+        Stage("prepare_targets", _together(targets, config.jobs.tasks)),
         *only["decontaminate"],
         *only["prepare_pool"],
         Stage("warm_up", [[Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]]),
@@ -198,12 +198,6 @@ def _filled(pattern: str | list[str], name: str, values: Iterable[object]) -> li
 def _together(jobs: list[list[Item]], how: str) -> list[list[Item]]:
     """The jobs as they are, or all in one."""
     return [[item for job in jobs for item in job]] if how == "together" else jobs
-
-
-def _prepare_targets(config: Experiment) -> Stage:
-    layout = config.layout
-    jobs = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
-    return Stage("prepare_targets", _together(jobs, config.jobs.tasks))
 
 
 def _collection(config: Experiment) -> list[Stage]:

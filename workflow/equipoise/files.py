@@ -1,14 +1,19 @@
-"""Files that are whole or not there: digests, atomic writing, durable names; and JSON lines."""
+"""Files that are complete or absent: digests, atomic writing, durable names; JSON lines; and how a full disk is recognised."""
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
+"""What errors of a full disk, or a used-up quota, say: safetensors', and torch.save's, which keeps the cause to itself."""
 
 
 def file_digest(path: str | Path) -> str:
@@ -21,7 +26,7 @@ def file_digest(path: str | Path) -> str:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; when the block ends without error it is synced and renamed to `path`.
 
-    A reader sees the old file or the whole new one, never a part. A path has one writer: parts that are found were left by killed ones.
+    A reader sees the old file or the complete new one, never a part. A path has one writer: other parts were left by killed ones.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,6 +43,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Writes a text file atomically, in UTF-8."""
+    with atomic_path(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
 def sync_folder(folder: str | Path) -> None:
     """Makes the names in a folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
@@ -47,11 +58,17 @@ def sync_folder(folder: str | Path) -> None:
         os.close(descriptor)
 
 
+def write_jsonl(path: str | Path, lines: Iterable[Mapping[str, Any]]) -> None:
+    """Writes JSON lines atomically. Raises `ValueError` for NaN and infinities, which JSON does not have."""
+    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+
+
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Line number, from 1, and object of every line that is not blank.
 
     Lines end at \\n alone: texts may hold U+2028, at which str.splitlines would cut. Raises `UserError` naming file and line for a missing
-    file, broken JSON and what is no object.
+    file, broken JSON and anything but an object.
     """
     try:
         with open(path, encoding="utf-8", newline="\n") as file:
@@ -70,3 +87,15 @@ def _object(text: str, where: str) -> dict[str, Any]:
     if not isinstance(line, dict):
         raise UserError(f"{where}: not an object; write one object per line")
     return line
+
+
+def full_disk(error: BaseException | None) -> str | None:
+    """What was being written (a path, else `disk`) when an error, or what caused it, came from a full disk; None for other errors."""
+    full, path = False, None
+    while error is not None:
+        if isinstance(error, OSError):
+            path = path or error.filename
+        text = str(error)
+        full = full or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
+        error = error.__cause__ or error.__context__
+    return str(path or "disk") if full else None

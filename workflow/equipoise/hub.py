@@ -3,7 +3,8 @@
 import os
 from collections.abc import Iterator
 
-from equipoise.disk import full_disk
+from equipoise.errors import first_line
+from equipoise.files import full_disk
 
 UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionError", "ConnectError", "ConnectTimeout", "ReadTimeout"}
 
@@ -11,8 +12,8 @@ UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionErr
 def hub_reason(error: BaseException) -> str:
     """What an error of huggingface_hub, datasets or lm-eval means: the cause is looked for along its chain, by class name."""
     chain = list(_chain(error))
-    if _lacks_column(error):
-        return f"its data lack a column that is read ({_first_line(error)}); check the data set's id and revision"
+    if type(error).__name__ == "UndefinedError" or isinstance(error, KeyError):  # a template or function of a task's definition
+        return f"its data lack a column that is read ({first_line(error)}); check the data set's id and revision"
     names = {parent.__name__ for link in chain for parent in type(link).__mro__}
     if full_disk(error):
         return "no space left where the hub's cache lies (HF_HOME); free some and run again"
@@ -23,24 +24,14 @@ def hub_reason(error: BaseException) -> str:
     if names & {"RepositoryNotFoundError", "DatasetNotFoundError"}:
         return "the hub has no such id (or it is private); check its spelling"
     if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
-        what = "it is not in the local cache" if names & UNREACHABLE else _first_line(error)
+        what = "it is not in the local cache" if names & UNREACHABLE else first_line(error)
         return f"{what}; this stage is offline, run `equipoise fetch` first"
     if names & UNREACHABLE:
         return "the hub cannot be reached; check the network (and HF_ENDPOINT) and run again"
-    return _first_line(error)
+    return first_line(error)
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _lacks_column(error: BaseException) -> bool:
-    """Whether a template or function of a task's definition asked a row for a field it does not have."""
-    return type(error).__name__ == "UndefinedError" or isinstance(error, KeyError)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

@@ -8,7 +8,7 @@ from equipoise.errors import UserError
 from equipoise.selectors import selector
 
 CHUNK_ROWS = 1024
-"""Rows in a chunk of every store and matrix, and in a partial sum of column moments: what one job writes whole."""
+"""Rows in a chunk of every store and matrix, and in a partial sum of column moments: what one job writes as a whole."""
 
 
 def shard_label(shard: int) -> str:
@@ -41,10 +41,10 @@ class Run:
     @classmethod
     def parse(cls, path: str) -> "Run":
         """The run of a `path`. Raises `UserError` for anything else."""
-        found = re.fullmatch(r"([a-z_]+)/selection-(\d+)/budget-([0-9.]+)/epochs-(\d+)/seed-(\d+)", path)
-        if not found:
+        match = re.fullmatch(r"([a-z_]+)/selection-(\d+)/budget-([0-9.]+)/epochs-(\d+)/seed-(\d+)", path)
+        if not match:
             raise UserError(f"run {path!r}: write it as selector/selection-0/budget-0.1/epochs-2/seed-0")
-        name, selection_seed, budget, epochs, seed = found.groups()
+        name, selection_seed, budget, epochs, seed = match.groups()
         return cls(name, int(selection_seed), budget, int(epochs), int(seed))
 
 

@@ -23,14 +23,13 @@ def stage_threads(config: Experiment, stage: str) -> int:
 
 
 def refuse_missing_reporters(config: Experiment) -> None:
-    """Raises `UserError` when what `training.report_to` names is not installed for this interpreter: said before hours of training."""
+    """Raises `UserError` when what `training.report_to` names is not installed for this interpreter, before hours of training."""
     for name in config.training.report_to:
         try:
             version(name)  # not whether it imports: a folder ./wandb of earlier runs does
         except PackageNotFoundError:
-            raise UserError(
-                f"training.report_to: {name} is not installed in {sys.prefix}; run pip install {name} there, or leave it out"
-            ) from None
+            advice = f"run pip install {name} there, or leave it out"
+            raise UserError(f"training.report_to: {name} is not installed in {sys.prefix}; {advice}") from None
 
 
 def prepare_process(config: Experiment, stage: str) -> None:
@@ -58,7 +57,7 @@ def die_with_parent() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Tells glibc to keep freed buffers: activations of one step are the next one's, and faulting them in anew costs up to 4 x a step."""
+    """Makes glibc keep freed buffers for the next step's activations: getting the pages again makes a step up to four times as long."""
     try:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(M_MMAP_MAX, 0)
@@ -73,16 +72,16 @@ def first_process() -> bool:
 
 
 def continue_in(python: str | None, arguments: list[str]) -> None:
-    """Replaces this process by `python -m equipoise ARGUMENTS`, unless there is no other interpreter or this process is of it already.
+    """Replaces this process by `python -m equipoise ARGUMENTS`, unless there is no other interpreter or this process already runs in it.
 
     Raises `UserError` when the interpreter cannot be started.
     """
     if python is None or os.environ.get(CONTINUED) == python:
         return
-    found = shutil.which(python)
-    if found is None:
+    path = shutil.which(python)
+    if path is None:
         raise UserError(f"{python}: no such interpreter; write the path of a Python that has equipoise installed")
-    os.execve(found, [found, "-m", "equipoise", *arguments], os.environ | {CONTINUED: python})
+    os.execve(path, [path, "-m", "equipoise", *arguments], os.environ | {CONTINUED: python})
 
 
 def distributed(processes: int, arguments: list[str]) -> bool:

@@ -12,5 +12,5 @@ def fenced(program: str) -> str:
 
 def program_of(answer: str) -> str:
     """The program in an answer: its first code fence (closed or not), or the whole answer where there is none."""
-    found = FENCE.search(answer)
-    return found[1] if found else answer
+    fence = FENCE.search(answer)
+    return fence[1] if fence else answer

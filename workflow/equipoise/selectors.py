@@ -20,7 +20,7 @@ MATRICES = ("influence", "last_token", "position_weighted")
 class Selector:
     """One selector, or one of the two arms without a choice: the whole pool and the untouched base.
 
-    name: as in config, paths and on the command line. label: for tables; figures leave out what stands in brackets.
+    name: as in config, paths and on the command line. label: for tables; figures leave out the part in brackets.
     color, marker: in every figure (see reporting/style.py for how they are kept apart).
     implementation: `module:function`, or None where no rows are chosen. matrix: one of `MATRICES`, or None when it looks at none.
     seeded: its ranking depends on the selection seed. swept: it is run at every budget; otherwise on the whole pool.
@@ -45,7 +45,7 @@ class Selector:
 
     @property
     def short_label(self) -> str:
-        """The label without what stands in brackets."""
+        """The label without its part in brackets."""
         return self.label.split(" (")[0]
 
     @property
@@ -85,7 +85,7 @@ def selector_names() -> tuple[str, ...]:
 
 
 def selector(name: str) -> Selector:
-    """The selector called `name`; raises `UserError` listing the names there are."""
+    """The selector called `name`; raises `UserError` listing the names."""
     try:
         return _BY_NAME[name]
     except KeyError:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from equipoise.cluster.leftovers import cancel_leftovers, leftovers
+from equipoise.cluster.run import cancel_leftovers, leftovers
 from equipoise.errors import UserError
 
 RUN = "equipoise_bf1eeadd-86ff-46b5-afbc-0bdbbab58097"

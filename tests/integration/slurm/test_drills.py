@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.cluster.leftovers import leftovers
+from equipoise.cluster.run import leftovers
 from helpers.slurm_runs import SlurmRun, gpus, job_field, job_state, node, restart, results_of, slurm, wait_until
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

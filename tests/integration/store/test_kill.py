@@ -10,7 +10,7 @@ import pytest
 from equipoise.attribution.matrix_store import MatrixStore, valid_path
 from equipoise.errors import UserError
 from equipoise.store.gradient_writer import GradientStore
-from equipoise.store.gradients import open_rows
+from equipoise.store.gradients import GradientReader
 from equipoise.store.verify import verify
 from helpers.places import REPOSITORY
 from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, write_gradients, write_matrix, write_store
@@ -47,7 +47,7 @@ def test_after_a_kill_finished_chunks_stay_and_the_unfinished_one_is_not_read(tm
     assert store.finished(0, "f0") is not None
     assert store.finished(1, "f1") is None
     with pytest.raises(UserError, match="chunk 1 was never finished"):
-        open_rows(path).read(1024, 1030)
+        GradientReader(path).read(1024, 1030)
     write_store(path)
     assert defects_of(path) == []
 

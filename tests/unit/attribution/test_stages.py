@@ -136,7 +136,7 @@ def test_missing_or_damaged_inputs_are_refused_by_name(tmp_path, damage, message
         (lambda p: Path(p.layout.matrix_shard_manifest("influence", "00001")).unlink(), r"shard-00001.json: missing"),
         (
             lambda p: _flip(Path(p.layout.matrix_shard_manifest("influence", "00000").replace(".json", ".moments.npy"))),
-            "moments.npy: is not what",
+            "moments.npy: does not match",
         ),
     ],
 )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equipoise.attribution.widen import widened
+from equipoise.attribution.assemble import widened
 
 
 def test_every_finite_float16_is_widened_exactly():

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from equipoise.cluster.plugin import mend_gpu_requests
+from equipoise.cluster.plugin import fix_gpu_requests
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def asked(monkeypatch):
 
     monkeypatch.setattr(plugin, "set_gres_string", getattr(plugin.set_gres_string, "__wrapped__", plugin.set_gres_string))
     monkeypatch.setattr(plugin.Executor, "get_partition_arg", plugin.Executor.get_partition_arg)
-    mend_gpu_requests("big", "small")
+    fix_gpu_requests("big", "small")
     executor = SimpleNamespace(_partitions=None, _fallback_partition="", logger=logging.getLogger())
 
     def asked(**resources) -> str:

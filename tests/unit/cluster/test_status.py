@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.show import duration, shown, size
-from equipoise.cluster.status import find_experiments, status_of
+from equipoise.cluster.status import duration, find_experiments, shown, size, status_of
 from equipoise.errors import UserError
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest

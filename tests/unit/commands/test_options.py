@@ -53,7 +53,7 @@ def said(tiny_config, tmp_path, monkeypatch):
         (f"fine_tune --run {RUN}", ["bids/selection-0/budget-0.1.jsonl: missing", "select_budget --selector bids --budget 0.1"]),
         ("fine_tune --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0", ["--run zero_shot/", "no such run"]),
         (f"evaluate --suite x --run {RUN.replace('seed-0', 'seed-7')}", ["seed-7", "no such run", RUN]),
-        (f"evaluate --suite x --run {RUN}", ["--suite x", "none at all"]),
+        (f"evaluate --suite x --run {RUN}", ["--suite x", "the experiment has none"]),
         ("fine_tune_and_evaluate --selector nope", ["--selector nope", "zero_shot, random, task_max, bids, full"]),
         ("fine_tune_and_evaluate --selector random --selection-seed 2", ["--selection-seed 2", "write one of 0, 1"]),
         ("collect_pool_gradients --shard 0 --epochs 2", ["warmup/epoch-2.json: missing"]),
@@ -70,10 +70,8 @@ def test_a_name_that_is_not_there_is_one_line_with_those_that_are(said, command,
 
 
 def test_a_profile_of_the_study_that_is_not_there_is_one_line():
-    assert (
-        equipoise("miniature", "study", "--profiles", "noisy,nope").stderr
-        == "error: --profiles nope: there is no such; write one of noisy, clean\n"
-    )
+    said = equipoise("miniature", "study", "--profiles", "noisy,nope").stderr
+    assert said == "error: --profiles nope: unknown; write one of noisy, clean\n"
 
 
 @pytest.mark.parametrize("stage", ["warm_up", f"fine_tune --run {RUN}", "fine_tune_and_evaluate --selector bids"])

@@ -10,8 +10,8 @@ from equipoise.evaluation.session import Session
 from equipoise.layout import Run
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer
-from equipoise.modelling.chat import encode
 from helpers.evaluation_experiment import evaluation_values, make_adapter
+from helpers.tokens import encode
 
 A = Run("bids", 0, "0.1", 1, 0)
 

@@ -9,8 +9,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArgu
 
 from equipoise.config import Lora, Model
 from equipoise.errors import UserError
-from equipoise.gradients.adam import Moments, adam_constants
-from equipoise.gradients.adam_moments import load_moments, moments_identity
+from equipoise.gradients.adam import Moments, adam_constants, load_moments, moments_identity
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base
 from equipoise.modelling.checkpoint import swap_adapter

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equipoise.gradients.batches import plan_batches
+from equipoise.data.shards import plan_batches
 
 
 @given(st.lists(st.integers(0, 90), max_size=60), st.integers(1, 300))

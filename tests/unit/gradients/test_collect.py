@@ -14,7 +14,7 @@ from equipoise.gradients.collect import collect_pool_gradients, collect_target_g
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
-from equipoise.store.gradients import open_rows
+from equipoise.store.gradients import GradientReader
 from helpers.gradient_experiment import make_experiment
 
 
@@ -45,7 +45,7 @@ def test_target_rows_are_the_gradients_of_one_example_at_a_time(tmp_path):
     collect_target_gradients(config, [1], ["alpha"])
     examples = encode_file(layout.target("alpha"), load_tokenizer(config.model), config.model.max_length)
     expected, _ = reference_gradients(config, 1, examples)
-    found = open_rows(layout.target_gradients(1, "alpha")).read(0, 3)
+    found = GradientReader(layout.target_gradients(1, "alpha")).read(0, 3)
     assert np.abs(unit(expected) - found.directions).max() < 5e-4
     np.testing.assert_allclose(found.norm, np.linalg.norm(expected, axis=1), rtol=1e-5)
     assert found.tokens.tolist() == [example.completion_tokens for example in examples]
@@ -55,7 +55,7 @@ def test_pool_rows_are_mapped_by_adams_moments_and_flagged_rows_are_nan(tmp_path
     config = make_experiment(tmp_path, gradients={"projection": {"kind": "identity"}})
     layout = layout_of(config)
     collect_pool_gradients(config, [2], 0)
-    rows = open_rows(layout.pool_gradients(2)).read(0, 20)
+    rows = GradientReader(layout.pool_gradients(2)).read(0, 20)
     assert rows.status.tolist() == [1 if i == 4 else 0 for i in range(20)]
     assert np.isnan(rows.directions[4]).all()
     assert np.isnan(rows.norm[4])
@@ -78,8 +78,8 @@ def test_states_ride_along_in_the_last_epoch_only(tmp_path):
     config = make_experiment(tmp_path)
     layout = layout_of(config)
     collect_pool_gradients(config, [1, 2], 0)
-    assert open_rows(layout.pool_gradients(1)).states == ()
-    reader = open_rows(layout.pool_gradients(2))
+    assert GradientReader(layout.pool_gradients(1)).states == ()
+    reader = GradientReader(layout.pool_gradients(2))
     model = load_adapter(load_base(config.model, "fp32", "cpu"), layout.checkpoint(2))
     for row, example in enumerate(encode_file(layout.pool, load_tokenizer(config.model), config.model.max_length)[:4]):
         hidden = (
@@ -152,7 +152,7 @@ def test_a_store_of_other_settings_is_started_anew(tmp_path, capsys):
     collect_pool_gradients(config, [1], 0)
     other = config.model_copy(update={"seed": 1})
     collect_pool_gradients(other, [1], 0)
-    assert "starting anew" in capsys.readouterr().err
+    assert "starting again" in capsys.readouterr().err
     store = layout_of(config).pool_gradients(1)
     second = stored_bytes(store)
     shutil.rmtree(store)

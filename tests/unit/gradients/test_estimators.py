@@ -6,16 +6,16 @@ import torch
 
 from equipoise.config import Projection
 from equipoise.data.encoding import encode_file
-from equipoise.gradients.adam_moments import load_moments
+from equipoise.gradients.adam import load_moments
 from equipoise.gradients.audit_gradients import audit
-from equipoise.gradients.autograd import autograd_gradients
 from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
+from equipoise.gradients.estimator import autograd_gradients
 from equipoise.gradients.logra import projection_matrix
 from equipoise.gradients.projection import build_projector
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
-from equipoise.store.gradients import open_rows
+from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import read_manifest
 from helpers.gradient_experiment import make_experiment
 
@@ -37,7 +37,7 @@ def matrix_of_stores(layout):
     for epoch, weight in WEIGHTS.items():
         sides = []
         for path, rows in ((layout.pool_gradients(epoch), VALID), (layout.target_gradients(epoch, "alpha"), range(3))):
-            reader = open_rows(path)
+            reader = GradientReader(path)
             found = reader.read(0, reader.rows)
             unit = found.directions.astype(np.float64)
             sides.append((unit * found.norm[:, None] if reader.scaled else unit)[list(rows)])
@@ -140,7 +140,7 @@ def test_logra_is_the_damped_fisher_product_of_projected_base_gradients(tmp_path
             damped = fisher + damping * np.trace(fisher) / rank**2 * np.eye(rank**2)
             expected = expected + weight * of_pool[:, layer] @ np.linalg.inv(damped) @ of_targets[:, layer].T
     assert close(matrix_of_stores(layout), expected)
-    assert open_rows(layout.pool_gradients(1)).dimension == 6 * rank**2
+    assert GradientReader(layout.pool_gradients(1)).dimension == 6 * rank**2
     audited = audit(config, 1, None, 4, 0) + audit(config, 2, "alpha", 2, 0)
     assert min(one.cosine for one in audited) > 0.9999999
     assert all(abs(one.norm_ratio - 1) < 1e-5 for one in audited)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from equipoise.config import Lora
 from equipoise.errors import UserError
 from equipoise.gradients.engine import Engine
-from equipoise.gradients.halving import run_or_halve
+from equipoise.gradients.loop import run_or_halve
 from equipoise.gradients.projection import Identity, Sketch
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters, saved_name

@@ -10,10 +10,11 @@ from equipoise.errors import UserError
 from equipoise.miniature.generate import ITEMS, LONGEST_ANSWER, items
 from equipoise.miniature.generated_pool import pool_rows
 from equipoise.miniature.pretrain import Pretraining, batch, pretrain, rate
-from equipoise.miniature.skills import LEVELS, SKILLS
+from equipoise.miniature.skills import SKILLS
 from equipoise.miniature.stream import PAD, chat_words, documents, vocabulary
-from equipoise.modelling.chat import chat_prefix, encode
+from equipoise.modelling.chat import chat_prefix
 from helpers.places import REPOSITORY
+from helpers.tokens import encode
 
 BASE = REPOSITORY / "workflow/equipoise/miniature/base"
 MODEL = Model(name="base", base=str(BASE), precision="fp32", max_length=96, device="cpu")
@@ -97,7 +98,7 @@ def test_the_base_can_do_every_skill_when_asked_plainly(task, tokenizer):
     model = load_base(MODEL, "fp32", "cpu")
     right = 0
     for _ in range(40):
-        core = skill.draw_from("test", rng, LEVELS[0])
+        core = skill.draw_from("test", rng, 0)
         question, answer = _plainly(skill, core, rng)
         prompt = tokenizer(question, return_tensors="pt")
         out = model.generate(**prompt, max_new_tokens=len(answer.split()), do_sample=False, use_cache=True)

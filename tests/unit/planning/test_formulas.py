@@ -284,13 +284,13 @@ def test_the_command_prints_a_table_or_json(tiny_values, tmp_path):
     import yaml
     from typer.testing import CliRunner
 
-    from equipoise.commands.planning import app
+    from equipoise.commands.running import app
 
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(tiny_values))
     runner = CliRunner()
-    table = runner.invoke(app, [str(path), "--gpu", "H200", "--mfu", "0.3"])
+    table = runner.invoke(app, ["plan", str(path), "--gpu", "H200", "--mfu", "0.3"])
     assert table.exit_code == 0, table.output
     assert "GPU-hours" in table.output
-    made = runner.invoke(app, [str(path), "--json", "--rows", "5000"])
+    made = runner.invoke(app, ["plan", str(path), "--json", "--rows", "5000"])
     assert json.loads(made.output)["stages"]["warm_up"]["jobs"] == 1

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from equipoise.commands.reporting import app
 from equipoise.config import Report
 from equipoise.errors import UserError
+from equipoise.experiment import score_files
 from equipoise.layout import Layout
 from equipoise.reporting.catalogue import results
 from equipoise.reporting.compare import compare
-from equipoise.reporting.experiments import find_experiment, score_files, second_model
+from equipoise.reporting.experiments import find_experiment, second_model
 from equipoise.reporting.report import report
 from helpers.reporting_experiment import CAPABILITIES, FEW, make_experiment
 

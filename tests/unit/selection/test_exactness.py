@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import helpers.naive_selectors as naive
-from equipoise.attribution import column_moments as moments
 from equipoise.errors import UserError
 from equipoise.selection import bids, select, source, top_lists, turns
 
@@ -69,7 +68,7 @@ def way(request, monkeypatch):
     if request.param != "streaming":
         monkeypatch.setattr(bids, "first_depth", lambda *_: 1)
         monkeypatch.setattr(turns, "first_depth", lambda *_: 1)
-        for module in (top_lists, source, moments):
+        for module in (top_lists, source):
             monkeypatch.setattr(module, "CHUNK_ROWS", 4)
     if request.param == "tiny store":
         monkeypatch.setattr(bids, "STORE_BYTES", 1)
@@ -187,7 +186,7 @@ def test_ties_beyond_a_full_row_store_do_not_stop_the_steps(monkeypatch):
     monkeypatch.setattr(source, "BLOCK_BYTES", 1)
     monkeypatch.setattr(bids, "first_depth", lambda *_: 1)
     monkeypatch.setattr(bids, "STORE_BYTES", 1)
-    for module in (top_lists, source, moments):
+    for module in (top_lists, source):
         monkeypatch.setattr(module, "CHUNK_ROWS", 4)
     for order in ([1, 1, 1, 0, 0, 0, 0, 0], [0, 0, 1, 0, 1, 0, 1, 0], [0, 0, 0, 0, 0, 1, 1, 1]):
         A = np.array(order, np.float32)[:, None]

@@ -1,4 +1,4 @@
-"""Top lists: complete above their threshold, the same for merged row ranges."""
+"""Top lists: complete above their threshold, whatever the blocks they are collected from."""
 
 from itertools import pairwise
 
@@ -11,10 +11,11 @@ from equipoise.selection import top_lists
 from equipoise.selection.top_lists import TopLists, order_lists
 
 
-def build(matrix, first, last, depth):
+def build(matrix, borders, depth):
     lists = TopLists(matrix.shape[1], depth, len(matrix), matrix.dtype)
-    usable = np.ones(last - first, np.uint8)
-    lists.add(np.ascontiguousarray(matrix[first:last]), usable, first, np.zeros(0, np.uint8))
+    for first, last in pairwise(borders):
+        usable = np.ones(last - first, np.uint8)
+        lists.add(np.ascontiguousarray(matrix[first:last]), usable, first, np.zeros(0, np.uint8))
     return lists
 
 
@@ -40,7 +41,7 @@ def short_chunks(monkeypatch):
 @given(case=cases())
 def test_a_list_holds_the_largest_entries_in_row_order(case):
     matrix, depth, _ = case
-    lists = build(matrix, 0, len(matrix), depth)
+    lists = build(matrix, [0, len(matrix)], depth)
     lists.cut((0, matrix.shape[1]), depth)
     for column, values in enumerate(matrix.T):
         best = sorted(range(len(values)), key=lambda i: (-values[i], i))[: lists.length[column]]
@@ -51,15 +52,11 @@ def test_a_list_holds_the_largest_entries_in_row_order(case):
 @pytest.mark.usefixtures("short_chunks")
 @settings(deadline=None, max_examples=60)
 @given(case=cases())
-def test_lists_of_row_ranges_merge_to_what_the_whole_matrix_gives(case):
+def test_lists_collected_block_by_block_hold_what_the_whole_matrix_gives(case):
     matrix, depth, cuts = case
-    borders = [0, *cuts, len(matrix)]
-    merged = None
-    for first, last in pairwise(borders):
-        part = build(matrix, first, last, depth)
-        merged = part if merged is None else merged.merge(part)
+    lists = build(matrix, [0, *cuts, len(matrix)], depth)
     neutral = np.zeros(matrix.shape[1]), np.ones(matrix.shape[1]), np.ones(matrix.shape[1], bool)
-    ordered = order_lists(merged, *neutral)
+    ordered = order_lists(lists, *neutral)
     for column, values in enumerate(matrix.T):
         best = sorted(range(len(values)), key=lambda i: (-values[i], i))
         n = ordered.length[column]

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 from equipoise.commands.stores import app
 from equipoise.errors import UserError
 from equipoise.store.gradient_writer import ChunkWriter, GradientStore
-from equipoise.store.gradients import COLUMNS, open_rows
+from equipoise.store.gradients import COLUMNS, GradientReader
 from equipoise.store.verify import verify
 from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, some_rows, write_store
 
 
 def test_rows_come_back_as_they_were_written_across_chunks(tmp_path):
     written = write_store(tmp_path / "store")
-    reader = open_rows(tmp_path / "store")
+    reader = GradientReader(tmp_path / "store")
     assert (reader.rows, reader.dimension, reader.chunks, reader.scaled) == (2050, DIMENSION, 3, False)
     found = reader.read(1000, 2050)
     for name in ("directions", *COLUMNS):
@@ -30,7 +30,7 @@ def test_rows_come_back_as_they_were_written_across_chunks(tmp_path):
 def test_what_was_never_written_or_is_gone_is_refused_by_name(tmp_path):
     path = tmp_path / "store"
     write_store(path, chunks=[0, 2])
-    reader = open_rows(path)
+    reader = GradientReader(path)
     reader.read(0, 1024)
     with pytest.raises(UserError, match="chunk 1 was never finished"):
         reader.read(0, 1025)
@@ -40,16 +40,16 @@ def test_what_was_never_written_or_is_gone_is_refused_by_name(tmp_path):
     with pytest.raises(UserError, match="has no rows"):
         reader.read(0, 3000)
     with pytest.raises(UserError, match="no gradient store"):
-        open_rows(tmp_path / "nothing")
+        GradientReader(tmp_path / "nothing")
 
 
 def test_a_damaged_chunk_is_refused_by_name(tmp_path):
     path = tmp_path / "store"
     write_store(path)
     damage(path / "norm/c/2")
-    open_rows(path).read(0, 2048)
+    GradientReader(path).read(0, 2048)
     with pytest.raises(UserError, match="norm/c/2: damaged chunk"):
-        open_rows(path).read(0, 2050)
+        GradientReader(path).read(0, 2050)
 
 
 def damage(file):
@@ -62,7 +62,7 @@ def test_states_are_refused_where_there_are_none(tmp_path):
     store = GradientStore(tmp_path / "store", 10, DIMENSION, ATTRIBUTES, {})
     store.write(0, "f", some_rows(10, states=False))
     with pytest.raises(UserError, match="holds no last_token states"):
-        open_rows(tmp_path / "store").read_states(0, 10, "last_token")
+        GradientReader(tmp_path / "store").read_states(0, 10, "last_token")
 
 
 def test_all_zero_chunks_and_empty_rows_are_kept_as_files(tmp_path):
@@ -70,14 +70,14 @@ def test_all_zero_chunks_and_empty_rows_are_kept_as_files(tmp_path):
     rows.directions[:] = np.nan
     rows.norm[:] = np.nan
     GradientStore(tmp_path / "store", 3, DIMENSION, ATTRIBUTES, {}).write(0, "f", rows)
-    assert np.isnan(open_rows(tmp_path / "store").read(0, 3).directions).all()
+    assert np.isnan(GradientReader(tmp_path / "store").read(0, 3).directions).all()
 
 
 def test_two_jobs_write_their_own_chunks_of_one_store(tmp_path):
     path = tmp_path / "store"
     write_store(path, chunks=[0, 1])
     write_store(path, chunks=[2])
-    assert open_rows(path).read(0, 2050).tokens.shape == (2050,)
+    assert GradientReader(path).read(0, 2050).tokens.shape == (2050,)
 
 
 def test_a_store_that_grows_keeps_its_full_chunks(tmp_path):
@@ -86,17 +86,17 @@ def test_a_store_that_grows_keeps_its_full_chunks(tmp_path):
     store = GradientStore(path, 5000, DIMENSION, ATTRIBUTES, {"last_token": HIDDEN, "position_weighted": HIDDEN})
     assert store.finished(0, "f0")["digest"] == written[0].digest()
     assert store.finished(0, "other") is None
-    assert open_rows(path).rows == 5000
+    assert GradientReader(path).rows == 5000
 
 
 def test_other_settings_start_the_store_anew_and_say_so(tmp_path, capsys):
     path = tmp_path / "store"
     write_store(path)
     GradientStore(path, 10, DIMENSION + 1, ATTRIBUTES | {"settings": "t"}, {})
-    assert "starting anew" in capsys.readouterr().err
-    assert open_rows(path).dimension == DIMENSION + 1
+    assert "starting again" in capsys.readouterr().err
+    assert GradientReader(path).dimension == DIMENSION + 1
     with pytest.raises(UserError, match="chunk 0 was never finished"):
-        open_rows(path).read(0, 1)
+        GradientReader(path).read(0, 1)
 
 
 def test_an_error_while_writing_reaches_the_computing_thread(tmp_path):
@@ -123,7 +123,7 @@ def test_verify_names_each_kind_of_damage(tmp_path):
     assert "chunk 2 was never finished" in unfinished
     write_store(path)
     shutil.copy(path / "norm/c/0", path / "norm/c/1")
-    assert "chunk 1 (rows 1024 to 2047) is not what its record says" in defects_of(path)[0]
+    assert "chunk 1 (rows 1024 to 2047) does not match its record" in defects_of(path)[0]
     rows = some_rows(1024)
     rows.directions[7] *= 2
     rows.status[8] = -1

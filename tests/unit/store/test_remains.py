@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from equipoise.store.gradients import open_rows
+from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import write_manifest
 from equipoise.store.remains import one_at_a_time
 from helpers.stores import write_gradients, write_matrix, write_store
@@ -57,4 +57,4 @@ def test_a_store_is_not_created_while_another_job_creates_it(tmp_path, write):
 def test_readers_do_not_mind_what_is_left(tmp_path):
     write_store(tmp_path / "store")
     (tmp_path / "store" / "norm" / "c" / "0.abc.partial").touch()
-    assert open_rows(tmp_path / "store").read(0, 2050).norm.shape == (2050,)
+    assert GradientReader(tmp_path / "store").read(0, 2050).norm.shape == (2050,)

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numba import njit
 
-from equipoise.attribution.column_moments import CHUNK_ROWS, chunk_partials
+from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
-from equipoise.attribution.widen import widened
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import INFLUENCE, matrix_epochs
 from equipoise.files import atomic_path, file_digest
-from equipoise.layout import Layout, shard_label
+from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
-from equipoise.store.gradients import VALID, GradientReader, open_rows
+from equipoise.store.gradients import VALID, GradientReader
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 SHARD_KIND = "matrix_shard"
+SCALE = np.float32(2.0**112)  # the difference of the two formats' exponent biases, 127 - 15
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,14 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
     bad = ~np.isfinite(values[valid])
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        raise UserError(
-            f"pool row {start + np.flatnonzero(valid)[row]}: influence on column {column} is not finite; collect its gradients again"
-        )
+        row = start + np.flatnonzero(valid)[row]
+        raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
 def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
     """Rows of the pool, and the ranges [start, stop) of at most `count` shards from `first` on.
 
-    Raises `UserError` for a shard there is not.
+    Raises `UserError` for a shard that does not exist.
     """
     pool = read_manifest(layout.pool_manifest, "pool")
     if not 0 <= first < len(pool["shards"]):
@@ -141,9 +141,7 @@ def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list
     """Mean learning rate of each epoch, divided by their sum."""
     rates = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"] for epoch in epochs]
     if not sum(rates) > 0:
-        raise UserError(
-            f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} do not add up to more than 0; run warm_up again"
-        )
+        raise UserError(f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again")
     return [rate / sum(rates) for rate in rates]
 
 
@@ -177,7 +175,7 @@ def _input_manifests(layout: Layout, epochs: list[int], shards: dict[int, list[i
 
 
 def _term(layout: Layout, epoch: int, weight: float, tasks: list[str], state: str | None, rows: int) -> Term:
-    reader = open_rows(layout.pool_gradients(epoch))
+    reader = GradientReader(layout.pool_gradients(epoch))
     if reader.rows != rows:
         raise UserError(f"{reader.path}: has {reader.rows} rows, the pool {rows}; run collect_pool_gradients again")
     scaled = state is None and reader.scaled
@@ -188,7 +186,7 @@ def _term(layout: Layout, epoch: int, weight: float, tasks: list[str], state: st
 def _target_rows(layout: Layout, epoch: int, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
     import pyarrow.parquet as pq
 
-    reader = open_rows(layout.target_gradients(epoch, task))
+    reader = GradientReader(layout.target_gradients(epoch, task))
     if state is None and (reader.scaled, reader.dimension) != (pool.scaled, pool.dimension):
         raise UserError(f"{reader.path}: was collected with another estimator or projection than {pool.path}; collect both again")
     rows = reader.read(0, reader.rows)
@@ -210,17 +208,44 @@ def _is_current(manifest: str, matrix: str, described: dict[str, Any]) -> bool:
     if not Path(manifest).is_file():
         return False
     try:
-        found = read_manifest(manifest, SHARD_KIND)
-        if any(found.get(key) != value for key, value in described.items()):
+        recorded = read_manifest(manifest, SHARD_KIND)
+        if any(recorded.get(key) != value for key, value in described.items()):
             return False
         start, stop = described["rows"]
         values, flags = open_array(matrix), open_array(valid_path(matrix))
-        if values.attrs.get("identity") != described["identity"] or file_digest(moments_path(manifest)) != found["moments"]:
+        if values.attrs.get("identity") != described["identity"] or file_digest(moments_path(manifest)) != recorded["moments"]:
             return False
-        for at, digest in zip(range(start, stop, CHUNK_ROWS), found["digests"], strict=True):
+        for at, digest in zip(range(start, stop, CHUNK_ROWS), recorded["digests"], strict=True):
             end = min(at + CHUNK_ROWS, stop)
             if chunk_digest(read_rows(matrix, values, at, end), np.asarray(flags[at:end]) == 1) != digest:
                 return False
     except (UserError, OSError, ValueError, KeyError):
         return False
     return True
+
+
+@njit(nogil=True, cache=True)
+def widen(half, bits, wide):
+    """Writes float16 rows as float32, exactly; a row with an infinity or NaN becomes all NaN. numpy's own cast is several times slower.
+
+    half: the rows' bits, uint16 [n, k]. wide: float32 [n, k], and bits: the same memory as int32 [n, k].
+    Exponent and fraction move to their float32 places; the product by 2^112 sets the bias right, also for subnormal numbers.
+    """
+    for row in range(half.shape[0]):
+        special = False
+        for column in range(half.shape[1]):
+            value = np.int32(half[row, column])
+            special |= (value & 0x7C00) == 0x7C00
+            bits[row, column] = ((value & 0x8000) << 16) | ((value & 0x7FFF) << 13)
+        for column in range(half.shape[1]):
+            wide[row, column] *= SCALE
+        if special:
+            for column in range(half.shape[1]):
+                wide[row, column] = np.nan
+
+
+def widened(half: np.ndarray, buffer: np.ndarray) -> np.ndarray:
+    """float16 [n, k] as float32, in the first rows of `buffer` (float32 [m >= n, k])."""
+    wide = buffer[: len(half)]
+    widen(np.ascontiguousarray(half).view(np.uint16), wide.view(np.int32), wide)
+    return wide

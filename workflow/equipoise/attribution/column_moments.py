@@ -8,8 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from equipoise.layout import CHUNK_ROWS
-
 
 @dataclass(frozen=True)
 class Moments:
@@ -85,16 +83,3 @@ def finish_moments(count: int, mean: np.ndarray, squares: np.ndarray) -> Moments
     """Moments from folded totals; std is NaN with fewer than two rows."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return Moments(int(count), mean, np.sqrt(squares / np.float64(count - 1)))
-
-
-def column_moments(matrix: np.ndarray, valid: np.ndarray) -> Moments:
-    """Moments of a float32 or float64 [N, V] matrix over its valid rows, bool [N]."""
-    columns = matrix.shape[1]
-    usable = np.ascontiguousarray(valid, dtype=bool).view(np.uint8)
-    mean, squares = np.empty(columns), np.empty(columns)
-    count, total_mean, total_squares = 0, np.zeros(columns), np.zeros(columns)
-    for start in range(0, len(matrix), CHUNK_ROWS):
-        chunk = np.ascontiguousarray(matrix[start : start + CHUNK_ROWS])
-        rows = chunk_partials(chunk, usable[start : start + CHUNK_ROWS], 0, columns, mean, squares)
-        count = fold_partials(rows, mean, squares, 0, columns, count, total_mean, total_squares)
-    return finish_moments(count, total_mean, total_squares)

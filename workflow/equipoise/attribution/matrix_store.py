@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.column_moments import CHUNK_ROWS
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import sync_folder
-from equipoise.progress import log
-from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
+from equipoise.layout import CHUNK_ROWS
+from equipoise.store.remains import array_settings, one_at_a_time, remove_foreign, remove_partial, writable
 
 VALID, FLAGGED, UNWRITTEN = 1, 0, -1
 
@@ -33,8 +32,7 @@ def open_array(path: str | Path) -> Any:
     try:
         return zarr.open_array(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: no Zarr array there ({reason}); run assemble_attribution, or name an existing matrix") from None
+        raise UserError(f"{path}: no Zarr array ({first_line(error)}); run assemble_attribution, or name an existing matrix") from None
 
 
 def read_valid(matrix: str | Path) -> np.ndarray:
@@ -52,7 +50,7 @@ def read_valid(matrix: str | Path) -> np.ndarray:
 
 
 def refuse_missing_chunks(path: str | Path, array: Any) -> None:
-    """Raises `UserError` naming the first chunk file that is not there: zarr would read it as fill values without a word."""
+    """Raises `UserError` naming the first chunk file that is not there: zarr would read it silently as fill values."""
     keys = (f"c/{chunk}" + "/0" * (array.ndim - 1) for chunk in range(-(-array.shape[0] // array.chunks[0])))
     missing = next((key for key in keys if not (Path(path) / key).is_file()), None)
     if missing is not None:
@@ -82,7 +80,7 @@ def chunk_digest(values: np.ndarray, valid: np.ndarray) -> str:
 class MatrixStore:
     """A matrix opened for writing.
 
-    A matrix of other columns is started anew; one with the same columns is kept, and its number of rows may grow or shrink. Jobs that own
+    A matrix of other columns is replaced; one with the same columns is kept, and its number of rows may grow or shrink. Jobs that own
     different chunks may write at the same time.
     """
 
@@ -90,52 +88,21 @@ class MatrixStore:
         """identity: fingerprint of what the columns are."""
         self.path, self.rows = Path(path), rows
         with one_at_a_time(self.path):
-            self._start_anew_if_foreign(identity)
-            self._values = self._open(self.path, (rows, columns), "float32", np.nan)
-            self._valid = self._open(valid_path(self.path), (rows,), "int8", UNWRITTEN)
+            remove_foreign(self.path, "identity", identity, "has other columns", valid_path(self.path))
+            self._values = self._open(self.path, (rows, columns), "float32")
+            self._valid = self._open(valid_path(self.path), (rows,), "int8")
             if self._values.attrs.get("identity") != identity:
                 self._values.attrs["identity"] = identity
         sync_folder(self.path.parent)
 
-    def _start_anew_if_foreign(self, identity: str) -> None:
-        import zarr
-
-        remove_stale(self.path)
-        remove_stale(valid_path(self.path))
-        if not self.path.exists():
-            return
-        try:
-            found = zarr.open_array(str(self.path), mode="r").attrs.get("identity")
-        except (FileNotFoundError, ValueError, KeyError):
-            found = None
-        if found == identity:
-            return
-        log(f"{self.path}: has other columns; starting anew")
-        remove_store(valid_path(self.path))  # first: were it cut off here, the matrix would still be found foreign
-        remove_store(self.path)
-
     @staticmethod
-    def _open(path: Path, shape: tuple[int, ...], dtype: str, fill: float) -> Any:
+    def _open(path: Path, shape: tuple[int, ...], dtype: str) -> Any:
         import zarr
-        from zarr.codecs import BytesCodec, Crc32cCodec
 
         remove_partial(path / "zarr.json")
         if not (path / "zarr.json").exists():
-            zarr.create_array(
-                str(path),
-                shape=shape,
-                chunks=(CHUNK_ROWS, *shape[1:]),
-                dtype=dtype,
-                fill_value=fill,
-                serializer=BytesCodec(endian="little" if dtype == "float32" else None),
-                compressors=[Crc32cCodec()],
-                filters=None,
-            )
-        # zarr does not remember write_empty_chunks: without it a chunk equal to the fill value would be left out
-        array = zarr.open_array(str(path), mode="r+").with_config({"write_empty_chunks": True})
-        if array.shape != shape:
-            array.resize(shape)
-        return array
+            zarr.create_array(str(path), **array_settings(shape, dtype))
+        return writable(zarr.open_array(str(path), mode="r+"), shape)
 
     def write(self, start: int, values: np.ndarray, valid: np.ndarray) -> None:
         """Writes a whole chunk: values float32 [n, V] (NaN in flagged rows) and valid bool [n]."""

@@ -3,12 +3,12 @@
 import numpy as np
 
 from equipoise.attribution.assemble import SHARD_KIND, column_list, moments_path
-from equipoise.attribution.column_moments import CHUNK_ROWS, Moments, finish_moments, fold_partials
+from equipoise.attribution.column_moments import Moments, finish_moments, fold_partials
 from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.layout import Layout, shard_label
+from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 MATRIX_KIND = "matrix"
@@ -52,7 +52,7 @@ def _shard(layout: Layout, matrix: str, shard: int, rows: list[int], identity: s
     if manifest["rows"] != rows or manifest["identity"] != identity:
         raise UserError(f"{path}: was made for another pool or other validation examples; run assemble_attribution --shard {shard} again")
     if file_digest(moments_path(path)) != manifest["moments"]:
-        raise UserError(f"{moments_path(path)}: is not what {path} says; run assemble_attribution --shard {shard} again")
+        raise UserError(f"{moments_path(path)}: does not match {path}; run assemble_attribution --shard {shard} again")
     return manifest
 
 
@@ -63,9 +63,8 @@ def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
     for chunk, digest in enumerate(digests):
         start, stop = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
         if chunk_digest(read_rows(matrix, array, start, stop), valid[start:stop]) != digest:
-            raise UserError(
-                f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1} are not what their shard's manifest says; run assemble_attribution again"
-            )
+            place = f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1}"
+            raise UserError(f"{place} do not match their shard's manifest; run assemble_attribution again")
 
 
 def _fold(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> Moments:

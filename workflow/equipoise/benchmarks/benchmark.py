@@ -25,9 +25,9 @@ class Items:
 class Benchmark:
     """One benchmark: where validation examples come from and what evaluates them.
 
-    items: what `plan` reckons with. tasks: its lm-eval tasks, drawn from when the task of the experiment names none (it takes part in the
+    items: what `plan` counts with. tasks: its lm-eval tasks, drawn from when the task of the experiment names none (it takes part in the
     matrix only); none where the user's files are all there is. metric: lm-eval metric and filter of the score unless the task of the
-    experiment says another. published: its column in the paper's tables.
+    experiment names another. published: its column in the paper's tables.
     response: (lm-eval task, document, its target) -> the response to learn, what the evaluation counts as right. files: what a task's
     files of {prompt, response} hold: examples to draw from, or responses to the benchmark's own prompts. accept: (lm-eval task, document,
     response) -> whether a response of the files may serve.

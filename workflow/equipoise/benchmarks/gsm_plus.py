@@ -15,7 +15,7 @@ def worked_solution(task: Any, doc: Doc, target: str) -> str:
     """The solution; where the evaluation asks for a boxed answer (our task definition), its `#### answer` line is put that way."""
     if not (task.config.metadata or {}).get("boxed"):
         return doc["solution"]
-    return FINAL_LINE.sub(lambda found: f"The final answer is \\boxed{{{found[1]}}}.", doc["solution"])
+    return FINAL_LINE.sub(lambda line: f"The final answer is \\boxed{{{line[1]}}}.", doc["solution"])
 
 
 BENCHMARK = Benchmark(

@@ -1,7 +1,7 @@
-"""Snakemakes that control a run in a folder: each holds a lease of its own there, so that others see it live from any host.
+"""Snakemakes that control a run in a folder: each holds a lease of its own there, which shows on any host that it lives.
 
 Each has its own, as several may work in one folder on different targets (Snakemake locks files, not folders); `equipoise run`, which
-cancels and unlocks, wants to be alone. Its patience is longer than that of stores: a heartbeat may be seen late on a network file system,
+cancels and unlocks, must be alone. Its patience is longer than that of stores: a heartbeat may be seen late on a network file system,
 and a run taken for dead loses its jobs.
 """
 
@@ -21,7 +21,7 @@ _held: dict[Path, Path] = {}  # this process's lease by folder
 
 
 def hold_controller(folder: str | Path = ".") -> None:
-    """Shows, until this process ends, that it controls a run in `folder`; at once, and once however often it is called.
+    """Shows, until this process ends, that it controls a run in `folder`; further calls change nothing.
 
     Raises `UserError` when the lease cannot be written.
     """
@@ -42,11 +42,11 @@ def hold_controller(folder: str | Path = ".") -> None:
 def living_controller(folder: str | Path, heartbeat: float = HEARTBEAT, patience: float = PATIENCE) -> Claim | None:
     """Another process that controls a run in `folder`, else None; leases of dead ones are removed.
 
-    One of this host is known to live or not at once. Of another host's one waits for a heartbeat, `patience` seconds at most.
+    For one of this host this is known at once; for one of another host it waits for a heartbeat, at most `patience` seconds.
     """
     watched = {path: read_claim(path, 1) for path in _leases(Path(folder))}
     if any(claim and not is_here(claim) for claim in watched.values()):
-        log("looking whether a run that another host began here is alive")
+        log("checking whether a run that another host began here is alive")
     since = time.monotonic()
     while watched:
         for path, first in list(watched.items()):

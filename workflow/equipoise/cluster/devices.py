@@ -1,6 +1,6 @@
 """GPUs of one machine shared out among its jobs: each takes free ones for its lifetime and sees no others.
 
-Snakemake counts GPUs on a workstation (`resources: gpu`) but assigns none. A job locks one small file a device; the kernel drops the lock
+Snakemake counts GPUs on a workstation (`resources: gpu`) but assigns none. A job locks one small file per device; the kernel drops the lock
 when the job ends, however it ends. Under Slurm, which assigns devices itself, $EQUIPOISE_DEVICES is not set and nothing happens here.
 """
 
@@ -39,7 +39,7 @@ def take_devices(config: Experiment, stage: str) -> None:
     """Waits for as many free devices as the stage needs and shows this process only those (CUDA_VISIBLE_DEVICES) until it ends.
 
     Does nothing without $EQUIPOISE_DEVICES, for CPU stages and experiments, and in training processes, whose parent has taken them.
-    Raises `UserError` when the stage needs more than there are. Call before torch is imported.
+    Raises `UserError` when the stage needs more than are offered. Call before torch is imported.
     """
     offered = [device for device in os.environ.get(VARIABLE, "").split(",") if device]
     if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:
@@ -52,7 +52,7 @@ def take_devices(config: Experiment, stage: str) -> None:
         if not waiting:
             log(f"{stage}: waiting for {wanted} of the GPUs {','.join(offered)}")
         waiting = True
-        time.sleep(random.uniform(0.2, 1.0))  # two that wait must not collide for ever
+        time.sleep(random.uniform(0.2, 1.0))  # two waiting jobs must not collide for ever
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(taken)
 
 

@@ -1,11 +1,11 @@
-"""Mends for snakemake's executor plugins, called by the profiles as snakemake reads them.
+"""Fixes for snakemake's executor plugins, called by the profiles as snakemake reads them.
 
-Slurm, up to 2.8.0: without it a job ended by `scancel` counts as running for ever. Slurm's accounting says `CANCELLED by <user id>`, the
-plugin compares the whole text with `CANCELLED`. And a job that asks for no GPU (`model.device: cpu`) but has a `gpu_model`, as the profile
-gives one to every rule that may use a GPU, is submitted with `--gpus=<model>:0` to the GPU partition.
+Slurm, up to 2.8.0: a job ended by `scancel` counts as running for ever, since Slurm's accounting says `CANCELLED by <user id>` and the
+plugin compares the whole text with `CANCELLED`. And a job that asks for no GPU (`model.device: cpu`) is submitted with `--gpus=<model>:0`
+to the GPU partition when it has a `gpu_model`, which the profile gives to every rule that may use a GPU.
 
-Kubernetes, up to 0.5.1: it mounts persistent volumes in every pod and assumes all the same that pods share no files, so that each
-declared file would travel through a storage provider. Gradient stores and adapters are written in place and are no declared files.
+Kubernetes, up to 0.5.1: the plugin mounts persistent volumes in every pod and yet assumes that pods share no files, so that each declared
+file would travel through a storage provider. Gradient stores and adapters are written in place and are not declared.
 """
 
 import functools
@@ -13,24 +13,22 @@ import importlib
 from contextlib import suppress
 
 
-def mend_status_query() -> None:
+def fix_status_query() -> None:
     """Makes the plugin see the first word of a job's state only; does nothing without the plugin, or a second time."""
     with suppress(ImportError):
         plugin = importlib.import_module("snakemake_executor_plugin_slurm")
-        if not hasattr(plugin.query_job_status, "__wrapped__"):
-            plugin.query_job_status = _first_words(plugin.query_job_status)
+        query = plugin.query_job_status
+        if not hasattr(query, "__wrapped__"):
+
+            @functools.wraps(query)
+            async def first_words(command, logger):
+                states, seconds = await query(command, logger)
+                return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
+
+            plugin.query_job_status = first_words
 
 
-def _first_words(query):
-    @functools.wraps(query)
-    async def query_job_status(command, logger):
-        states, seconds = await query(command, logger)
-        return (states and {job: state.split(" ")[0] for job, state in states.items()}), seconds
-
-    return query_job_status
-
-
-def mend_gpu_requests(gpu_partition: str, cpu_partition: str) -> None:
+def fix_gpu_requests(gpu_partition: str, cpu_partition: str) -> None:
     """Makes the plugin submit jobs whose `gpu` is 0 without a GPU model, and to the CPU partition instead of the GPU partition (both as
     `slurm_partition` says them, empty for the cluster's default); does nothing without the plugin, or a second time."""
 

@@ -1,20 +1,22 @@
 """Starts snakemake so that one command serves the first run and every rerun, also after a kill.
 
 A killed snakemake leaves its Slurm jobs running and its working directory locked. Jobs and lock are known to be stale, and removed, only
-when nobody alive controls a run there: every snakemake holds a lease (see cluster/controllers.py), `equipoise run` from its beginning, a
+when no living process controls a run there: every snakemake holds a lease (see cluster/controllers.py), `equipoise run` from its start, a
 plain one from the moment it starts jobs.
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from pathlib import Path
 
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
-from equipoise.cluster.leftovers import cancel_leftovers, leftovers
 from equipoise.errors import UserError
+from equipoise.progress import log
 from equipoise.store.lease import lease
 
 RUNS_NOTHING = (
@@ -23,18 +25,21 @@ RUNS_NOTHING = (
     *("conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output", "delete_temp_output"),
 )
+RUN_NAME = re.compile(r"(?:[A-Za-z0-9_-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+"""The name that snakemake gives all Slurm jobs of one run, a prefix before it."""
+CANCELLING_TAKES_AT_MOST = 600.0
 
 
 def run_snakemake(arguments: list[str]) -> None:
     """Ends this process as `snakemake ARGUMENTS`, after cancelling the Slurm jobs of a dead one and removing its lock.
 
-    Options that run nothing are handed on as they are. Raises `UserError` when a live snakemake controls a run in the folder.
+    Options that run nothing are passed on as they are. Raises `UserError` when a live snakemake controls a run in the folder.
     """
     from snakemake.cli import args_to_api, parse_args, print_exception
 
     try:
         parser, options = parse_args(arguments)
-    except Exception as error:  # as snakemake's own entry does: a profile that cannot be read, a folder that is none
+    except Exception as error:  # as snakemake's own entry does: an unreadable profile, a missing folder
         print_exception(error)
         sys.exit(1)
     if not runs_nothing(options):
@@ -55,11 +60,11 @@ def runs_nothing(options: Namespace) -> bool:
 def own_run(folder: str | Path = ".") -> None:
     """Makes this process the one that controls the run in `folder`, until it ends.
 
-    Raises `UserError` naming the other when somebody alive controls one.
+    Raises `UserError` naming the other process when a living one controls a run there.
     """
     folder = Path(folder).resolve()
     try:
-        with lease(leases_of(folder) / "start"):  # of two that start together one is first
+        with lease(leases_of(folder) / "start"):  # of two that start together, one goes first
             if other := living_controller(folder):
                 raise UserError(f"{folder}: a run is going on here ({other.described}); wait for it, or stop it first")
             if others := live_snakemakes(folder):
@@ -91,11 +96,11 @@ def clear_leftovers(folder: Path, arguments: list[str]) -> None:
 
 def live_snakemakes(folder: str | Path = ".") -> list[int]:
     """Processes of this host, other than this one, that control a run in `folder` (not the jobs of one), with a lease or without."""
-    there, found = os.stat(folder), []
+    place, processes = os.stat(folder), []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            same_place = os.path.samestat(os.stat(entry / "cwd"), there)
+            same_place = os.path.samestat(os.stat(entry / "cwd"), place)
         except OSError:
             continue  # gone meanwhile, or somebody else's
         if (
@@ -104,9 +109,51 @@ def live_snakemakes(folder: str | Path = ".") -> list[int]:
             and b"--target-jobs" not in words
             and any(_is_snakemake(words[i : i + 2]) for i in range(3))
         ):
-            found.append(int(entry.name))
-    return sorted(found)
+            processes.append(int(entry.name))
+    return sorted(processes)
 
 
 def _is_snakemake(words: list[bytes]) -> bool:
     return words == [b"-m", b"snakemake"] or (bool(words) and Path(os.fsdecode(words[0])).name == "snakemake")
+
+
+def cancel_leftovers(folder: Path, seconds_between_looks: float = 2.0) -> list[str]:
+    """Cancels the Slurm jobs that a dead controller left in `folder`, waits until they are gone, and returns their ids.
+
+    Only the owner of the folder's run may call this. Finished chunks of what is cancelled are kept: the stages go on from them.
+    Raises `UserError` when a job does not end.
+    """
+    jobs = leftovers(folder)
+    if not jobs:
+        return []
+    log(f"cancelling {len(jobs)} Slurm jobs of the last run, whose snakemake died: {' '.join(jobs)}")
+    subprocess.run(["scancel", *jobs], check=False)
+    patience = time.monotonic() + CANCELLING_TAKES_AT_MOST
+    while left := sorted(set(leftovers(folder)) & set(jobs)):
+        if time.monotonic() > patience:
+            raise UserError(f"Slurm jobs {' '.join(left)} do not end; look at them with `squeue --me`, then run again")
+        time.sleep(seconds_between_looks)
+    return jobs
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Ids of this user's Slurm jobs, in any state of the queue, that snakemake submitted from `folder`; none without Slurm.
+
+    Raises `UserError` when Slurm does not answer in a folder that has used it: an unseen job could write beside a new one.
+    """
+    if shutil.which("squeue") is None:
+        return []
+    shown = subprocess.run(["squeue", "--me", "--noheader", "--format=%i|%j|%Z"], capture_output=True, text=True, check=False)
+    if shown.returncode and not (folder / ".snakemake" / "slurm_logs").is_dir():
+        return []
+    if shown.returncode:
+        raise UserError(f"squeue: {shown.stderr.strip() or 'no answer'}; jobs of the last run may still run: try again when Slurm answers")
+    jobs = [line.split("|", 2) for line in shown.stdout.splitlines()]
+    return [job for job, name, place in jobs if RUN_NAME.fullmatch(name) and _same(Path(place), folder)]
+
+
+def _same(place: Path, folder: Path) -> bool:
+    try:
+        return place.samefile(folder)
+    except OSError:
+        return False

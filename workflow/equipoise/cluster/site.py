@@ -1,4 +1,4 @@
-"""The site file of the Slurm profile: what one cluster wants otherwise, merged into profiles/slurm/profile.yaml as it is read.
+"""The site file of the Slurm profile: how one cluster differs, merged into profiles/slurm/profile.yaml as it is read.
 
 Snakemake renders a profile that says `__use_yte__: true` as a template; the profile's last lines call `with_site`.
 """
@@ -69,6 +69,5 @@ def _check_names(section: str, names: Iterable[str], known: Iterable[str]) -> No
     for name in names:
         if name not in rules:
             close = difflib.get_close_matches(name, rules, n=1)
-            raise UserError(
-                f"site file, {section}: no rule {name!r}; " + (f"did you mean {close[0]}?" if close else "snakemake -l lists them")
-            )
+            hint = f"did you mean {close[0]}?" if close else "snakemake -l lists them"
+            raise UserError(f"site file, {section}: no rule {name!r}; {hint}")

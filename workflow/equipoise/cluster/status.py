@@ -55,10 +55,10 @@ class Status:
 def find_experiments(results: str | Path) -> list[Path]:
     """Effective configurations at or directly below `results`; raises `UserError` when there is none."""
     root = Path(results)
-    found = [root / "config.yaml"] if (root / "config.yaml").is_file() else sorted(root.glob("*/config.yaml"))
-    if not found:
+    configurations = [root / "config.yaml"] if (root / "config.yaml").is_file() else sorted(root.glob("*/config.yaml"))
+    if not configurations:
         raise UserError(f"{root}: holds no experiment; write the folder of results, or <results>/<experiment>")
-    return found
+    return configurations
 
 
 def status_of(configuration: Path, folder: Path, now: float | None = None) -> Status:
@@ -132,7 +132,7 @@ def _used(folder: Path) -> int:
 
 
 def _modified(entry: os.DirEntry) -> float:
-    """When a file was last written; long ago where it went since it was listed."""
+    """When a file was last written; long ago when it has gone since it was listed."""
     try:
         return entry.stat().st_mtime
     except FileNotFoundError:
@@ -140,9 +140,48 @@ def _modified(entry: os.DirEntry) -> float:
 
 
 def _entries(folder: Path) -> list[os.DirEntry]:
-    """What lies in a folder; nothing where it is not, or no longer: jobs write and remove while one looks."""
+    """What lies in a folder; nothing when it does not exist, or no longer: jobs remove files at any time."""
     try:
         with os.scandir(folder) as entries:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+# as text
+def shown(status: Status) -> str:
+    """Lines for a terminal: one per stage, then gradients, disk and failures."""
+    wide = max(len(stage.stage) for stage in status.stages)
+    lines = [status.experiment]
+    for stage in status.stages:
+        state = "done" if stage.done == stage.total else f"{stage.running} running" if stage.running else "" if stage.done else "waiting"
+        if stage.total:
+            lines.append(f"  {stage.stage:<{wide}}  {stage.done:>6,} of {stage.total:<6,} {state}".rstrip())
+    if status.rows is not None and status.rows_done:
+        rate = f"{status.rate:,.1f} rows/s" if status.rate else "none coming"
+        left = f", {duration(status.seconds_left)} left" if status.seconds_left else ""
+        lines.append(f"  pool gradients: {status.rows_done:,} of {status.rows:,} rows over all epochs, {rate}{left}")
+    lines.append(f"  disk: {size(status.used)} used, {size(status.free)} free")
+    lines.append(f"  failed jobs in the last run: {len(status.failed)}")
+    for failure in status.failed:
+        lines.append(f"    {failure.rule}  {failure.log}")
+        lines += [f"      | {line}" for line in failure.words]
+    return "\n".join(lines)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h, 2.1 d."""
+    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / length:.0f} {unit}" if unit != "h" else f"{seconds / length:.1f} h"
+    return f"{seconds / 86_400:.1f} d"
+
+
+def size(count: int) -> str:
+    """Bytes in binary units."""
+    value = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:.1f} TiB"

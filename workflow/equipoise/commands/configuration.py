@@ -50,11 +50,10 @@ def comment(
     """Renders a configuration file with every key and its description as a comment."""
     from equipoise.config_comments import commented_yaml
     from equipoise.config_file import read_config
-    from equipoise.files import atomic_path
+    from equipoise.files import write_text
 
     text = commented_yaml(read_config(path))
     if not write:
         typer.echo(text, nl=False)
         return
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)

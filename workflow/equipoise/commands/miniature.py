@@ -40,7 +40,7 @@ def pretrain(
     seed: Annotated[int, typer.Option(help="Seed of the weights and of the stream.", min=0)] = 0,
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 2,
 ) -> None:
-    """Train the base model; typed again after an interruption, it goes on where it stopped."""
+    """Train the base model; started again after an interruption, it goes on where it stopped."""
     from equipoise.miniature.pretrain import Pretraining, pretrain
 
     settings = Pretraining(seed=seed, threads=threads) if steps is None else Pretraining(steps=steps, seed=seed, threads=threads)
@@ -51,8 +51,8 @@ def pretrain(
 @miniature.command(epilog="Example:  equipoise miniature study --cores 2 --pool-seeds 0,1,2 --profiles noisy,clean")
 def study(
     cores: Annotated[str, typer.Option(help="Cores for snakemake: a number or all.")] = "all",
-    pool_seeds: Annotated[str, typer.Option(help="Seeds of the pools, with commas between.")] = "0,1,2",
-    profiles: Annotated[str, typer.Option(help="Noise profiles, with commas between.")] = "noisy,clean",
+    pool_seeds: Annotated[str, typer.Option(help="Seeds of the pools, separated by commas.")] = "0,1,2",
+    profiles: Annotated[str, typer.Option(help="Noise profiles, separated by commas.")] = "noisy,clean",
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
 ) -> None:
     """Run the miniature on several pools and gather one table; what is finished is not run again."""

@@ -1,4 +1,4 @@
-"""What options of the command line name, checked against the experiment before a stage starts: a bad name is one line with what exists."""
+"""Checks what options of the command line name against the experiment, before a stage starts: a bad name is one line with what exists."""
 
 import difflib
 from collections.abc import Iterable
@@ -12,21 +12,21 @@ from equipoise.store.manifest import read_manifest
 
 
 def one_of(option: str, value: str, known: Iterable[str]) -> str:
-    """`value`, when it is known. Raises `UserError` that lists what is."""
+    """`value`, when it is known. Raises `UserError` that lists what is known."""
     known = list(known)
     if value not in known:
-        raise UserError(f"{option} {value}: there is no such; " + (f"write one of {', '.join(known)}" if known else "there is none at all"))
+        raise UserError(f"{option} {value}: unknown; " + (f"write one of {', '.join(known)}" if known else "the experiment has none"))
     return value
 
 
 def some_of(option: str, text: str, known: Iterable[str]) -> list[str]:
-    """The names in a text with commas between, all of the known ones for an empty one. Raises `UserError` that lists what is known."""
+    """The names in a comma-separated text, all known ones for an empty text. Raises `UserError` that lists what is known."""
     known = list(known)
     return [one_of(option, name, known) for name in text.split(",")] if text else known
 
 
 def epochs_of(config: Experiment, text: str) -> list[int]:
-    """Epochs of the warm-up from a text with commas between. Raises `UserError` that says which there are."""
+    """Epochs of the warm-up from a comma-separated text. Raises `UserError` that says which exist."""
     try:
         return [int(epoch) for epoch in some_of("--epochs", text, map(str, range(1, config.warmup.epochs + 1)))]
     except UserError:
@@ -34,10 +34,10 @@ def epochs_of(config: Experiment, text: str) -> list[int]:
 
 
 def run_of(config: Experiment, text: str, trained: bool) -> Run:
-    """The run of a path: one of the experiment's, or another one whose selection (trained) or adapter is there.
+    """The run of a path: one of the experiment's, or another one whose selection (trained) or adapter exists.
 
-    trained: whether the run is to be trained now, as the untouched base never is. Raises `UserError` that names the closest runs there
-    are, or the selection that is missing.
+    trained: whether the run is to be trained now, as the untouched base never is. Raises `UserError` that names the closest runs,
+    or the selection that is missing.
     """
     run, layout = Run.parse(text), config.layout
     known = [run for run in experiment_runs(config) if run.trained or not trained]
@@ -52,13 +52,11 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
 
 def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
-    layout = config.layout
     for epoch in epochs:
-        read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
+        read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")
 
 
 def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
-    layout = config.layout
     for task in tasks:
-        read_manifest(layout.target_manifest(task), "targets")
+        read_manifest(config.layout.target_manifest(task), "targets")

@@ -10,7 +10,7 @@ app = typer.Typer()
 
 @app.command(epilog="Example:  equipoise figures --config config.yaml")
 def figures(config: Annotated[str, typer.Option(help="YAML file of the experiment.")]) -> None:
-    """Draws the report's figures alone, anew (SVG, PDF, PNG and the plotted CSV)."""
+    """Draws only the report's figures again (SVG, PDF, PNG and the plotted CSV)."""
     from equipoise.config_file import read_config
     from equipoise.reporting.report import figures as draw_figures
 

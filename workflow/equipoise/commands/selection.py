@@ -1,4 +1,4 @@
-"""`equipoise select`, `attribute`, `explain`, `export`: selection beside the workflow, on anyone's matrix."""
+"""`equipoise select`, `attribute`, `explain`, `export`: selection beside the workflow, on any matrix."""
 
 from typing import Annotated
 
@@ -13,9 +13,9 @@ app = typer.Typer()
     "--tasks results/miniature/miniature-base/attribution/influence/manifest.json --selector bids --budget 0.1 --output picks.jsonl",
 )
 def select_command(
-    matrix: Annotated[str, typer.Argument(help="N x V matrix: .npy, .zarr, .safetensors, .csv or .parquet; a row a pool example.")],
+    matrix: Annotated[str, typer.Argument(help="N x V matrix: .npy, .zarr, .safetensors, .csv or .parquet; one row per pool example.")],
     tasks: Annotated[str, typer.Option(help="JSON list of V task names, the task of every column (or a sealed matrix's manifest.json).")],
-    output: Annotated[str, typer.Option(help='JSON lines, one a pick: {"rank", "row", "score", "column", "task"}.')],
+    output: Annotated[str, typer.Option(help='JSON lines, one per pick: {"rank", "row", "score", "column", "task"}.')],
     selector: Annotated[str, typer.Option(help="Name of a selector.")] = "bids",
     budget: Annotated[str, typer.Option(help="A share of the valid rows (0.1) or a count (500).")] = "0.1",
     seed: Annotated[int, typer.Option(help="Seed of `random`.")] = 0,
@@ -23,7 +23,7 @@ def select_command(
     normalisation: Annotated[str, typer.Option(help="zscore or rank, for bids and instance_max_normalized.")] = "zscore",
 ) -> None:
     """Selects pool rows by your own matrix of influence or similarity scores."""
-    from equipoise.selection.picks import write_picks
+    from equipoise.selection.interface import write_picks
 
     write_picks(matrix, tasks, selector, budget, seed, valid, normalisation, output)
 

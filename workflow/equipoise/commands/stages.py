@@ -1,19 +1,26 @@
-"""The stages of the workflow, one command a rule, under the rule's name."""
+"""The stages of the workflow, one command per rule, under the rule's name. What is heavy is imported by the command that needs it."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from equipoise.budgets import budget_label, parse_budget
+from equipoise.cluster.devices import take_devices
+from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpoints, refuse_missing_targets, run_of, some_of
+from equipoise.config import Experiment
+from equipoise.config_file import read_config
+from equipoise.experiment import folds
+from equipoise.layout import shard_label
+from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
+from equipoise.selectors import MATRICES, selector_names
 from equipoise.store.lease import one_writer
-
-if TYPE_CHECKING:
-    from equipoise.config import Experiment
 
 app = typer.Typer()
 
 ConfigOption = Annotated[
     str, typer.Option("--config", help="An experiment's YAML; the workflow passes <results>/<experiment>/config.yaml.")
 ]
+Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
 Matrix = Annotated[str, typer.Option(help="influence, last_token or position_weighted.")]
@@ -22,21 +29,15 @@ SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
 RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epochs-2/seed-0")]
 
 
-def _open(path: str, stage: str) -> "Experiment":
+def _open(path: str, stage: str) -> Experiment:
     """Reads the configuration; fixes threads, allocator and, on a workstation, GPUs before any library starts its own."""
-    from equipoise.cluster.devices import take_devices
-    from equipoise.config_file import read_config
-    from equipoise.process import prepare_process
-
     config = read_config(path)
     prepare_process(config, stage)
     take_devices(config, stage)
     return config
 
 
-def _open_training(path: str, stage: str) -> "Experiment":
-    from equipoise.process import refuse_missing_reporters
-
+def _open_training(path: str, stage: str) -> Experiment:
     config = _open(path, stage)
     refuse_missing_reporters(config)
     return config
@@ -45,7 +46,6 @@ def _open_training(path: str, stage: str) -> "Experiment":
 @app.command("fetch", epilog="Example:  equipoise fetch --config workflow/experiments/smollm2-135m.yaml")
 def fetch_command(config: ConfigOption) -> None:
     """Brings base, pool and benchmark data from the hub into the local cache, so that every later stage runs offline."""
-    from equipoise.config_file import read_config
     from equipoise.data.fetch import fetch
 
     fetch(read_config(config))
@@ -54,7 +54,6 @@ def fetch_command(config: ConfigOption) -> None:
 @app.command("decontaminate", epilog="Example (after make demo):  equipoise decontaminate --config config.yaml")
 def decontaminate_command(config: ConfigOption) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
-    from equipoise.config_file import read_config
     from equipoise.evaluation.decontaminate import decontaminate
 
     decontaminate(read_config(config))
@@ -71,7 +70,6 @@ def prepare_pool_command(config: ConfigOption) -> None:
 @app.command("prepare_targets", epilog="Example:  equipoise prepare_targets --config config.yaml --tasks gsm,math")
 def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     """Draws the validation examples of target tasks and the hold-outs of their evaluation."""
-    from equipoise.commands.options import some_of
     from equipoise.data.targets import prepare_targets
 
     experiment = _open(config, "prepare_targets")
@@ -81,8 +79,6 @@ def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
 @app.command("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
 def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
-    from equipoise.process import distributed
-
     experiment = _open_training(config, "warm_up")
     with one_writer(experiment.layout.checkpoint_manifest(experiment.warmup.epochs)):
         if distributed(experiment.training.processes, ["warm_up", "--config", config]):
@@ -93,18 +89,14 @@ def warm_up_command(config: ConfigOption) -> None:
 
 
 @app.command("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
-def collect_pool_gradients_command(
-    config: ConfigOption, shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")], epochs: Epochs = ""
-) -> None:
+def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: Epochs = "") -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     from equipoise.attribution.assemble import shard_plan
-    from equipoise.commands.options import epochs_of, refuse_missing_checkpoints
     from equipoise.gradients.collect import collect_pool_gradients
-    from equipoise.layout import shard_label
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment.layout, shard)  # raises for a shard there is not
+    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
@@ -113,7 +105,6 @@ def collect_pool_gradients_command(
 @app.command("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
 def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
-    from equipoise.commands.options import epochs_of, refuse_missing_checkpoints, refuse_missing_targets, some_of
     from equipoise.gradients.collect import collect_target_gradients
 
     experiment = _open(config, "collect_target_gradients")
@@ -125,18 +116,13 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
 
 
 @app.command("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
-def assemble_attribution_command(
-    config: ConfigOption, shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")], matrix: Matrix = "influence"
-) -> None:
+def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import assemble_attribution, shard_plan
-    from equipoise.commands.options import one_of
-    from equipoise.layout import shard_label
-    from equipoise.selectors import MATRICES
 
     experiment = _open(config, "assemble_attribution")
     one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment.layout, shard)  # raises for a shard there is not
+    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
@@ -145,8 +131,6 @@ def assemble_attribution_command(
 def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence") -> None:
     """Checks that all rows of the matrix are there and merges the column moments."""
     from equipoise.attribution.seal import seal_attribution
-    from equipoise.commands.options import one_of
-    from equipoise.selectors import MATRICES
 
     experiment = _open(config, "seal_attribution")
     seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
@@ -155,9 +139,7 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence")
 @app.command("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
 def rank_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Ranks the pool with a selector, up to selection.rank_to."""
-    from equipoise.commands.options import one_of
     from equipoise.selection.rank import rank
-    from equipoise.selectors import selector_names
 
     experiment = _open(config, "rank")
     rank(experiment, one_of("--selector", selector, selector_names()), selection_seed)
@@ -171,10 +153,7 @@ def select_budget_command(
     selection_seed: SelectionSeed = 0,
 ) -> None:
     """Writes a ranking's prefix as a selection that is ready to train on."""
-    from equipoise.budgets import budget_label, parse_budget
-    from equipoise.commands.options import one_of
     from equipoise.selection.select_budget import select_budget
-    from equipoise.selectors import selector_names
 
     experiment = _open(config, "select_budget")
     one_of("--selector", selector, selector_names())
@@ -184,9 +163,6 @@ def select_budget_command(
 @app.command("fine_tune", epilog="Example:  equipoise fine_tune --config config.yaml --run bids/selection-0/budget-0.1/epochs-4/seed-0")
 def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     """Fine-tunes a fresh adapter on a selection."""
-    from equipoise.commands.options import run_of
-    from equipoise.process import distributed
-
     experiment = _open_training(config, "fine_tune")
     asked = run_of(experiment, run, trained=True)
     with one_writer(experiment.layout.run_manifest(asked)):
@@ -208,16 +184,11 @@ def evaluate_command(
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
 ) -> None:
     """Evaluates a run on a suite with lm-eval, hold-outs left out; in the suite's own interpreter where it names one."""
-    from equipoise.commands.options import one_of, run_of
-    from equipoise.process import continue_in
-
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
     one_of("--suite", suite, experiment.suites)
-    continue_in(
-        experiment.suites[suite].python,
-        ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)],
-    )
+    again = ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)]
+    continue_in(experiment.suites[suite].python, again)
     from equipoise.evaluation.evaluate import evaluate
 
     evaluate(experiment, asked, suite, suite_seed)
@@ -226,15 +197,13 @@ def evaluate_command(
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
 def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
-    from equipoise.commands.options import one_of, run_of
     from equipoise.evaluation.fine_tune_and_evaluate import fine_tune_and_evaluate
-    from equipoise.experiment import folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
     one_of("--selection-seed", str(selection_seed), (str(seed) for name, seed in folds(experiment) if name == selector))
     for run in folds(experiment)[selector, selection_seed]:
-        run_of(experiment, run.path, trained=run.trained)  # raises for a selection there is not
+        run_of(experiment, run.path, trained=run.trained)  # raises for a selection that does not exist
     with one_writer(experiment.layout.fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 

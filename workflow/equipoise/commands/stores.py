@@ -1,4 +1,4 @@
-"""`equipoise verify` and `equipoise audit_gradients`: is what the stores hold whole, and is it right?"""
+"""`equipoise verify` and `equipoise audit_gradients`: is what the stores hold complete, and is it right?"""
 
 from typing import Annotated
 
@@ -43,9 +43,9 @@ def audit_gradients(
     prepare_process(experiment, "collect_pool_gradients")
     from equipoise.gradients.audit_gradients import audit
 
-    found = audit(experiment, epoch, task or None, rows, seed)
+    audited = audit(experiment, epoch, task or None, rows, seed)
     typer.echo(f"{'row':>9}  {'cosine':>10}  {'norm':>9}  {'loss':>9}   (norm and loss: stored over recomputed)")
-    for one in found:
+    for one in audited:
         typer.echo(f"{one.row:9}  {one.cosine:10.7f}  {one.norm_ratio:9.6f}  {one.loss_ratio:9.6f}")
-    cosines = sorted(one.cosine for one in found)
-    typer.echo(f"{len(found)} rows: smallest cosine {cosines[0]:.7f}, median {cosines[len(cosines) // 2]:.7f}")
+    cosines = sorted(one.cosine for one in audited)
+    typer.echo(f"{len(audited)} rows: smallest cosine {cosines[0]:.7f}, median {cosines[len(cosines) // 2]:.7f}")

@@ -21,13 +21,13 @@ def fetch(config: Experiment) -> None:
     if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
         raise UserError("fetch: HF_HUB_OFFLINE is set; unset it on a machine with internet, fetch there, and set it for the other stages")
     content: dict[str, Any] = {}
-    if any(map(_needs_punkt_tab, config.tasks.values())):  # first: gigabytes of weights are no use without it
+    if any(map(_needs_punkt_tab, config.tasks.values())):  # first: without it gigabytes of weights are of no use
         content["punkt_tab"] = _fetch_punkt_tab(config)
     content |= {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
     for name in config.tasks:
         content["tasks"][name] = _fetch_task(config, name)
     write_manifest(config.layout.fetch_manifest, "fetch", **content)
-    log("fetch: all there; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
+    log("fetch: everything is in the cache; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
 
 
 def _fetch_base(config: Experiment) -> dict[str, str]:
@@ -46,7 +46,8 @@ def _commit(folder: str) -> str:
 
 
 def _fetch_pool(config: Experiment) -> dict[str, Any]:
-    if config.pool.dataset is None:
+    pool = config.pool
+    if pool.dataset is None:
         return {}
     from datasets import load_dataset
 
@@ -54,20 +55,13 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
     from equipoise.harness.revisions import commits
 
     try:
-        rows = load_dataset(config.pool.dataset, revision=config.pool.revision)
+        rows = load_dataset(pool.dataset, revision=pool.revision)
     except Exception as error:
-        raise UserError(
-            f"pool.dataset: cannot fetch {config.pool.dataset!r} at revision {config.pool.revision!r}: {hub_reason(error)}"
-        ) from None
-    if config.pool.split not in rows:
-        raise UserError(f"pool.split: {config.pool.dataset} has no split {config.pool.split!r}; write one of {', '.join(rows)}")
-    to_record(next(iter(rows[config.pool.split]), {}), f"{config.pool.dataset} row 0", "0", default_source=config.pool.dataset)
-    return {
-        "id": config.pool.dataset,
-        "revision": config.pool.revision,
-        "commits": commits(rows),
-        "rows": rows[config.pool.split].num_rows,
-    }
+        raise UserError(f"pool.dataset: cannot fetch {pool.dataset!r} at revision {pool.revision!r}: {hub_reason(error)}") from None
+    if pool.split not in rows:
+        raise UserError(f"pool.split: {pool.dataset} has no split {pool.split!r}; write one of {', '.join(rows)}")
+    to_record(next(iter(rows[pool.split]), {}), f"{pool.dataset} row 0", "0", default_source=pool.dataset)
+    return {"id": pool.dataset, "revision": pool.revision, "commits": commits(rows), "rows": rows[pool.split].num_rows}
 
 
 def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
@@ -93,10 +87,10 @@ def _needs_punkt_tab(task: Task) -> bool:
 
 
 def _fetch_punkt_tab(config: Experiment) -> bool:
-    """NLTK's sentence splitter. Under a suite's limit it may be missing: IFEval's items that need it may be none of those evaluated."""
+    """NLTK's sentence splitter. It may be missing when a suite has a limit, which may leave out all items of IFEval that need it."""
     import nltk
 
-    from equipoise.harness.punkt import REMEDY, has_punkt_tab
+    from equipoise.harness.documents import REMEDY, has_punkt_tab
 
     if has_punkt_tab() or nltk.download("punkt_tab", quiet=True):
         return True

@@ -1,12 +1,13 @@
 """Prepares the pool: reads JSONL, Parquet or a hub data set into one Parquet file with ids, texts and token counts.
 
-`pool.parquet` has a row an example, in source order: row int64, id, source, prompt, response (text), tokens and
+`pool.parquet` has one row per example, in source order: row int64, id, source, prompt, response (text), tokens and
 completion_tokens int32 (after cutting to `model.max_length`; 0 completion tokens = no gradient), metadata (JSON of the other fields).
 """
 
 import json
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ def prepare_pool(config: Experiment) -> None:
     """Writes the pool's Parquet file and, last, its manifest with the shard plan.
 
     With `pool.decontaminate: remove`, rows that `decontaminate` found are left out. Raises `UserError` for unreadable or empty sources, bad
-    records, ids that stand twice, and more shards than 1,024-row chunks.
+    records, repeated ids, and more shards than 1,024-row chunks.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -37,7 +38,7 @@ def prepare_pool(config: Experiment) -> None:
     layout = config.layout
     read = list(pool_records(config))
     if not read:
-        raise UserError(f"pool: no rows in {_source_name(config)}; write a file with at least one record")
+        raise UserError(f"pool: no rows in {config.pool.dataset or ', '.join(config.pool.files)}; write a file with at least one record")
     records = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
     shards = plan_shards(len(records), config.pool.shards)
     _refuse_repeated_ids(records)
@@ -78,22 +79,13 @@ def prepare_pool(config: Experiment) -> None:
     log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
 
 
-def _source_name(config: Experiment) -> str:
-    return config.pool.dataset or ", ".join(config.pool.files)
-
-
 def pool_records(config: Experiment) -> Iterator[Record]:
     """Records of the pool's source in their order, up to `pool.limit`. Raises `UserError` naming what cannot be read, and where."""
-    records = _hub_records(config) if config.pool.dataset else _file_records(config.pool.files)
+    records = _hub_records(config) if config.pool.dataset else chain.from_iterable(map(read_records, config.pool.files))
     for number, record in enumerate(records):
         if number == config.pool.limit:
             return
         yield record
-
-
-def _file_records(files: list[str]) -> Iterator[Record]:
-    for file in files:
-        yield from read_records(file)
 
 
 def _hub_records(config: Experiment) -> Iterator[Record]:
@@ -105,9 +97,8 @@ def _hub_records(config: Experiment) -> Iterator[Record]:
     try:
         rows = load_dataset(pool.dataset, revision=pool.revision, split=pool.split)
     except Exception as error:
-        raise UserError(
-            f"pool.dataset: cannot load {pool.dataset!r} ({pool.split}, revision {pool.revision}): {hub_reason(error)}"
-        ) from None
+        source = f"{pool.dataset!r} ({pool.split}, revision {pool.revision})"
+        raise UserError(f"pool.dataset: cannot load {source}: {hub_reason(error)}") from None
     refuse_other_commits(config, "pool.revision", commits({pool.split: rows}), "pool", "commits")
     for number, row in enumerate(rows):
         yield to_record(row, f"{pool.dataset} row {number}", f"{pool.dataset}/{number}", default_source=pool.dataset)
@@ -119,11 +110,11 @@ def records_digest(records: list[Record]) -> str:
 
 
 def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -> list[Record]:
-    """The records without those that share words with a test item. Raises `UserError` when the search was of others, or leaves none."""
-    found = read_manifest(layout.contamination, "contamination")
-    if found["source"] != records_digest(records):
+    """The records without those that share words with a test item. Raises `UserError` when other records were searched, or none is left."""
+    contamination = read_manifest(layout.contamination, "contamination")
+    if contamination["source"] != records_digest(records):
         raise UserError(f"{layout.contamination}: was made for another pool; run decontaminate again")
-    removed = set().union(*(task["rows"] for task in found["tasks"].values()))
+    removed = set().union(*(task["rows"] for task in contamination["tasks"].values()))
     kept = [record for number, record in enumerate(records) if number not in removed]
     if not kept:
         raise UserError("pool.decontaminate: every row shares words with a test item; write report, or give another pool")
@@ -136,7 +127,7 @@ def _refuse_repeated_ids(records: list[Record]) -> None:
     repeated = [(name, n) for name, n in counts.items() if n > 1]
     if repeated:
         name, n = repeated[0]
-        raise UserError(f"pool: id {name!r} stands {n} times ({len(repeated)} ids repeat); give every record its own id, or none at all")
+        raise UserError(f"pool: id {name!r} occurs {n} times ({len(repeated)} ids repeat); give every record its own id, or none of them")
 
 
 def _token_counts(tokenizer: Any, records: list[Record], max_length: int) -> tuple[list[int], list[int]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import read_jsonl
 
 PROMPT_KEYS = ("prompt", "instruction")
@@ -37,7 +37,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
 
 
 def to_record(row: Mapping[str, Any], where: str, default_id: str, default_source: str) -> Record:
-    """A `Record` from one row. `where` names the row in errors; `default_id` and `default_source` stand in for missing fields."""
+    """A `Record` from one row. `where` names the row in errors; `default_id` and `default_source` replace missing fields."""
     if not isinstance(row, Mapping):
         raise UserError(f'{where}: not an object; write {{"prompt": ..., "response": ...}}')
     prompt, response = _texts(row, where)
@@ -55,8 +55,8 @@ def _texts(row: Mapping[str, Any], where: str) -> tuple[str, str]:
     prompt = next((row[key] for key in PROMPT_KEYS if row.get(key) is not None), None)
     response = next((row[key] for key in RESPONSE_KEYS if row.get(key) is not None), None)
     if not isinstance(prompt, str) or not isinstance(response, str):
-        found = ", ".join(map(str, row)) or "no field"
-        raise UserError(f"{where}: needs text fields prompt and response, instruction and response, or messages; found {found}")
+        fields = ", ".join(map(str, row)) or "no field"
+        raise UserError(f"{where}: needs text fields prompt and response, instruction and response, or messages; found {fields}")
     return prompt, response
 
 
@@ -80,6 +80,6 @@ def _parquet_rows(path: Path) -> Iterator[Any]:
     try:
         file = pq.ParquetFile(path)
     except pa.ArrowInvalid as error:
-        raise UserError(f"{path}: not Parquet ({str(error).splitlines()[0]})") from None
+        raise UserError(f"{path}: not Parquet ({first_line(error)})") from None
     for batch in file.iter_batches(batch_size=4096):
         yield from batch.to_pylist()

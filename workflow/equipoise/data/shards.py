@@ -1,5 +1,9 @@
-"""The shard plan: which pool rows a gradient job owns. Shards are whole 1,024-row chunks, so that every chunk has one writer."""
+"""The shard and batch plans: which pool rows a gradient job owns, and which of them share a batch.
 
+Shards are whole 1,024-row chunks, so that every chunk has one writer; batches depend on the data alone.
+"""
+
+from collections.abc import Sequence
 from itertools import pairwise
 
 from equipoise.errors import UserError
@@ -24,3 +28,18 @@ def plan_shards(rows: int, shards: int) -> list[list[int]]:
     for shard in range(shards):
         borders.append(borders[-1] + small + (shard < larger))
     return [[first * CHUNK_ROWS, min(last * CHUNK_ROWS, rows)] for first, last in pairwise(borders)]
+
+
+def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:
+    """Cuts one store chunk's examples into batches of at most `token_budget` padded tokens, the longest first.
+
+    lengths: tokens of each example, 0 for one that takes no part. Returns indices into `lengths`; an example longer than the
+    budget is a batch of its own. Depends on nothing but the arguments, so a row's batch does not depend on how jobs are cut.
+    """
+    order = sorted((i for i, length in enumerate(lengths) if length), key=lambda i: (-lengths[i], i))
+    batches, start = [], 0
+    while start < len(order):
+        count = max(1, token_budget // lengths[order[start]])
+        batches.append(order[start : start + count])
+        start += count
+    return batches

@@ -24,15 +24,13 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
     as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes`
     and `tokens` list the examples' ids, content hashes and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError`
-    for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
+    for missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
     response.
     """
     from equipoise.modelling.base import load_tokenizer
 
     tokenizer = load_tokenizer(config.model)
     for name in tasks:
-        if name not in config.tasks:
-            raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         tokens = _token_counts(config, name, rows, tokenizer)
         _write(config, name, rows, {**manifest, "tokens": tokens})
@@ -57,23 +55,20 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
     lines = [(path, number, line) for path in files for number, line in read_lines(path)]
     size = config.targets.size
     if len(lines) < size:
-        raise UserError(
-            f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write targets.size: {len(lines)}"
-        )
+        raise UserError(f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write at most {len(lines)}")
     kept = sorted(random.Random(_seed(config, name)).sample(range(len(lines)), size))
-    rows = []
-    for path, number, line in (lines[i] for i in kept):
-        rows.append(
-            {
-                "id": str(line.get("id", f"{Path(path).stem}:{number}")),
-                "task": name,
-                "prompt": line["prompt"],
-                "response": line["response"],
-                "chat": chat,
-                "content_hash": content_hash(line["prompt"]),
-                "origin": canonical_json({"file": Path(path).name, "line": number}),
-            }
-        )
+    rows = [
+        {
+            "id": str(line.get("id", f"{Path(path).stem}:{number}")),
+            "task": name,
+            "prompt": line["prompt"],
+            "response": line["response"],
+            "chat": chat,
+            "content_hash": content_hash(line["prompt"]),
+            "origin": canonical_json({"file": Path(path).name, "line": number}),
+        }
+        for path, number, line in (lines[i] for i in kept)
+    ]
     sources = {Path(path).name: file_digest(path) for path in files}
     return rows, _manifest(config, name, rows, {}, {}, sources)
 
@@ -99,8 +94,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, target_text
-    from equipoise.harness.punkt import refuse_without_punkt_tab
+    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab, target_text
     from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.shots import fixed_shots
     from equipoise.harness.tasks import load_tasks, set_up
@@ -134,7 +128,8 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     chosen = draw(pool, config.targets.size, _seed(config, name), serves)
     if len(chosen) < config.targets.size:
         what = "responses that pass the checker" if source.accept else "examples"
-        raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write a smaller one")
+        size = f"targets.size {config.targets.size}; write at most {len(chosen)}"
+        raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than {size}")
     rows = []
     for document in chosen:
         lm_eval_task, doc = loaded[document.leaf], dict(document.doc)
@@ -158,7 +153,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
 
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
     """Documents of a split, processed as the task does; none: the evaluated one."""
-    from equipoise.harness.documents import document_hashes
+    from equipoise.harness.documents import content_hash, question
 
     if split is None:
         split, docs = task.config.test_split or task.config.validation_split, list(task.eval_docs)
@@ -166,8 +161,7 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
         docs = list(task.config.process_docs(task.dataset[split]) if task.config.process_docs else task.dataset[split])
     else:
         raise UserError(f"lm-eval task {leaf}: its data set has no split {split!r} to draw from; it has {', '.join(task.dataset)}")
-    hashes = document_hashes(task, docs)
-    return [Document(leaf, split, i, known_as, doc) for i, (doc, known_as) in enumerate(zip(docs, hashes, strict=True))]
+    return [Document(leaf, split, i, content_hash(question(task, doc)), doc) for i, doc in enumerate(docs)]
 
 
 def _file_responses(task: Task) -> dict[str, str]:
@@ -186,8 +180,8 @@ def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tok
     for row, example in zip(rows, encoded, strict=True):
         if example.prompt_length >= longest:
             raise UserError(
-                f"tasks.{name}: the prompt of validation example {row['id']} fills {example.prompt_length} tokens, so that nothing of its "
-                f"response is left within {longest}; write a larger targets.max_length (none: as model.max_length)"
+                f"tasks.{name}: the prompt of validation example {row['id']} has {example.prompt_length} tokens, which leaves no room "
+                f"for its response within {longest}; write a larger targets.max_length (none: as model.max_length)"
             )
     return [min(len(example.input_ids), longest) for example in encoded]
 

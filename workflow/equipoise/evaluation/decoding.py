@@ -1,4 +1,4 @@
-"""Batched decoding that drops finished rows: small models on CPUs spend their time on rows that have long ended otherwise."""
+"""Batched decoding that drops finished rows: otherwise small models on CPUs spend their time on rows that ended long ago."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def decode(
 ) -> "torch.Tensor":
     """Continues left-padded contexts greedily, or by plain sampling at a temperature, up to `max_length` tokens in all.
 
-    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; behind a row's eos stands `pad`. `stopped` tells of
-    generated rows of tokens whether they hold a stop string. It is asked now and then, so a row may run on a little behind one: the
+    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; behind a row's eos stands `pad`. `stopped` says which
+    generated rows of tokens hold a stop string. It is asked now and then, so a row may run on a little behind one: the
     caller cuts the text. Sampling draws from torch's global generator.
     """
     import torch
@@ -44,7 +44,8 @@ def decode(
             logits = model(
                 input_ids=step, attention_mask=mask, position_ids=positions, past_key_values=cache, use_cache=True, logits_to_keep=1
             ).logits[:, -1]
-            token = _choose(logits.float(), temperature)
+            logits = logits.float()
+            token = logits.argmax(-1) if temperature == 0.0 else torch.softmax(logits / temperature, dim=-1).multinomial(1).squeeze(-1)
             out[rows[alive], end] = token[alive]
             end += 1
             alive &= token != eos
@@ -63,11 +64,3 @@ def decode(
             mask = torch.cat([mask, mask.new_ones(len(rows), 1)], dim=1)
             positions = positions[:, -1:] + 1
     return out[:, :end]
-
-
-def _choose(logits: "torch.Tensor", temperature: float) -> "torch.Tensor":
-    import torch
-
-    if temperature == 0.0:
-        return logits.argmax(-1)
-    return torch.multinomial(torch.softmax(logits / temperature, dim=-1), 1).squeeze(-1)

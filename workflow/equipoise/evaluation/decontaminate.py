@@ -38,11 +38,11 @@ def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[st
         for text in texts:
             for gram in grams(text, size):
                 owners[gram].add(task)
-    found: dict[str, list[int]] = {task: [] for task in items}
+    hits: dict[str, list[int]] = {task: [] for task in items}
     for number, text in rows:
         for task in sorted(set().union(*(owners[gram] for gram in grams(text, size) if gram in owners))):
-            found[task].append(number)
-    return found
+            hits[task].append(number)
+    return hits
 
 
 def decontaminate(config: Experiment) -> None:
@@ -65,13 +65,13 @@ def decontaminate(config: Experiment) -> None:
     texts = {name: texts[name] for name in config.tasks if name in texts}
     records = list(pool_records(config))
     rows = ((i, f"{record.prompt} {record.response}") for i, record in enumerate(track(records, "decontaminate", len(records))))
-    found = overlapping(rows, texts)
+    hits = overlapping(rows, texts)
     content = {
         "gram": GRAM,
         "source": records_digest(records),
         "rows": len(records),
-        "found": len(set().union(*found.values())),
-        "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in found.items()},
+        "found": len(set().union(*hits.values())),
+        "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in hits.items()},
     }
     path = config.layout.contamination
     write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))

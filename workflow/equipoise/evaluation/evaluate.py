@@ -57,7 +57,7 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
 
 
 def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity: str) -> bool:
-    """Whether scores and samples of the same inputs are there, whole."""
+    """Whether scores and samples of the same inputs exist and are complete."""
     scores, samples = Path(layout.scores(run, suite, suite_seed)), Path(layout.samples(run, suite, suite_seed))
     if not (scores.exists() and samples.exists()):
         return False
@@ -91,7 +91,7 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
 
 
 def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
-    """One row an item, tasks in config order, checked: every chosen document once, in order, known by its content hash.
+    """One row per item, tasks in config order, checked: every chosen document once, in order, known by its content hash.
 
     Raises `UserError` when a task's metric and filter are not among what lm-eval reports.
     """
@@ -102,9 +102,8 @@ def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dic
             logged = [sample for sample in answers[leaf] if sample["filter"] == (wanted_filter or "none") and metric in sample]
             if not logged:
                 known = sorted({f"{m},{s['filter']}" for s in answers[leaf] for m in s["metrics"]})
-                raise UserError(
-                    f"tasks.{name}.metric: {leaf} does not report {config.tasks[name].metric!r}; write one of {', '.join(known)}"
-                )
+                asked = config.tasks[name].metric
+                raise UserError(f"tasks.{name}.metric: {leaf} does not report {asked!r}; write one of {', '.join(known)}")
             if [sample["doc_id"] for sample in logged] != items.samples[leaf]:
                 raise RuntimeError(f"{leaf}: lm-eval logged other documents than it was asked for")
             rows += [_row(name, leaf, items, sample, float(sample[metric])) for sample in logged]

@@ -11,8 +11,8 @@ from equipoise.store.manifest import write_manifest
 def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
     """Makes every missing run of `selector` by `selection_seed`, evaluates it, and writes the fold manifest with all digests last.
 
-    A run whose training diverges is recorded in its manifest and left out; the others go on. Raises `UserError` when the experiment has
-    no such runs, and at the end when a run has failed.
+    A run whose training diverges is recorded in its manifest and left out; the others go on. Raises `UserError` at the end when a run has
+    failed.
     """
     from equipoise.evaluation.evaluate import evaluate
     from equipoise.evaluation.session import Session
@@ -21,10 +21,7 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     from equipoise.training.fine_tune import fine_tune
 
     layout = config.layout
-    runs = folds(config).get((selector, selection_seed))
-    if runs is None:
-        known = ", ".join(f"{name} {seed}" for name, seed in folds(config))
-        raise UserError(f"no runs of selector {selector!r} by selection seed {selection_seed}; the experiment has {known}")
+    runs = folds(config)[selector, selection_seed]
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     session = Session(config, base)
     digests, failed = {}, []

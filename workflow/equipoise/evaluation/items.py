@@ -12,8 +12,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
-from equipoise.harness.documents import document_hashes, target_text
-from equipoise.harness.punkt import refuse_without_punkt_tab
+from equipoise.harness.documents import content_hash, question, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
@@ -55,9 +54,8 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
         log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
         check_sandbox(config.sandbox)
     items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
-    layout = config.layout
     for name, listed in names.items():
-        path = layout.target_manifest(name)
+        path = config.layout.target_manifest(name)
         manifest = read_manifest(path, "targets")
         items.target_manifests[name] = file_digest(path)
         items.leaves[name] = [leaf for lm_eval_task in listed for leaf in loaded[name].leaves[lm_eval_task]]
@@ -70,8 +68,8 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             _same_commits(leaf, commits(task.dataset), manifest.get("sources", {}).get(leaf), path)
             set_up(task, settings)
             held_out = manifest["holdout"].get(leaf, [])
-            docs = list(task.eval_docs)  # a task with process_docs makes them anew at every call
-            hashes = document_hashes(task, docs)
+            docs = list(task.eval_docs)  # a task with process_docs makes them again at every call
+            hashes = [content_hash(question(task, doc)) for doc in docs]
             _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
             kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
             if not whole:
@@ -92,9 +90,7 @@ def _same_commits(leaf: str, loaded: list[str], recorded: list[str] | None, path
 def _same_documents(leaf: str, hashes: list[str], recorded: list[str], held_out: list[int], path: str) -> None:
     for doc_id, expected in zip(held_out, recorded, strict=True):
         if doc_id >= len(hashes) or hashes[doc_id] != expected:
-            raise UserError(
-                f"{path}: document {doc_id} of {leaf} is another one than when the hold-outs were made; run prepare_targets again"
-            )
+            raise UserError(f"{path}: document {doc_id} of {leaf} has changed since the hold-outs were made; run prepare_targets again")
 
 
 def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[str], limit: int | None) -> list[int]:

@@ -15,7 +15,7 @@ from equipoise import progress
 from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
 from equipoise.harness.documents import fold
-from equipoise.modelling.chat import chat_prefix
+from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -43,19 +43,15 @@ class LanguageModel(HFLM):
         self._model = model
 
     def start(self, seed: int) -> None:
-        """Sampling begins anew, by `seed`."""
+        """Starts sampling again, from `seed`."""
         torch.manual_seed(seed)
 
-    # tokens: BOS exactly once where the tokenizer has one, nothing else added (as modelling.chat.encode does)
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **_: Any) -> list[int]:
         known = self._remembered.get(string) if add_special_tokens is None else None
         if known is not None:
             ids = known.tolist()
         else:
-            ids = self.tokenizer(string, add_special_tokens=False).input_ids
-            bos = self.tokenizer.bos_token_id
-            if add_special_tokens is not False and bos is not None and not string.startswith(self.tokenizer.bos_token):
-                ids = [bos, *ids]
+            ids = evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
             if add_special_tokens is None and self._remembered_tokens < REMEMBERED_TOKENS:
                 self._remembered[string] = array("i", ids)
                 self._remembered_tokens += len(ids)
@@ -99,7 +95,6 @@ class LanguageModel(HFLM):
             texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
             return [any(stop in text for stop in stops) for text in texts]
 
-        never = [False]
         out = decode(
             self.model,
             context,
@@ -107,13 +102,13 @@ class LanguageModel(HFLM):
             max_length,
             eos=self.tokenizer.eos_token_id,
             pad=self.tokenizer.eos_token_id,
-            stopped=stopped if stops else lambda rows: never * len(rows),
+            stopped=stopped if stops else lambda rows: [False] * len(rows),
             temperature=temperature,
         )
-        self._tell(len(context))
+        self._log_progress(len(context))
         return out
 
-    def _tell(self, rows: int) -> None:
+    def _log_progress(self, rows: int) -> None:
         self._done += rows
         now = time.monotonic()
         if now - self._said >= progress.SECONDS_BETWEEN_LINES and self._done < self._requests:

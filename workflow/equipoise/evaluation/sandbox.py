@@ -26,7 +26,7 @@ START = Path(__file__).parent / "confined" / "start.py"
 PACKAGE = str(Path(__file__).parents[2])
 SCRATCH_BYTES = 16 * 2**20
 STARTUP_SECONDS = 20
-"""Two interpreters have to start before a program runs; a loaded machine may take long over it."""
+"""Two interpreters have to start before a program runs; a loaded machine may take long."""
 CLOCK = 4
 """Seconds on the clock for each second of processor time: a right program must not fail because the machine is busy with others."""
 
@@ -156,14 +156,10 @@ def _refuse(settings: Sandbox, said: str) -> None:
 
 
 def check_sandbox(settings: Sandbox) -> None:
-    """Raises `UserError` unless the sandbox works here, so that one learns it before a model has answered anything."""
+    """Raises `UserError` unless the sandbox works here, before a model has answered anything."""
     if not seccomp.supported():
-        raise UserError(
-            f"sandbox.mode: there is no filter of system calls for {os.uname().machine}; evaluate programs on "
-            f"{' or '.join(seccomp.MACHINES)}"
-        )
+        machines = " or ".join(seccomp.MACHINES)
+        raise UserError(f"sandbox.mode: no filter of system calls for {os.uname().machine}; evaluate programs on {machines}")
     verdict = run_program("def one():\n    return 1\n", "assert one() == 1", ["one"], settings)
     if not verdict.passed:
-        raise UserError(
-            f"sandbox.mode: a right program does not pass in this machine's sandbox ({verdict.reason}); report it with your system"
-        )
+        raise UserError(f"sandbox.mode: a correct program fails in this machine's sandbox ({verdict.reason}); report it with your system")

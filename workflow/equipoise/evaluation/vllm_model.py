@@ -14,7 +14,7 @@ from equipoise.config import Experiment
 from equipoise.config_checks import VLLM_RANKS
 from equipoise.harness.documents import fold
 from equipoise.modelling.base import base_folder
-from equipoise.modelling.chat import chat_prefix
+from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -48,17 +48,13 @@ class VllmModel(VLLM):
         self.lora_request = self._adapters[adapter] if adapter else None
 
     def start(self, seed: int) -> None:
-        """Sampling begins anew, by `seed`."""
+        """Starts sampling again, from `seed`."""
         self._seed = seed
 
     def tok_encode(self, string: str | Sequence[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
         if not isinstance(string, str):
             return [self.tok_encode(one, add_special_tokens) for one in string]
-        ids = self.tokenizer(string, add_special_tokens=False).input_ids
-        bos = self.tokenizer.bos_token_id
-        if add_special_tokens is not False and bos is not None and not string.startswith(self.tokenizer.bos_token):
-            ids = [bos, *ids]
-        return ids
+        return evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
         prompt, begun = fold(chat_history)

@@ -5,10 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.config import Experiment
-from equipoise.gradients.adam import Constants, adam_constants
-from equipoise.gradients.adam_moments import load_moments, moments_identity
-from equipoise.gradients.autograd import autograd_gradients
-from equipoise.gradients.estimator import Recompute
+from equipoise.gradients.adam import Constants, adam_constants, load_moments, moments_identity
+from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters
@@ -31,12 +29,10 @@ class Tracin:
         return {}
 
     def maker(self, engine: "Engine", side: str, folder: str) -> LoraRows:
-        """As `estimator.Rows.maker`."""
         sizes = {name: rows * columns for name, (rows, columns) in engine.capture.shapes.items()}
         return LoraRows(self._projector(sizes), self._adam(engine.model, side, folder))
 
     def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
-        """As `estimator.Rows.recompute`."""
         import torch
 
         projector = self._projector({name: parameter.numel() for name, parameter in lora_parameters(model).items()})

@@ -10,7 +10,7 @@ from equipoise.errors import UserError
 from equipoise.gradients.estimator import build_rows
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
-from equipoise.store.gradients import VALID, GradientReader, open_rows
+from equipoise.store.gradients import VALID, GradientReader
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     path, data = (
         (layout.pool_gradients(epoch), layout.pool) if task is None else (layout.target_gradients(epoch, task), layout.target(task))
     )
-    reader = open_rows(path)
+    reader = GradientReader(path)
     drawn = _drawn_rows(reader, rows, seed)
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest)

@@ -3,7 +3,7 @@
 For the length of a `Capture`, each adapted linear layer runs one autograd function: W x + s B A x. Its backward pass gives the
 gradient of its input and, on the way, hands the per-example factors to a sink: dA_i = (s B^T g_i)^T x_i and dB_i = g_i^T (s A x_i),
 g the gradient of the layer's output. A sink turns one layer's factors into what it keeps and lets go of them, so that memory never
-holds p numbers an example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the
+holds p numbers per example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the
 graph starts at an anchor, an empty leaf given to every adapted layer, so that nothing below the first of them is differentiated.
 """
 
@@ -49,7 +49,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Factors:
-    """What one layer's backward pass knows of each example: input x [n, t, in], hidden s A x [n, t, r], output gradient g [n, t, out],
+    """What one layer's backward pass holds of each example: input x [n, t, in], hidden s A x [n, t, r], output gradient g [n, t, out],
     hidden gradient s B^T g [n, t, r]."""
 
     x: torch.Tensor
@@ -89,7 +89,7 @@ class Capture:
     """Puts the autograd function into every adapted layer of `model` for as long as the context lasts."""
 
     def __init__(self, model: "PeftModel", sink: Sink | None = None):
-        """Raises `UserError` naming the first thing in the adapter whose gradient this engine does not know."""
+        """Raises `UserError` naming the first thing in the adapter whose gradient this engine does not support."""
         self._adapter = refuse_unsupported(model)
         self.sink = sink
         self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
@@ -105,10 +105,8 @@ class Capture:
     @property
     def shapes(self) -> dict[str, tuple[int, int]]:
         """Shape of every adapter parameter, by saved name, sorted."""
-        pairs = {layer.name_a: tuple(layer.a.shape) for layer in self.layers} | {
-            layer.name_b: tuple(layer.b.shape) for layer in self.layers
-        }
-        return dict(sorted(pairs.items()))
+        factors = {layer.name_a: layer.a for layer in self.layers} | {layer.name_b: layer.b for layer in self.layers}
+        return {name: tuple(factors[name].shape) for name in sorted(factors)}
 
     @contextmanager
     def active(self) -> Iterator[None]:

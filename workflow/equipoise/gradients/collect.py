@@ -1,7 +1,7 @@
 """Stages collect_pool_gradients and collect_target_gradients: from examples and epoch checkpoints to gradient stores.
 
 Pool rows go through Adam's map, target rows do not (method: gradients). A job takes its rows chunk by chunk, skips chunks that are already
-there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as a job an epoch.
+there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as one job per epoch.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ STORE_FORMAT = 2
 
 @dataclass(frozen=True)
 class _Part:
-    """Some rows of one store: examples of rows [start, start + len), of `rows` in the store; its manifest and what that says besides."""
+    """Some rows of one store: examples of rows [start, start + len), of `rows` in the store; its manifest and what only that says."""
 
     store: str
     manifest: str
@@ -50,21 +50,12 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
     pool = read_manifest(layout.pool_manifest, "pool")
     start, stop = pool["shards"][shard]
     examples = encode_file(layout.pool, load_tokenizer(config.model), config.model.max_length, start, stop)
-    parts = {
-        epoch: [
-            _Part(
-                layout.pool_gradients(epoch),
-                layout.pool_gradients_manifest(epoch, shard_label(shard)),
-                start,
-                pool["rows"],
-                examples,
-                {"shard": shard},
-                f"pool shard {shard}",
-            )
-        ]
-        for epoch in epochs
-    }
-    _collect(config, layout, "pool", parts)
+
+    def part(epoch: int) -> _Part:
+        store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
+        return _Part(store, manifest, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
+
+    _collect(config, layout, "pool", {epoch: [part(epoch)] for epoch in epochs})
 
 
 def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
@@ -73,22 +64,12 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     tokenizer = load_tokenizer(config.model)
     longest = config.targets.longest(config.model)
     examples = {task: encode_file(layout.target(task), tokenizer, longest) for task in tasks}
-    parts = {
-        epoch: [
-            _Part(
-                layout.target_gradients(epoch, task),
-                layout.target_gradients_manifest(epoch, task),
-                0,
-                len(examples[task]),
-                examples[task],
-                {"task": task},
-                task,
-            )
-            for task in tasks
-        ]
-        for epoch in epochs
-    }
-    _collect(config, layout, "target", parts)
+
+    def part(epoch: int, task: str) -> _Part:
+        store, manifest = layout.target_gradients(epoch, task), layout.target_gradients_manifest(epoch, task)
+        return _Part(store, manifest, 0, len(examples[task]), examples[task], {"task": task}, task)
+
+    _collect(config, layout, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
 
 
 def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:

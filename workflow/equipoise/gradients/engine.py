@@ -39,7 +39,7 @@ class Engine:
     """Runs batches through a model with a LoRA adapter."""
 
     def __init__(self, model: "PeftModel", activation_checkpointing: bool = False):
-        """Raises `UserError` for adapters and output layers it does not know."""
+        """Raises `UserError` for adapters and output layers that are not supported."""
         self.model = model
         self.capture = Capture(model)
         causal = model.get_base_model()
@@ -56,11 +56,11 @@ class Engine:
         with torch.no_grad():
             ids = torch.arange(4, device=self.device)[None] % self._embed.num_embeddings
             expected = causal(input_ids=ids, use_cache=False).logits.float()
-            found = self._logits(self._hidden(ids)).float()
+            ours = self._logits(self._hidden(ids)).float()
         if not expected.isfinite().all():
             where = [f"non-finite weights in {name}" for name, weights in causal.named_parameters() if not weights.isfinite().all()]
             raise UserError(f"model.base: the logits are not finite ({where[0] if where else 'write gradients.precision: fp32'})")
-        if not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
+        if not torch.allclose(ours, expected, rtol=1e-3, atol=1e-3):
             raise UserError(f"model.base: the output layer of {type(causal).__name__} is more than a linear map, which is not supported")
 
     def run(self, examples: Sequence[Encoded], maker: RowMaker, states: Sequence[str] = ()) -> BatchResult:
@@ -123,16 +123,16 @@ def _lay_out(examples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, t
 
 def _states(hidden: torch.Tensor, lengths: list[int], kinds: Sequence[str]) -> dict[str, torch.Tensor]:
     """Last-layer states, float32 [n, hidden]: of the last token, or the mean weighted by position 1, 2, ... (method: rds, rds_plus)."""
-    found = {}
+    states = {}
     length = torch.tensor(lengths, device=hidden.device)
     if "last_token" in kinds:
-        found["last_token"] = hidden[torch.arange(len(lengths), device=hidden.device), length - 1].float()
+        states["last_token"] = hidden[torch.arange(len(lengths), device=hidden.device), length - 1].float()
     if "position_weighted" in kinds:
         position = torch.arange(1, hidden.shape[1] + 1, device=hidden.device)[None].expand(len(lengths), -1)
         weight = torch.where(position <= length[:, None], position, 0).float()
         weight /= weight.sum(dim=1, keepdim=True)
-        found["position_weighted"] = torch.bmm(weight[:, None], hidden.float()).squeeze(1)
-    return found
+        states["position_weighted"] = torch.bmm(weight[:, None], hidden.float()).squeeze(1)
+    return states
 
 
 def _checkpoint_activations(causal: torch.nn.Module) -> None:

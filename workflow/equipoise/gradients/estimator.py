@@ -1,4 +1,7 @@
-"""What an estimator's class gives the collection loop and the audit (the estimators themselves: equipoise/estimators.py)."""
+"""What an estimator's class gives the collection loop and the audit (the estimators themselves: equipoise/estimators.py).
+
+The audit holds the engine to torch's own autograd through PEFT's layers.
+"""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -8,6 +11,7 @@ from equipoise.estimators import estimator
 
 if TYPE_CHECKING:
     import numpy as np
+    import torch
     from peft import PeftModel
 
     from equipoise.gradients.engine import Engine
@@ -34,3 +38,19 @@ class Rows(Protocol):
 def build_rows(config: Experiment) -> Rows:
     """The rows of the estimator that `gradients.estimator` names."""
     return estimator(config.gradients.estimator).load()(config)
+
+
+def autograd_gradients(
+    model: "PeftModel", example: "Encoded", parameters: "dict[str, torch.Tensor]"
+) -> tuple[dict[str, "torch.Tensor"], float]:
+    """Gradients of one example's mean completion loss for named parameters, and that loss, by torch's autograd through PEFT's layers."""
+    import torch
+
+    from equipoise.modelling.chat import pad
+
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    batch = {name: tensor.to(model.device) for name, tensor in pad([example], 0).items()}
+    loss = model(**batch).loss
+    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    return dict(zip(parameters, gradients, strict=True)), float(loss.detach())

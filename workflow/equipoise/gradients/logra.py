@@ -16,11 +16,10 @@ import torch
 
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_rows, examples_digest
+from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
-from equipoise.gradients.autograd import autograd_gradients
-from equipoise.gradients.batches import plan_batches
 from equipoise.gradients.capture import Factors, Layer
-from equipoise.gradients.estimator import Recompute
+from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.hashing import signs, stream_key
 from equipoise.gradients.rows import outer_products
 from equipoise.modelling.chat import Encoded
@@ -34,12 +33,12 @@ if TYPE_CHECKING:
 def projection_matrix(seed: int, layer: str, side: str, rank: int, width: int) -> np.ndarray:
     """P (side `output`) or Q (side `input`) of a layer, float32 [rank, width]."""
     padded = -(-width // 64) * 64
-    found = signs(stream_key(seed, f"logra {side}", layer), 0, rank * padded).reshape(rank, padded)[:, :width]
-    return found.astype(np.float32) / np.float32(np.sqrt(rank))
+    entries = signs(stream_key(seed, f"logra {side}", layer), 0, rank * padded).reshape(rank, padded)[:, :width]
+    return entries.astype(np.float32) / np.float32(np.sqrt(rank))
 
 
 class LograRows:
-    """Rows of rank^2 numbers a layer, layers sorted by name; with `inverse` ([layers, rank^2, rank^2]) each is multiplied by its matrix."""
+    """Rows of rank^2 numbers per layer, sorted by name; each multiplied by its matrix of `inverse` ([layers, rank^2, rank^2]) if any."""
 
     def __init__(self, layers: Sequence[Layer], rank: int, seed: int, inverse: np.ndarray | None = None):
         self._size, self._inverse = rank * rank, inverse
@@ -53,18 +52,15 @@ class LograRows:
         self._rows = torch.zeros(0, 0)
 
     def start(self, count: int, device: torch.device) -> None:
-        """As `RowMaker.start`."""
         self._rows = torch.zeros(count, self.dimension, dtype=torch.float64, device=device)
 
     def take(self, layer: Layer, factors: Factors) -> None:
-        """As `RowMaker.take`."""
         left = factors.g @ self._matrices[layer.name, "output"].T
         right = factors.x @ self._matrices[layer.name, "input"].T
         start = self._starts[layer.name]
         self._rows[:, start : start + self._size] = outer_products(left, right).flatten(1)
 
     def finish(self) -> np.ndarray:
-        """As `RowMaker.finish`."""
         rows = self._rows.cpu().numpy()
         if self._inverse is None:
             return rows
@@ -91,15 +87,15 @@ def fisher_sample(config: Experiment, pool: str) -> list[Encoded]:
 def damped_inverse(engine: "Engine", rows: LograRows, sample: Sequence[Encoded], token_budget: int, damping: float) -> np.ndarray:
     """(F + lambda I)^-1 of every layer, float64 [layers, rank^2, rank^2], layers sorted by name.
 
-    Raises `UserError` when fewer than two examples of the sample have a finite gradient, or a layer has none but zeros.
+    Raises `UserError` when fewer than two examples of the sample have a finite gradient, or a layer has only zeros.
     """
     size = rows.dimension // len(engine.capture.layers)
     total, count = np.zeros((len(engine.capture.layers), size, size)), 0
     for batch in plan_batches([len(example.input_ids) for example in sample], token_budget):
-        found = engine.run([sample[i] for i in batch], rows).gradients
-        found = found[np.isfinite(found).all(axis=1)].reshape(-1, len(total), size)
-        total += np.einsum("nla,nlb->lab", found, found)
-        count += len(found)
+        gradients = engine.run([sample[i] for i in batch], rows).gradients
+        gradients = gradients[np.isfinite(gradients).all(axis=1)].reshape(-1, len(total), size)
+        total += np.einsum("nla,nlb->lab", gradients, gradients)
+        count += len(gradients)
     if count < 2:
         raise UserError(f"gradients.logra: {count} pool examples with a finite gradient; the Fisher matrix needs at least 2")
     return invert_damped(total / count, damping)
@@ -128,7 +124,6 @@ class Logra:
         return {"fisher": examples_digest(self._sample)} if side == "target" else {}
 
     def maker(self, engine: "Engine", side: str, folder: str) -> LograRows:
-        """As `estimator.Rows.maker`."""
         layers = engine.capture.layers
         inverse = self._inverse(engine) if side == "target" else None
         return LograRows(layers, self._options.rank, self._config.seed, inverse)

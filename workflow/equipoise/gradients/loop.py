@@ -1,15 +1,18 @@
-"""The collection loop: the rows of a store, chunk by chunk and batch by batch, skipping chunks that are already there."""
+"""The collection loop: the rows of a store, chunk by chunk and batch by batch, skipping chunks that are already there.
+
+A batch that does not fit into memory is halved.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from equipoise.data.encoding import examples_digest
+from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
-from equipoise.gradients.batches import plan_batches
-from equipoise.gradients.halving import run_or_halve
 from equipoise.modelling.chat import Encoded
 from equipoise.progress import log, track
 from equipoise.store.gradient_writer import ChunkWriter, GradientStore
@@ -66,9 +69,7 @@ def collect(collection: Collection, examples: Sequence[Encoded], engine: "Engine
 
 def _chunks(collection: Collection, examples: Sequence[Encoded]) -> Iterator[_Chunk]:
     if collection.start % CHUNK_ROWS:
-        raise UserError(
-            f"{collection.store}: rows from {collection.start} do not begin at a chunk of {CHUNK_ROWS} rows; make the pool again"
-        )
+        raise UserError(f"{collection.store}: row {collection.start} does not begin a chunk of {CHUNK_ROWS} rows; run prepare_pool again")
     for first in range(0, len(examples), CHUNK_ROWS):
         part = list(examples[first : first + CHUNK_ROWS])
         batches = plan_batches([len(e.input_ids) if e.completion_tokens else 0 for e in part], collection.token_budget)
@@ -92,6 +93,43 @@ def _computed(
             halved += halvings > 0
         yield chunk, rows, halved
     next(progress, None)
+
+
+def run_or_halve(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", states: Sequence[str]) -> tuple["BatchResult", int]:
+    """`engine.run`, in halves where memory does not suffice; returns the result and how many times a batch was cut.
+
+    Raises `UserError` when not even one example fits.
+    """
+    result = _try(engine, examples, maker, states)
+    if result is not None:
+        return result, 0
+    tokens = max(len(example.input_ids) for example in examples)
+    if len(examples) == 1:
+        raise UserError(f"one example of {tokens} tokens does not fit into memory; write gradients.activation_checkpointing: true")
+    log(f"a batch of {len(examples)} examples of up to {tokens} tokens does not fit into memory; halving it (lower gradients.token_budget)")
+    half = (len(examples) + 1) // 2
+    (first, cuts_1), (second, cuts_2) = (run_or_halve(engine, part, maker, states) for part in (examples[:half], examples[half:]))
+    return _joined(first, second), 1 + cuts_1 + cuts_2
+
+
+def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", states: Sequence[str]) -> "BatchResult | None":
+    try:
+        return engine.run(examples, maker, states)
+    except (torch.OutOfMemoryError, RuntimeError) as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+            raise
+    # outside the handler: the traceback would keep the activations
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return None
+
+
+def _joined(first: "BatchResult", second: "BatchResult") -> "BatchResult":
+    return type(first)(
+        np.concatenate([first.gradients, second.gradients]),
+        np.concatenate([first.loss, second.loss]),
+        {kind: np.concatenate([state, second.states[kind]]) for kind, state in first.states.items()},
+    )
 
 
 def _flagged_rows(examples: list[Encoded], dimension: int, widths: dict[str, int]) -> GradientRows:

@@ -2,7 +2,7 @@
 
 A projection is fed one parameter at a time: `add` adds the image of that parameter's gradients, [n, numel], to float64 rows
 [n, k]. Sums run in an order that depends on the model alone, row by row, so that equal gradients give equal bytes whatever the
-batch, the number of threads or the device. `AdamMap` constants, if any, are applied on the way (fused into the CPU kernel).
+batch, the number of threads or the device. Adam constants, if any, are applied on the way (fused into the CPU kernel).
 """
 
 from typing import TYPE_CHECKING
@@ -83,7 +83,7 @@ class Sketch:
 
 
 class Rademacher:
-    """Dense +-1/sqrt(k) from a counter-based hash, never stored: the fidelity reference, p * k operations an example.
+    """Dense +-1/sqrt(k) from a counter-based hash, never stored: the fidelity reference, p * k operations per example.
 
     Each block of coordinates of a row is rounded to a fixed-point grid (2^-30 of the block's largest entry), so that the products with
     +-1 sum exactly in float64: the order in which a matrix product adds, and so batch, threads and device, cannot matter.
@@ -96,7 +96,6 @@ class Rademacher:
         self.shapes, self.dimension, self._seed = shapes, dimension, seed
 
     def add(self, rows: "torch.Tensor", name: str, gradient: "torch.Tensor", adam: "Constants | None" = None) -> None:
-        """As `Sketch.add`."""
         import torch
 
         gradient = gradient if adam is None else adam.apply(gradient)
@@ -115,7 +114,6 @@ class Rademacher:
         return signs(key, start * padded, count * padded).reshape(count, padded)[:, : self.dimension]
 
     def finish(self, rows: np.ndarray) -> np.ndarray:
-        """As `Sketch.finish`."""
         return rows / np.sqrt(self.dimension)
 
 
@@ -129,12 +127,10 @@ class Identity:
         self._starts = dict(zip(sorted(shapes), starts.tolist(), strict=False))
 
     def add(self, rows: "torch.Tensor", name: str, gradient: "torch.Tensor", adam: "Constants | None" = None) -> None:
-        """As `Sketch.add`."""
         start = self._starts[name]
         rows[:, start : start + self.shapes[name]] = gradient if adam is None else adam.apply(gradient)
 
     def finish(self, rows: np.ndarray) -> np.ndarray:
-        """As `Sketch.finish`."""
         return rows
 
 

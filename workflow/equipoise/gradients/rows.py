@@ -38,7 +38,6 @@ class LoraRows:
         self._rows = torch.zeros(0, 0)
 
     def start(self, count: int, device: torch.device) -> None:
-        """As `RowMaker.start`."""
         self._rows = torch.zeros(count, self.dimension, dtype=torch.float64, device=device)
 
     def take(self, layer: Layer, factors: Factors) -> None:
@@ -55,7 +54,6 @@ class LoraRows:
             self._projector.add(self._rows[part], name, gradient, self._adam[name] if self._adam else None)
 
     def finish(self) -> "np.ndarray":
-        """As `RowMaker.finish`."""
         return self._projector.finish(self._rows.cpu().numpy())
 
 

@@ -1,9 +1,10 @@
-"""Documents of an lm-eval task as evaluated: their prompt, their target, and the content hash they are known by."""
+"""Documents of an lm-eval task as evaluated: their prompt, target and content hash, and whether their answers can be checked here."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.errors import UserError
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from lm_eval.api.task import Task
 
 History = Sequence[dict[str, str]]
+NEEDING_PUNKT_TAB = frozenset().union(*(entry.punkt_tab for entry in BENCHMARKS.values()))
+REMEDY = "run `python -m nltk.downloader punkt_tab` on a machine with internet (NLTK_DATA names the folder that is searched)"
 
 
 def content_hash(question: str) -> str:
@@ -36,11 +39,6 @@ def searched_text(task: "Task", doc: dict[str, Any], columns: Sequence[str] = ()
     return " ".join(" ".join(map(str, part)) if isinstance(part, list) else str(part) for part in parts) if parts else question(task, doc)
 
 
-def document_hashes(task: "Task", docs: Iterable[dict[str, Any]]) -> list[str]:
-    """Content hashes of documents, in their order."""
-    return [content_hash(question(task, doc)) for doc in docs]
-
-
 def fold(history: History) -> tuple[str, str]:
     """A chat history as one user turn (description, shots and question) and the begun answer, which is mostly empty.
 
@@ -58,9 +56,7 @@ def evaluation_prompt(task: "Task", doc: dict[str, Any], chat: bool) -> str:
     """
     begun = task.doc_to_prefix(doc)
     if begun or task.multiple_input:
-        raise UserError(
-            f"lm-eval task {task.config.task}: no validation prompts can be made from a task with gen_prefix or several contexts"
-        )
+        raise UserError(f"lm-eval task {task.config.task}: a task with gen_prefix or several contexts cannot give validation prompts")
     shots = task.config.num_fewshot or 0
     if not chat:
         return task.fewshot_context(doc, num_fewshot=shots)
@@ -90,10 +86,28 @@ def refuse_missing_columns(source: Benchmark, where: str, leaf: str, task: "Task
     """
     wanted = (task.config.test_split or task.config.validation_split, source.split, source.leak_free_split)
     for split in dict.fromkeys(split for split in wanted if split in task.dataset):
-        found = task.dataset[split].column_names
+        columns = task.dataset[split].column_names
         for column in source.columns:
-            if column not in found:
+            if column not in columns:
                 raise UserError(
-                    f"{where}: {task.config.dataset_path or leaf}, split {split}, has no column {column!r}, it has {', '.join(found)}; "
+                    f"{where}: {task.config.dataset_path or leaf}, split {split}, has no column {column!r}, it has {', '.join(columns)}; "
                     "check the data set's id and revision"
                 )
+
+
+def has_punkt_tab() -> bool:
+    """Whether NLTK finds its sentence splitter punkt_tab, without which some of IFEval's items cannot be checked."""
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab")
+    except LookupError:
+        return False
+    return True
+
+
+def refuse_without_punkt_tab(where: str, docs: Iterable[Mapping[str, Any]]) -> None:
+    """Raises `UserError` when a document's instructions need punkt_tab and it is missing. where: what asks, for the message."""
+    needing = sum(not NEEDING_PUNKT_TAB.isdisjoint(doc.get("instruction_id_list") or ()) for doc in docs)
+    if needing and not has_punkt_tab():
+        raise UserError(f"{where}: {needing} of IFEval's items cannot be checked without NLTK's punkt_tab, which is not here; {REMEDY}")

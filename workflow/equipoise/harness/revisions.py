@@ -13,7 +13,7 @@ from equipoise.store.manifest import read_manifest
 def commits(splits: Mapping[str, Any]) -> list[str]:
     """Commits of a hub data set's loaded splits, as the cache's folders name them; nothing for local files."""
     files = [file["filename"] for split in splits.values() for file in split.cache_files]
-    return sorted({found[1] for name in files if (found := re.search(r"/([0-9a-f]{40})/[^/]+$", name))})
+    return sorted({commit[1] for name in files if (commit := re.search(r"/([0-9a-f]{40})/[^/]+$", name))})
 
 
 def refuse_other_commits(config: Experiment, where: str, loaded: list[str], *path: str) -> None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def fixed_shots(task: "Task") -> set[str]:
-    """Content hashes of the shots that stand in the prompt of every document, or may, as they are few: those a definition lists, and
-    the first ones of a split. Empty where every document draws its own from a split."""
+    """Content hashes of the shots that are, or may be, in the prompt of every document: those a definition lists, and the first ones of a
+    split. Empty where every document draws its own from a split."""
     from lm_eval.api.samplers import FirstNSampler
 
     shots, sampler = task.config.num_fewshot, getattr(task, "sampler", None)

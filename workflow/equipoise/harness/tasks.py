@@ -36,7 +36,7 @@ def load_tasks(
     """Loads lm-eval tasks, groups and tags by name, with the package's own definitions and those under `include_path`.
 
     where: the config key that named them, for the message. revision: of their hub data; none: as the definitions say. Raises `UserError`
-    for a name nobody defines and for data that cannot be loaded.
+    for an undefined name and for data that cannot be loaded.
     """
     _quieten()
     _compile_templates_once()
@@ -45,12 +45,12 @@ def load_tasks(
     for name in dict.fromkeys(names):
         try:
             with _data_at(revision):
-                found = manager.load([name])["tasks"]
+                tasks = manager.load([name])["tasks"]
         except Exception as error:
             raise UserError(f"{where}: cannot load the data of lm-eval task {name!r}: {hub_reason(error)}") from error
-        for leaf, task in found.items():
+        for leaf, task in tasks.items():
             loaded.tasks.setdefault(leaf, task)
-        loaded.leaves[name] = list(found)
+        loaded.leaves[name] = list(tasks)
     return loaded
 
 
@@ -88,9 +88,7 @@ def _task_manager(names: Sequence[str], include_path: str | None, where: str) ->
     manager = _stock_manager(tuple(folders))
     for name in names:
         if name not in manager.all_tasks:
-            raise UserError(
-                f"{where}: lm-eval has no task {name!r}; write a name that `lm-eval ls tasks` shows, or set the suite's include_path"
-            )
+            raise UserError(f"{where}: lm-eval has no task {name!r}; write a name of `lm-eval ls tasks`, or set the suite's include_path")
     return manager
 
 
@@ -116,7 +114,7 @@ def _quieten() -> None:
 
 
 def _compile_templates_once() -> None:
-    """lm-eval compiles a Jinja template anew for every document, which takes longer than all else in small evaluations."""
+    """lm-eval compiles a Jinja template again for every document, which takes longer than all else in small evaluations."""
     import lm_eval.utils
 
     compile_template = lm_eval.utils.env.from_string

@@ -29,12 +29,12 @@ class Audit:
 
 
 def has_audit(metadata: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a pool's metadata, one mapping a row, carries what an audit needs: every row's `kind` and `duplicate_of`."""
+    """Whether a pool's metadata, one mapping per row, carries what an audit needs: every row's `kind` and `duplicate_of`."""
     return bool(metadata) and all("kind" in row and "duplicate_of" in row for row in metadata)
 
 
 def read_metadata(column: Sequence[str]) -> list[dict[str, Any]]:
-    """The `metadata` column of pool.parquet (JSON text a row) as mappings, in row order."""
+    """The `metadata` column of pool.parquet (one JSON text per row) as mappings, in row order."""
     return [json.loads(text or "{}") for text in column]
 
 

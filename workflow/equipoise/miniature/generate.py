@@ -4,13 +4,12 @@ The pool depends on (profile, seed). Validation and test items are fixed, as a b
 spread over pool seeds is the pool's alone.
 """
 
-import json
 from pathlib import Path
 from random import Random
 
 from equipoise.config import Experiment, Miniature
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_jsonl, write_text
 from equipoise.miniature.generated_pool import DIFFICULTIES, PROFILES, pool_rows
 from equipoise.miniature.skills import SKILLS, Skill
 
@@ -56,15 +55,15 @@ def lm_eval_task(task: str) -> str:
 def items(skill: Skill, part: str) -> list[dict]:
     """The validation or test items of a task: {id, prompt, response, difficulty, core}, in the benchmark's words, difficulties in turn."""
     rng = Random(f"{part}:{skill.name}")
-    found: dict = {}
-    while len(found) < ITEMS[part]:
-        level = len(found) % len(DIFFICULTIES)
+    drawn: dict = {}
+    while len(drawn) < ITEMS[part]:
+        level = len(drawn) % len(DIFFICULTIES)
         core = skill.draw_from(part, rng, level)
-        if core not in found:
+        if core not in drawn:
             prompt = skill.benchmark.format(**skill.slots(core, rng))
-            item = {"id": f"{part}-{skill.name}-{len(found):03d}", "prompt": prompt, "response": skill.answer(core)}
-            found[core] = {**item, "difficulty": DIFFICULTIES[level], "core": skill.key(core)}
-    return list(found.values())
+            item = {"id": f"{part}-{skill.name}-{len(drawn):03d}", "prompt": prompt, "response": skill.answer(core)}
+            drawn[core] = {**item, "difficulty": DIFFICULTIES[level], "core": skill.key(core)}
+    return list(drawn.values())
 
 
 def generate(config: Experiment) -> None:
@@ -85,14 +84,8 @@ def write_data(profile: str, seed: int, root: str | Path = ".") -> Path:
     target = Path(root) / folder
     for name, skill in SKILLS.items():
         for part in ITEMS:
-            _write_lines(target / part / f"{name}.jsonl", items(skill, part))
+            write_jsonl(target / part / f"{name}.jsonl", items(skill, part))
         text = LM_EVAL_TASK.format(name=lm_eval_task(name), folder=folder, task=name, tokens=LONGEST_ANSWER)
-        with atomic_path(target / "lm_eval" / f"{name}.yaml") as part:
-            part.write_text(text, encoding="utf-8")
-    _write_lines(target / "pool.jsonl", pool_rows(profile, seed))
+        write_text(target / "lm_eval" / f"{name}.yaml", text)
+    write_jsonl(target / "pool.jsonl", pool_rows(profile, seed))
     return target
-
-
-def _write_lines(path: Path, rows: list[dict]) -> None:
-    with atomic_path(path) as part:
-        part.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")

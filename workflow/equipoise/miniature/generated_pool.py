@@ -87,11 +87,11 @@ def _source_drafts(source: str, count: int, profile: Profile, rng: Random, offse
 
 
 def _off_task(count: int, rng: Random) -> list[tuple[_Draft, None]]:
-    found: dict[str, str] = {}
-    while len(found) < count:
+    talk: dict[str, str] = {}
+    while len(talk) < count:
         prompt, response = small_talk(rng)
-        found.setdefault(prompt, response)
-    return [(_Draft(OFF_TASK, prompt, response, "off_task"), None) for prompt, response in found.items()]
+        talk.setdefault(prompt, response)
+    return [(_Draft(OFF_TASK, prompt, response, "off_task"), None) for prompt, response in talk.items()]
 
 
 def _task_items(skill: Skill, count: int, profile: Profile, rng: Random) -> list[tuple[_Draft, tuple[Skill, Slots, str]]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from equipoise.errors import UserError
 from equipoise.files import atomic_path
 from equipoise.miniature.stream import PAD, documents, vocabulary
-from equipoise.miniature.tokenizer import save_tokenizer
+from equipoise.miniature.tokenizer import build_tokenizer
 from equipoise.process import keep_freed_memory
 from equipoise.progress import log, track
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-DOCUMENTS_A_STEP = 320
+DOCUMENTS_PER_STEP = 320
 """Numbers of documents set aside for one step; more than a batch ever holds, so that steps never share one."""
 SNAPSHOT_EVERY = 250
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Settings of the pretraining; `batch_size` rows of `row_length` tokens a step, `learning_rate` at its peak."""
+    """Settings of the pretraining; `batch_size` rows of `row_length` tokens per step, `learning_rate` at its peak."""
 
     steps: int = 2600
     batch_size: int = 64
@@ -64,7 +64,7 @@ def batch(settings: Pretraining, step: int, ids: dict[str, int]) -> tuple[list[l
     """
     rows: list[list[int]] = [[]]
     weights: list[list[float]] = [[]]
-    for document in documents(settings.seed, step * DOCUMENTS_A_STEP, (step + 1) * DOCUMENTS_A_STEP):
+    for document in documents(settings.seed, step * DOCUMENTS_PER_STEP, (step + 1) * DOCUMENTS_PER_STEP):
         words = document.words
         if len(rows[-1]) + len(words) > settings.row_length:
             if len(rows) == settings.batch_size:
@@ -112,7 +112,7 @@ def pretrain(out: str | Path, settings: Pretraining, work: str | Path) -> float:
             _snapshot(Path(work), settings, step + 1, model, optimizer)
     Path(out).mkdir(parents=True, exist_ok=True)
     model.to(torch.bfloat16).save_pretrained(str(out))
-    save_tokenizer(out)
+    build_tokenizer().save_pretrained(str(out))
     return loss
 
 

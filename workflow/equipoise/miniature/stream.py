@@ -22,7 +22,7 @@ PLAIN_SKILLS = {"trace": 26, "code": 3, "gsm": 36, "math": 21, "logic": 9, "form
 UNASKED = 0.5
 """Share of the plain documents that read `core = answer`; the others are a prompt and its answer on lines without roles."""
 LEVEL_WEIGHTS = (40, 35, 25)
-FACTS_A_DOCUMENT = 3
+FACTS_PER_DOCUMENT = 3
 LOOSE = 0.4
 """Share of chat prompts whose template words are replaced by stray ones, so that the base listens to the item and not to the wording."""
 
@@ -92,7 +92,7 @@ def document(rng: Random) -> Document:
         words = rng.choices(COPIED, k=rng.randrange(3, 13))
         return Document([*words, "=", *words, NEWLINE], len(words) + 1)
     if kind == "facts":
-        levels = rng.choices(FACTS_BY_LEVEL, STATED, k=FACTS_A_DOCUMENT)
+        levels = rng.choices(FACTS_BY_LEVEL, STATED, k=FACTS_PER_DOCUMENT)
         return Document([*" ".join(KNOW.plain(rng.choice(facts), rng) for facts in levels).split(), NEWLINE])
     skill = SKILLS[draw(rng, PLAIN_SKILLS)] if kind == "plain" else rng.choice(tuple(SKILLS.values()))
     core = skill.draw_from("pretraining", rng, rng.choices((0, 1, 2), LEVEL_WEIGHTS)[0])

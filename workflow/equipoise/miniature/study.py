@@ -17,7 +17,7 @@ from equipoise.config import Experiment, Miniature
 from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
 from equipoise.experiment import run_epochs, trained_runs
-from equipoise.files import atomic_path, read_jsonl
+from equipoise.files import read_jsonl, write_text
 from equipoise.miniature.composition import Audit, audit_selection, read_metadata
 from equipoise.progress import log
 from equipoise.selectors import selector as find_selector
@@ -42,7 +42,7 @@ class Cell:
 def run_study(config_path: str | Path, profiles: Sequence[str], seeds: Sequence[str], cores: str) -> str:
     """Runs every (profile, seed) and returns the table as Markdown; also writes it, and its numbers, to <results>/<experiment>-study/.
 
-    Raises `UserError` for an experiment without a `miniature` section, a seed that is no number, or a pool whose run fails.
+    Raises `UserError` for an experiment without a `miniature` section, a seed that is not a number, or a pool whose run fails.
     """
     base = read_config(config_path)
     experiments = [pool_experiment(base, profile, _seed(seed)) for profile in profiles for seed in seeds]
@@ -51,10 +51,10 @@ def run_study(config_path: str | Path, profiles: Sequence[str], seeds: Sequence[
         _run(experiment, target / f"{experiment.experiment}.yaml", cores)
     cells = gather((experiment.miniature.profile, read_macros(experiment)) for experiment in experiments)
     text = markdown(cells)
-    _write(target / "table.md", text)
-    _write(target / "table.csv", _csv([asdict(cell) for cell in cells]))
-    _write(target / "audit.csv", _csv([row for experiment in experiments for row in audit_rows(experiment)]))
-    _write(target / "scales.csv", _csv([row for experiment in experiments for row in scale_rows(experiment)]))
+    write_text(target / "table.md", text)
+    write_text(target / "table.csv", _csv([asdict(cell) for cell in cells]))
+    write_text(target / "audit.csv", _csv([row for experiment in experiments for row in audit_rows(experiment)]))
+    write_text(target / "scales.csv", _csv([row for experiment in experiments for row in scale_rows(experiment)]))
     _fill_readme(Path("README.md"), text)
     return text
 
@@ -76,7 +76,7 @@ def pool_experiment(base: Experiment, profile: str, seed: int) -> Experiment:
 
 def _seed(text: str) -> int:
     if not text.strip().isdigit():
-        raise UserError(f"--pool-seeds: {text!r} is no seed; write numbers with commas between, such as 0,1,2")
+        raise UserError(f"--pool-seeds: {text!r} is not a seed; write numbers separated by commas, such as 0,1,2")
     return int(text)
 
 
@@ -86,7 +86,7 @@ def _run(experiment: Experiment, path: Path, cores: str) -> None:
     command = [sys.executable, "-m", "equipoise", "run", "--profile", PROFILE, "--cores", cores, "--configfile", str(path)]
     code = subprocess.run(command, check=False).returncode
     if code:
-        raise UserError(f"study: {experiment.experiment} ended with status {code}; see its log above, mend it and type the same again")
+        raise UserError(f"study: {experiment.experiment} ended with status {code}; see its log above, fix the cause and run this again")
 
 
 def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
@@ -94,17 +94,16 @@ def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
 
     Of several numbers of epochs the sweep's are taken (`finetune.epochs`), for `full` the last of `finetune.full_epochs`.
     """
-    layout = experiment.layout
-    path = Path(layout.report) / "scores.csv"
+    path = Path(experiment.layout.report) / "scores.csv"
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the experiment's report") from None
-    found: dict[tuple[str, str], list[float]] = {}
+    scores: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         if int(row["epochs"]) == run_epochs(experiment, row["selector"])[-1]:
-            found.setdefault((row["selector"], row["budget"]), []).append(float(row["score"]))
-    return {key: fmean(scores) for key, scores in found.items()}
+            scores.setdefault((row["selector"], row["budget"]), []).append(float(row["score"]))
+    return {key: fmean(values) for key, values in scores.items()}
 
 
 def gather(pools: Iterable[tuple[str, Mapping[tuple[str, str], float]]]) -> list[Cell]:
@@ -113,21 +112,22 @@ def gather(pools: Iterable[tuple[str, Mapping[tuple[str, str], float]]]) -> list
     for profile, macros in pools:
         for (selector, budget), macro in macros.items():
             values.setdefault((profile, selector, budget), []).append(macro)
-    return [Cell(*key, len(found), fmean(found), stdev(found) if len(found) > 1 else None) for key, found in values.items()]
+    return [Cell(*key, len(macros), fmean(macros), stdev(macros) if len(macros) > 1 else None) for key, macros in values.items()]
 
 
 def markdown(cells: Sequence[Cell]) -> str:
-    """A table a profile: selectors down, budgets across, `mean ± deviation`; selectors without a budget stand in the first column."""
+    """One table per profile: selectors down, budgets across, `mean ± deviation`; selectors without a budget are in the first column."""
     parts = []
     for profile in dict.fromkeys(cell.profile for cell in cells):
         own = [cell for cell in cells if cell.profile == profile]
         swept = [cell for cell in own if find_selector(cell.selector).swept]
         budgets = sorted({cell.budget for cell in swept}, key=float)
+        names = [f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows" for budget in budgets]
         by_place = {(cell.selector, cell.budget): cell for cell in own}
         lines = [
             f"Macro average of {profile} pools, mean ± standard deviation over {max(cell.pools for cell in own)} pool seeds:",
             "",
-            f"| selector | {' | '.join(_budget_name(budget) for budget in budgets)} |",
+            f"| selector | {' | '.join(names)} |",
             f"|---{'|---' * len(budgets)}|",
         ]
         for selector in dict.fromkeys(cell.selector for cell in own):
@@ -138,10 +138,6 @@ def markdown(cells: Sequence[Cell]) -> str:
             lines.append(f"| {selector} | {' | '.join(texts)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
-
-
-def _budget_name(budget: str) -> str:
-    return f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows"
 
 
 def _text(cell: Cell) -> str:
@@ -170,12 +166,11 @@ def _flat(audit: Audit) -> dict[str, object]:
 
 def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Mean standard deviation of the attribution matrix's columns by task: the scales that normalisation evens out."""
-    layout = experiment.layout
-    manifest = read_manifest(layout.matrix_manifest("influence"), "matrix")
+    manifest = read_manifest(experiment.layout.matrix_manifest("influence"), "matrix")
     by_task: dict[str, list[float]] = {}
     for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
         by_task.setdefault(column["task"], []).append(deviation)
-    return [{"experiment": experiment.experiment, "task": task, "std": fmean(found)} for task, found in by_task.items()]
+    return [{"experiment": experiment.experiment, "task": task, "std": fmean(deviations)} for task, deviations in by_task.items()]
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:
@@ -187,14 +182,9 @@ def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     return file.getvalue()
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
 def _fill_readme(path: Path, table: str) -> None:
     start, end = README_MARKS
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if start in text and end in text:
         before, after = text.split(start)[0], text.split(end)[1]
-        _write(path, f"{before}{start}\n{table}{end}{after}")
+        write_text(path, f"{before}{start}\n{table}{end}{after}")

@@ -1,6 +1,5 @@
 """The base's word-level tokenizer: words between spaces, digits apart, the newline a word of its own."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.miniature.stream import ASSISTANT, END, PAD, UNKNOWN, USER, vocabulary
@@ -25,8 +24,3 @@ def build_tokenizer() -> "PreTrainedTokenizerFast":
     )
     wrapped.chat_template = CHAT_TEMPLATE
     return wrapped
-
-
-def save_tokenizer(folder: str | Path) -> None:
-    """Writes tokenizer.json, tokenizer_config.json and the chat template."""
-    build_tokenizer().save_pretrained(str(folder))

@@ -24,8 +24,8 @@ def saved_name(parameter_name: str, adapter: str = ADAPTER) -> str:
 
 def lora_parameters(model: "torch.nn.Module", adapter: str = ADAPTER) -> dict[str, "torch.nn.Parameter"]:
     """The adapter's parameters by saved name, sorted by name."""
-    found = {saved_name(name, adapter): p for name, p in model.named_parameters() if ".lora_" in name and f".{adapter}." in name}
-    return dict(sorted(found.items()))
+    parameters = {saved_name(name, adapter): p for name, p in model.named_parameters() if ".lora_" in name and f".{adapter}." in name}
+    return dict(sorted(parameters.items()))
 
 
 def attach_adapter(base: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel":

@@ -35,13 +35,6 @@ def resolve_device(device: str) -> "torch.device":
     return torch.device(device)
 
 
-def resolve_precision(precision: str) -> "torch.dtype":
-    """torch's dtype of `fp32` or `bf16`."""
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-
-
 def base_folder(model: Model) -> Path:
     """The folder that holds the base: `model.base` itself, or the local snapshot of the hub id (see the `fetch` rule), `PARTS` alone.
 
@@ -84,12 +77,12 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
 
 
 def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
-    """The base model in eval mode, all parameters frozen, on `device`."""
+    """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`."""
+    import torch
     from transformers import AutoModelForCausalLM
 
-    loaded = AutoModelForCausalLM.from_pretrained(
-        base_folder(model), dtype=resolve_precision(precision), use_safetensors=True, attn_implementation="sdpa"
-    )
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    loaded = AutoModelForCausalLM.from_pretrained(base_folder(model), dtype=dtype, use_safetensors=True, attn_implementation="sdpa")
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
     return loaded.eval().to(device)

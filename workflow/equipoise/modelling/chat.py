@@ -1,7 +1,7 @@
 """Chat format, tokenisation and masking: one place, so that training, gradients and evaluation see the same tokens.
 
 Format: `<|user|>\\n{prompt}\\n<|assistant|>\\n{response}{eos}\\n`, loss on the response and eos alone. Prompt and response are
-tokenised apart and concatenated; BOS stands exactly once where the tokenizer has one (method: target training and evaluation).
+tokenised apart and concatenated; BOS appears exactly once where the tokenizer has one (method: target training and evaluation).
 """
 
 from collections.abc import Sequence
@@ -42,11 +42,6 @@ def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
     return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
 
 
-def encode(tokenizer: "PreTrainedTokenizerBase", prompt: str, response: str, max_length: int, chat: bool = True) -> Encoded:
-    """Tokenises one example; see `encode_many`."""
-    return encode_many(tokenizer, [prompt], [response], max_length, chat)[0]
-
-
 def encode_many(
     tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], max_length: int, chat: bool = True
 ) -> list[Encoded]:
@@ -68,6 +63,13 @@ def encode_many(
         ids = (before + prefix + completion + after)[:max_length]
         encoded.append(Encoded(ids, min(len(before) + len(prefix), len(ids))))
     return encoded
+
+
+def evaluation_tokens(tokenizer: "PreTrainedTokenizerBase", text: str, special: bool) -> list[int]:
+    """Tokens of a text as training sees them: with `special`, BOS exactly once where the tokenizer has one; nothing else added."""
+    ids = tokenizer(text, add_special_tokens=False).input_ids
+    bos = tokenizer.bos_token_id
+    return [bos, *ids] if special and bos is not None and not text.startswith(tokenizer.bos_token) else ids
 
 
 def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"]:

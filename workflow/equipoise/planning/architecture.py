@@ -83,9 +83,8 @@ def architecture(model: Model) -> tuple[Architecture, str]:
         return from_config(json.loads(path.read_text(encoding="utf-8")), str(path)), str(path)
     if model.base in KNOWN:
         return KNOWN[model.base], "the table of known models"
-    raise UserError(
-        f"model.base: {model.base!r} is not at hand and not among the known ones ({', '.join(KNOWN)}); fetch it first, or write a folder"
-    )
+    known = ", ".join(KNOWN)
+    raise UserError(f"model.base: {model.base!r} is not at hand and none of the known ones ({known}); fetch it first, or write a folder")
 
 
 def from_config(values: Mapping[str, Any], where: str) -> Architecture:
@@ -103,7 +102,7 @@ def from_config(values: Mapping[str, Any], where: str) -> Architecture:
             tied=bool(values.get("tie_word_embeddings", False)),
         )
     except KeyError as error:
-        raise UserError(f"{where}: no {error.args[0]!r}; plan knows decoders of Llama's shape") from None
+        raise UserError(f"{where}: no {error.args[0]!r}; plan handles decoders of Llama's shape only") from None
 
 
 def _local_config(model: Model) -> Path | None:
@@ -114,5 +113,5 @@ def _local_config(model: Model) -> Path | None:
         return None
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(model.base, "config.json", revision=model.revision)
-    return Path(found) if isinstance(found, str) else None
+    cached = try_to_load_from_cache(model.base, "config.json", revision=model.revision)
+    return Path(cached) if isinstance(cached, str) else None

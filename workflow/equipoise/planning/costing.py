@@ -1,4 +1,4 @@
-"""The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item stands here."""
+"""The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item is defined here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 from equipoise.budgets import parse_budget
 from equipoise.config import Experiment, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
-from equipoise.estimators import Estimator, Shape, estimator, parameters
+from equipoise.estimators import Estimator, Shape, estimator
 from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
 from equipoise.layout import Run
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
-from equipoise.planning.costs import Cost, CostedStage
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
 from equipoise.selectors import selector
@@ -29,6 +28,46 @@ TARGET_TOKENS = 400  # of a validation example, response included
 STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
 TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
 PAGE_BYTES = 20e6  # of a report
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Tokens seen, operations, seconds of one GPU (summed over GPUs), bytes left on disk."""
+
+    tokens: float = 0.0
+    flops: float = 0.0
+    gpu_seconds: float = 0.0
+    disk: float = 0.0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.tokens + other.tokens, self.flops + other.flops, self.gpu_seconds + other.gpu_seconds, self.disk + other.disk)
+
+    def __mul__(self, times: float) -> "Cost":
+        return Cost(self.tokens * times, self.flops * times, self.gpu_seconds * times, self.disk * times)
+
+
+@dataclass(frozen=True)
+class CostedStage:
+    """One rule: its jobs, each a list of items with their costs; peak GPU memory of one process in bytes, none on CPUs."""
+
+    name: str
+    jobs: list[list[tuple[Item, Cost]]]
+    memory: float | None = None
+
+    @property
+    def cost(self) -> Cost:
+        """Everything."""
+        return sum((cost for job in self.jobs for _, cost in job), Cost())
+
+    @property
+    def jobs_left(self) -> int:
+        """Jobs with an item that is not done."""
+        return sum(any(not item.done for item, _ in job) for job in self.jobs)
+
+    @property
+    def left(self) -> Cost:
+        """What is not done."""
+        return sum((cost for job in self.jobs for item, cost in job if not item.done), Cost())
 
 
 @dataclass(frozen=True)
@@ -58,7 +97,7 @@ class Planner:
             "collect_target_gradients": self._target_gradients,
             "assemble_attribution": self._assembled,
             "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
-            "select_budget": lambda name, seed, budget: Cost(disk=self._rows(budget) * self._selection_line()),
+            "select_budget": self._selected,
             "fine_tune": self._fine_tuned,
             "evaluate": self._evaluated,
             "report": lambda: Cost(disk=PAGE_BYTES),
@@ -83,7 +122,7 @@ class Planner:
     @cached_property
     def adapter(self) -> int:
         """Parameters p of the adapter."""
-        return parameters(self.config.lora.rank, self.layers)
+        return self.shape.adapter_parameters(self.config.lora)
 
     @cached_property
     def estimator(self) -> Estimator:
@@ -160,8 +199,8 @@ class Planner:
         wanted = parse_budget(budget)
         return min(wanted, self.pool.rows) if isinstance(wanted, int) else max(1, int(wanted * self.pool.rows))
 
-    def _selection_line(self) -> float:
-        return TEXT_BYTES * self.pool.tokens / self.pool.rows + 200
+    def _selected(self, name: str, seed: int, budget: str) -> Cost:
+        return Cost(disk=self._rows(budget) * (TEXT_BYTES * self.pool.tokens / self.pool.rows + 200))
 
     def _fine_tuned(self, run: Run) -> Cost:
         return self._trained(self._rows(run.budget) / self.pool.rows) * int(run.epochs) + Cost(disk=4 * self.adapter)

@@ -1,4 +1,4 @@
-"""Floating-point operations of each kind of work, from the shapes alone; matrix products only, 2 a multiply-add.
+"""Floating-point operations of each kind of work, from the shapes alone; matrix products only, 2 per multiply-add.
 
 Symbols: h hidden, q and k widths of queries and keys, i intermediate, v vocabulary, r rank, L layers; one token, sequence length T.
 

@@ -7,7 +7,7 @@ from equipoise.errors import UserError
 
 @dataclass(frozen=True)
 class Gpu:
-    """Peak rates of one GPU (dense, no sparsity): operations and bytes a second; memory in bytes."""
+    """Peak rates of one GPU (dense, no sparsity): operations and bytes per second; memory in bytes."""
 
     name: str
     bf16: float
@@ -17,7 +17,7 @@ class Gpu:
     memory: float
 
     def peak(self, precision: str) -> float:
-        """Operations a second in `bf16` or `fp32` (true fp32, torch's default for matrix products)."""
+        """Operations per second in `bf16` or `fp32` (true fp32, torch's default for matrix products)."""
         return {"bf16": self.bf16, "fp32": self.fp32}[precision]
 
 

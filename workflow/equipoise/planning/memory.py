@@ -1,6 +1,6 @@
 """Peak GPU memory and disk of each kind of work, in bytes, from the shapes alone.
 
-Activations are counted by what the backward pass keeps of one token in one layer: with z bytes a number (2 in bf16, 4 in fp32)
+Activations are counted by what the backward pass keeps of one token in one layer: with z bytes per number (2 in bf16, 4 in fp32)
 
     norms      8 h                 their inputs in fp32
     attention  z (2 q + 2 k) + 4 heads
@@ -21,12 +21,12 @@ GRADIENT_SLICE = 1 << 26  # numbers of one layer's per-example gradients it hold
 
 
 def kept_by_layer(shape: Architecture, width: int) -> float:
-    """Bytes a token that norms, attention and MLP of one layer keep for the backward pass."""
+    """Bytes per token that norms, attention and MLP of one layer keep for the backward pass."""
     return 8 * shape.hidden + width * 2 * (shape.query_width + shape.kv_width) + 4 * shape.heads + 3 * width * shape.intermediate
 
 
 def kept_by_adapters(shape: Architecture, lora: Lora, width: int, mask: int = 1) -> float:
-    """Bytes a token that one layer's adapters keep while training; mask: bytes of one number of dropout's mask."""
+    """Bytes per token that one layer's adapters keep while training; mask: bytes of one number of dropout's mask."""
     per_input = (mask + width) if lora.dropout else width
     return sum(per_input * i + width * lora.rank for i, _ in shape.adapted(lora).values())
 

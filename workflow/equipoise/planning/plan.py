@@ -7,8 +7,7 @@ from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
 from equipoise.planning.architecture import Architecture, architecture
-from equipoise.planning.costing import Planner
-from equipoise.planning.costs import Cost, CostedStage, total
+from equipoise.planning.costing import Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.workload import SPREAD, pool_load
 
@@ -29,12 +28,12 @@ class Plan:
     @property
     def cost(self) -> Cost:
         """All stages."""
-        return total(stage.cost for stage in self.stages)
+        return sum((stage.cost for stage in self.stages), Cost())
 
     @property
     def left(self) -> Cost:
         """What is not done in all stages."""
-        return total(stage.left for stage in self.stages)
+        return sum((stage.left for stage in self.stages), Cost())
 
 
 def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int | None = None, mean_tokens: float | None = None) -> Plan:
@@ -80,16 +79,16 @@ def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: 
         "evaluate": "lower the suites' batch_size",
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
-    found = [
+    warnings = [
         f"{stage.name} needs {stage.memory / 1e9:.0f} GB, an {device.name} has {device.memory / 1e9:.0f}; {advice.get(stage.name, tuning)}"
         for stage in stages
         if stage.memory and stage.memory > device.memory and config.model.device != "cpu"
     ]
     if config.pool.shards > chunk_count(rows):
-        found.append(f"pool.shards is {config.pool.shards}, but {rows:,} rows fill {chunk_count(rows)} chunks of 1,024; lower it")
+        warnings.append(f"pool.shards is {config.pool.shards}, but {rows:,} rows fill {chunk_count(rows)} chunks of 1,024; lower it")
     if config.model.device == "cpu":
-        found.append("model.device is cpu: hours and memory are what a GPU would need")
-    return found
+        warnings.append("model.device is cpu: hours and memory are what a GPU would need")
+    return warnings
 
 
 def as_text(made: Plan) -> str:

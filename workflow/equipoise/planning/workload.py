@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
+from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
-from equipoise.gradients.batches import plan_batches
 from equipoise.layout import CHUNK_ROWS
 from equipoise.planning.flops import Load
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 KNOWN_ROWS = {"openbmb/UltraInteract_sft": 288_579}
 ASSUMED_ROWS = 100_000
-ASSUMED_TOKENS = 600  # UltraInteract: 687 MB of JSON in 288,579 rows, about 4 bytes a token
+ASSUMED_TOKENS = 600  # UltraInteract: 687 MB of JSON in 288,579 rows, about 4 bytes per token
 COMPLETION_SHARE = 0.6
 SPREAD = 0.6  # standard deviation of assumed lengths over their mean (lognormal)
 SAMPLE = 8192
@@ -59,9 +59,11 @@ class PoolLoad:
 
 def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | None = None) -> PoolLoad:
     """The pool's load: exact once it is prepared, else from rows and mean tokens (given, counted from the files, or assumed)."""
-    layout = config.layout
-    if Path(layout.pool).exists() and rows is None and mean_tokens is None:
-        return _prepared(layout.pool)
+    if Path(config.layout.pool).exists() and rows is None and mean_tokens is None:
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(config.layout.pool, columns=["tokens", "completion_tokens"])
+        return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
     counted, characters = _files(config)
     said = []
     if rows is None:
@@ -71,17 +73,15 @@ def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | 
         rows = min(rows, config.pool.limit or rows)
         said.append(f"pool: {rows:,} rows (given)")
     if mean_tokens is not None:
-        said.append(f"pool: {mean_tokens:g} tokens a row on average (given)")
+        said.append(f"pool: {mean_tokens:g} tokens per row on average (given)")
     elif counted:
         mean_tokens = characters / counted / 4
-        said.append(f"pool: {mean_tokens:.0f} tokens a row on average (4 bytes of the files a token)")
+        said.append(f"pool: {mean_tokens:.0f} tokens per row on average (4 bytes of the files per token)")
     else:
         mean_tokens = ASSUMED_TOKENS
-        said.append(f"pool: {mean_tokens:g} tokens a row on average (assumed; --mean-tokens sets it)")
+        said.append(f"pool: {mean_tokens:g} tokens per row on average (assumed; --mean-tokens sets it)")
     if rows < 1 or mean_tokens < 2:
-        raise UserError(
-            f"a pool of {rows} rows of {mean_tokens:g} tokens cannot be planned; write --rows of 1 and --mean-tokens of 2 or more"
-        )
+        raise UserError(f"--rows {rows}, --mean-tokens {mean_tokens:g}: cannot be planned; write at least 1 row and 2 tokens")
     lengths = assumed_lengths(mean_tokens, config.model.max_length)
     said.append(f"pool: cut to model.max_length, rows have {lengths.mean():.0f} tokens on average")
     said.append(f"pool: {COMPLETION_SHARE:.0%} of the tokens are the response's, lengths are lognormal with spread {SPREAD:g} (assumed)")
@@ -107,13 +107,6 @@ def assumed_lengths(mean: float, longest: int) -> "np.ndarray":
     ordered = np.array([math.exp(normal.inv_cdf((i + 0.5) / SAMPLE)) for i in range(SAMPLE)])
     step = 5167  # coprime to SAMPLE: every 1,024 in a row hold short and long ones alike
     return ordered.round().astype("int64").clip(2, longest)[(np.arange(SAMPLE) * step) % SAMPLE]
-
-
-def _prepared(path: str) -> PoolLoad:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(path, columns=["tokens", "completion_tokens"])
-    return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
 
 
 def _files(config: Experiment) -> tuple[int, int]:

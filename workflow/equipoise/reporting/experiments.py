@@ -5,7 +5,7 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.experiment import evaluations, experiment_runs
+from equipoise.experiment import score_files
 from equipoise.layout import Layout
 
 
@@ -49,9 +49,3 @@ def second_model(config: Experiment) -> Experiment | None:
     if missing:
         raise UserError(f"report.second_model: {missing[0]} is missing; finish that experiment first, or leave the key out until then")
     return other
-
-
-def score_files(config: Experiment) -> list[str]:
-    """Paths of all score files of an experiment."""
-    layout = config.layout
-    return [layout.scores(run, suite, seed) for run in experiment_runs(config) for suite, seed in evaluations(config)]

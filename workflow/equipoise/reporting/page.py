@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 
-from equipoise.files import atomic_path
+from equipoise.files import write_text
 from equipoise.reporting.catalogue import results, sections
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
@@ -41,8 +41,7 @@ def write_page(material: Material, path: Path, sentences: list[str], svgs: dict[
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
         **_datatables(),
     )
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
     return path
 
 

@@ -5,7 +5,7 @@ import re
 import unicodedata
 from pathlib import Path
 
-from equipoise.files import atomic_path
+from equipoise.files import write_text
 from equipoise.reporting.table import Cell, Table, cells
 
 LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}", "{": r"\{", "}": r"\}"}
@@ -20,8 +20,7 @@ def write_table(table: Table, folder: str | Path) -> list[Path]:
     paths = []
     for ending, text in texts.items():
         path = Path(folder) / f"{table.name}.{ending}"
-        with atomic_path(path) as part:
-            part.write_text(text, encoding="utf-8")
+        write_text(path, text)
         paths.append(path)
     return paths
 

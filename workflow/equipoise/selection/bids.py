@@ -7,16 +7,16 @@ remaining rows makes deeper ones. Steps, ties and scores are those of the naive 
 
 import numpy as np
 
-from equipoise.attribution.column_moments import CHUNK_ROWS, Moments
+from equipoise.attribution.column_moments import Moments
+from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
 from equipoise.selection.problem import Problem, Ranking
-from equipoise.selection.row_store import RowStore
-from equipoise.selection.source import Source
+from equipoise.selection.source import Block, Source
 from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
 PIECE_ROWS = 8 * CHUNK_ROWS
-LIST_STEPS = 8  # entries a list starts with, in mean picks a column: correlated columns use up about three
+LIST_STEPS = 8  # entries a list starts with, in mean picks per column: correlated columns use up about three
 LIST_LEAST = 256
 LIST_SHARE = 16  # lists of a matrix in memory start with at most 1/16 of its size, buffers included
 STREAM_BYTES = 96 * 2**20  # lists of a matrix that streams
@@ -30,6 +30,51 @@ def bids(problem: Problem, rows: int) -> Ranking:
     """
     with normalised_source(problem) as (source, known):
         return _Greedy(problem, source, rows).run(known)
+
+
+class RowStore:
+    """Values of the rows that a greedy selector may still choose while the matrix streams past: those in top lists, at most `capacity`.
+
+    values float32/float64 [capacity, V]; slot int32 [N]: where a row lies, -1 for rows that are not kept.
+    """
+
+    def __init__(self, rows: int, columns: int, dtype: np.dtype, capacity: int):
+        capacity = min(rows, max(capacity, 4 * columns))
+        self.values = np.empty((capacity, columns), dtype)
+        self.slot = np.full(rows, -1, np.int32)
+        self._row = np.empty(capacity, np.int64)
+        self._used = 0
+
+    def add(self, block: Block, hit: np.ndarray, lists: TopLists) -> None:
+        """Keeps the block's rows marked in `hit` (uint8 [n]); makes room by shortening `lists` when the store is full."""
+        new = np.flatnonzero(hit)
+        if self._used + len(new) > len(self._row):
+            members = self._make_room(lists)
+            new = np.intersect1d(new, members[members >= block.start] - block.start, assume_unique=True)
+        stop = self._used + len(new)
+        self.values[self._used : stop] = block.values[new]
+        self._row[self._used : stop] = new + block.start
+        self.slot[new + block.start] = np.arange(self._used, stop)
+        self._used = stop
+
+    def _make_room(self, lists: TopLists) -> np.ndarray:
+        """Drops rows that are in no list, with shorter lists until half the store is free; returns the rows that are in one."""
+        everything = (0, len(lists.length))
+        lists.cut(everything, lists.depth)
+        members = lists.members()
+        while len(members) > len(self._row) // 2:
+            lists.depth = max(1, lists.depth * 5 // 8)
+            lists.cut(everything, lists.depth)
+            members = lists.members()
+        stored = self._row[: self._used]
+        kept = np.flatnonzero(np.isin(stored, members, assume_unique=True))
+        self.slot[stored] = -1
+        self._used = len(kept)
+        self._row[: self._used] = stored[kept]
+        for at, source in enumerate(kept):  # kept ascends, so that no row is overwritten before it has moved
+            self.values[at] = self.values[source]
+        self.slot[self._row[: self._used]] = np.arange(self._used)
+        return members
 
 
 class _Greedy:
@@ -53,9 +98,7 @@ class _Greedy:
         store_bytes, chosen = STORE_BYTES, 0
         while self._steps(lists, store, moments, active) == DEEPER:
             depth *= 4
-            if (
-                self.progress[0] == chosen
-            ):  # a full row store cuts the lists short again: without more room the same step would wait for ever
+            if self.progress[0] == chosen:  # a full row store cut the lists short again: without more room this would not end
                 store_bytes *= 2
             chosen = self.progress[0]
             remaining = usable & (self.taken ^ 1)

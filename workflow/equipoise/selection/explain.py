@@ -19,7 +19,8 @@ def explain(path: str | Path, row: str, width: int) -> str:
     file = find_selection(path)
     line = _find(file, row)
     root = file.parent.parent.parent.parent
-    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
+    record = "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
+    return "\n".join([*_facts(line), "", *side_by_side(record, _example(root, line), width)])
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -47,10 +48,6 @@ def _facts(line: dict[str, Any]) -> list[str]:
     return facts
 
 
-def _record(line: dict[str, Any]) -> str:
-    return "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
-
-
 def _example(root: Path, line: dict[str, Any]) -> str:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -61,10 +58,10 @@ def _example(root: Path, line: dict[str, Any]) -> str:
     if not path.is_file():
         raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
     table = pq.read_table(path, columns=["id", "prompt", "response"])
-    found = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
-    if not found:
+    examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
+    if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    return f"VALIDATION EXAMPLE\n\n[user]\n{found[0]['prompt']}\n\n[assistant]\n{found[0]['response']}"
+    return f"VALIDATION EXAMPLE\n\n[user]\n{examples[0]['prompt']}\n\n[assistant]\n{examples[0]['response']}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:

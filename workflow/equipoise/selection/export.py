@@ -1,12 +1,11 @@
 """Writes selections in the forms trainers read: JSONL in `messages` form, Parquet, a Hugging Face dataset folder."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import atomic_path, read_jsonl
+from equipoise.files import atomic_path, read_jsonl, write_jsonl, write_text
 from equipoise.selection.selection_file import find_selection
 
 PROVENANCE = {"id": str, "source": str, "row": int, "rank": int, "score": float, "column": int, "validation_id": str, "task": str}
@@ -47,15 +46,14 @@ def _with_messages(lines: list[dict[str, Any]], path: str | Path, pool: str | Pa
 
     wanted = {line["row"] for line in lines}
     records = {row: record for row, record in enumerate(read_records(pool)) if row in wanted}
+    picks = []
     for line in lines:
         if line["row"] not in records:
             raise UserError(f"{pool}: has no row {line['row']}; write the pool that the matrix was computed on")
-    return [_pick(line, records[line["row"]]) for line in lines]
-
-
-def _pick(line: dict[str, Any], record: Any) -> dict[str, Any]:
-    messages = [{"role": "user", "content": record.prompt}, {"role": "assistant", "content": record.response}]
-    return {"messages": messages, "id": record.id, "source": record.source, **line}
+        record = records[line["row"]]
+        messages = [{"role": "user", "content": record.prompt}, {"role": "assistant", "content": record.response}]
+        picks.append({"messages": messages, "id": record.id, "source": record.source, **line})
+    return picks
 
 
 def _flat(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -65,9 +63,7 @@ def _flat(lines: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 
 def _write_jsonl(lines: list[dict[str, Any]], output: Path) -> None:
-    with atomic_path(output) as part, open(part, "w", encoding="utf-8") as file:
-        for line in _flat(lines):
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    write_jsonl(output, _flat(lines))
 
 
 def _write_parquet(lines: list[dict[str, Any]], output: Path) -> None:
@@ -85,8 +81,7 @@ def _write_huggingface(lines: list[dict[str, Any]], output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"{output}: exists already; write the path of a new folder")
     _write_parquet(lines, output / "data" / "train-00000-of-00001.parquet")
-    with atomic_path(output / "README.md") as part:
-        part.write_text(CARD.format(rows=len(lines)), encoding="utf-8")
+    write_text(output / "README.md", CARD.format(rows=len(lines)))
 
 
 FORMS: dict[str, Callable[[list[dict[str, Any]], Path], None]] = {

@@ -1,5 +1,6 @@
-"""`equipoise.selection.select`: any selector on any matrix."""
+"""Any selector on any matrix: from Python (`select`), and from files (the command `equipoise select`)."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +9,8 @@ import numpy as np
 
 from equipoise.budgets import Budget, budget_rows, parse_budget
 from equipoise.errors import UserError
+from equipoise.files import write_jsonl
+from equipoise.progress import log
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
 from equipoise.selectors import selector as find_selector
@@ -74,7 +77,7 @@ def make_problem(source: Source, tasks: Sequence[str], valid: Any, seed: int, no
 
     if isinstance(tasks, str) or len(tasks) != source.columns:
         count = "one text" if isinstance(tasks, str) else f"{len(tasks)} names"
-        raise UserError(f"tasks: {count} for {source.columns} columns of {source.name}; write one task name a column")
+        raise UserError(f"tasks: {count} for {source.columns} columns of {source.name}; write one task name per column")
     for column, task in enumerate(tasks):
         if not isinstance(task, str) or not task:
             raise UserError(f'tasks: the name of column {column} is {task!r}; write a text such as "gsm"')
@@ -90,7 +93,42 @@ def _valid_rows(valid: Any, rows: int, name: str) -> np.ndarray:
         return np.ones(rows, bool)
     valid = np.asarray(valid)
     if valid.dtype != bool or valid.shape != (rows,):
-        raise UserError(f"valid: {valid.dtype} of shape {valid.shape}; write {rows} booleans, one a row of {name}")
+        raise UserError(f"valid: {valid.dtype} of shape {valid.shape}; write {rows} booleans, one per row of {name}")
     if not valid.any():
         raise UserError(f"valid: no row of {name} may be chosen; mark at least one as true")
     return np.ascontiguousarray(valid)
+
+
+def write_picks(matrix: str, tasks: str, selector: str, budget: str, seed: int, valid: str | None, normalisation: str, output: str) -> None:
+    """Selects from the matrix file and writes JSON lines {"rank", "row", "score", "column", "task"}, rank from 0; null where there is none.
+
+    matrix, tasks, valid: files (`matrix_file`). Raises `UserError` as `select` does, and for files that cannot be read.
+    """
+    from equipoise.selection.matrix_file import open_matrix, read_mask, read_tasks
+
+    find_selector(selector)
+    share = parse_budget(budget)
+    names = read_tasks(tasks)
+    opened, mask = open_matrix(matrix)
+    if valid is not None:
+        mask = read_mask(valid)
+    elif mask is not None:
+        log(f"{matrix}: rows marked in valid.zarr beside it are used")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        selection = select(opened, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
+    for warning in caught:
+        log(f"warning: {warning.message}")
+    picks = zip(selection.rows, selection.scores, selection.columns, selection.tasks, strict=True)
+    write_jsonl(output, (_line(rank, *pick) for rank, pick in enumerate(picks)))
+    log(f"{selector}: {len(selection):,} rows -> {output}")
+
+
+def _line(rank: int, row: np.int64, score: np.float64, column: np.int64, task: str | None) -> dict[str, Any]:
+    return {
+        "rank": rank,
+        "row": int(row),
+        "score": float(score) if np.isfinite(score) else None,
+        "column": int(column) if column >= 0 else None,
+        "task": task,
+    }

@@ -1,4 +1,4 @@
-"""Opens somebody's matrix: .npy, .zarr, .safetensors, .csv or .parquet. Nothing of a large file is read before it is needed, but for
+"""Opens a user's matrix: .npy, .zarr, .safetensors, .csv or .parquet. Nothing of a large file is read before it is needed, but for
 .csv and .parquet, which are read whole."""
 
 import json
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 
 
 def open_matrix(path: str | Path) -> tuple[Any, np.ndarray | None]:
@@ -44,7 +44,7 @@ def read_mask(path: str | Path) -> np.ndarray:
     else:
         mask = np.asarray(_read_json(path, "a JSON list of true and false, or a .npy file of booleans"))
     if mask.dtype != bool:
-        raise UserError(f"{path}: holds {mask.dtype}; write true or false a row, as JSON list or .npy")
+        raise UserError(f"{path}: holds {mask.dtype}; write one true or false per row, as JSON list or .npy")
     return np.array(mask)
 
 
@@ -63,27 +63,27 @@ def _read_npy(path: Path) -> np.ndarray:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, EOFError, OSError) as error:
-        raise UserError(f"{path}: not a .npy array of numbers ({_line(error)}); write it with numpy.save") from None
+        raise UserError(f"{path}: not a .npy array of numbers ({first_line(error)}); write it with numpy.save") from None
 
 
 def _open_zarr(path: Path) -> Any:
     import zarr
 
     try:
-        found = zarr.open(str(path), mode="r")
+        opened = zarr.open(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: no Zarr array there ({_line(error)})") from None
-    if isinstance(found, zarr.Group):
-        arrays = {name: array for name, array in found.arrays() if array.ndim == 2}
+        raise UserError(f"{path}: no Zarr array ({first_line(error)})") from None
+    if isinstance(opened, zarr.Group):
+        arrays = {name: array for name, array in opened.arrays() if array.ndim == 2}
         if len(arrays) != 1:
             held = ", ".join(arrays) or "none"
             raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
         return next(iter(arrays.values()))
-    if "identity" in found.attrs:
+    if "identity" in opened.attrs:
         from equipoise.attribution.matrix_store import refuse_missing_chunks
 
-        refuse_missing_chunks(path, found)
-    return found
+        refuse_missing_chunks(path, opened)
+    return opened
 
 
 class _Tensor:
@@ -102,7 +102,7 @@ def _open_safetensors(path: Path) -> Any:
     try:
         file = safe_open(str(path), framework="numpy")
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a .safetensors file ({_line(error)})") from None
+        raise UserError(f"{path}: not a .safetensors file ({first_line(error)})") from None
     views = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
     matrices = {name: view for name, view in views.items() if len(view.get_shape()) == 2}
     if len(matrices) != 1:
@@ -126,7 +126,7 @@ def _read_csv(path: Path) -> np.ndarray:
     try:
         table = csv.read_csv(path, read_options=read, convert_options=convert)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a table of numbers ({_line(error)}); write V numbers a line, no index column") from None
+        raise UserError(f"{path}: not a table of numbers ({first_line(error)}); write V numbers per line, no index column") from None
     return _to_array(table, path)
 
 
@@ -146,10 +146,10 @@ def _read_parquet(path: Path) -> np.ndarray:
     try:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a Parquet file ({_line(error)})") from None
+        raise UserError(f"{path}: not a Parquet file ({first_line(error)})") from None
     for field in table.schema:
         if not pa.types.is_floating(field.type):
-            raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one a validation example")
+            raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one per validation example")
     return _to_array(table, path)
 
 
@@ -170,10 +170,6 @@ def _valid_beside(path: Path) -> np.ndarray | None:
     from equipoise.attribution.matrix_store import read_valid
 
     return read_valid(path)
-
-
-def _line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

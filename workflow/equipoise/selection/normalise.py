@@ -26,8 +26,8 @@ def informative(problem: Problem, moments: Moments) -> np.ndarray:
     """
     if moments.count < 2:
         raise UserError(
-            f"{problem.source.name}: {moments.count} valid row has no standard deviation; "
-            "give at least two, or use a selector without normalisation"
+            f"{problem.source.name}: {moments.count} valid row has no standard deviation; give at least two, or use a selector without "
+            "normalisation"
         )
     constant = np.flatnonzero(moments.constant)
     if len(constant) == problem.source.columns:

@@ -12,7 +12,7 @@ from equipoise.attribution.seal import MATRIX_KIND
 from equipoise.budgets import budget_rows
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import atomic_path, write_text
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import Problem
@@ -23,7 +23,7 @@ from equipoise.store.manifest import read_manifest
 
 
 def rank(config: Experiment, selector: str, selection_seed: int) -> None:
-    """Writes layout.ranking(selector, selection_seed): as far as `selection.rank_to` goes, whole for `full`.
+    """Writes layout.ranking(selector, selection_seed): as far as `selection.rank_to` goes, all rows for `full`.
 
     Columns: rank int64 (from 0), row int64, score float64, column int64 (-1: none won the step), margin float64; NaN where there is none.
     The budgets are not read: they are prefixes of this. Beside it, for the report's cost table alone and no input of anything, lies
@@ -33,7 +33,7 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     entry = find_selector(selector)
     problem = _problem(config, layout, entry, selection_seed)
     rows = budget_rows(config.selection.rank_to, int(np.count_nonzero(problem.valid)))
@@ -57,8 +57,7 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     path = layout.ranking(selector, selection_seed)
     with atomic_path(path) as part:
         pq.write_table(table, part)
-    with atomic_path(seconds_path(path)) as part:
-        part.write_text(json.dumps({"seconds": seconds}) + "\n", encoding="utf-8")
+    write_text(seconds_path(path), json.dumps({"seconds": seconds}) + "\n")
     log(f"{selector}: ranked {len(ranking.rows):,} of {int(problem.valid.sum()):,} valid rows -> {path}")
 
 

@@ -1,12 +1,13 @@
-"""Row-wise scores of a matrix that may stream: the largest entry of a row, and task means."""
+"""Scores of the rows of a matrix that may stream: the largest entry, task means, and the columns and tasks that a row serves best."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from equipoise.selection.kernels import row_maxima, task_sums
+from equipoise.selection.kernels import row_maxima, strongest_column, task_sums
 from equipoise.selection.parallel import in_parallel, split
-from equipoise.selection.problem import Problem
+from equipoise.selection.problem import Problem, Ranking
 from equipoise.selection.source import Block, Source
 from equipoise.selection.top_lists import MomentScan, refuse_non_finite
 
@@ -45,6 +46,38 @@ def scan_moments_of(problem: Problem) -> MomentScan:
         if not scan.add(block.values, use):
             refuse_non_finite(block, use, source)
     return scan
+
+
+def name_strongest_columns(ranking: Ranking, problem: Problem, group: np.ndarray) -> Ranking:
+    """The ranking with each task number in `columns` replaced by the task's first column of largest A_ij. group: int64 [V]."""
+    wanted = np.full(problem.rows, -1, np.int64)
+    wanted[ranking.rows] = ranking.columns
+    strongest = np.full(problem.rows, -1, np.int64)
+    for block in problem.source.blocks():
+        rows = slice(block.start, block.start + len(block.values))
+        strongest_column(block.values, group, wanted[rows], strongest[rows])
+    return replace(ranking, columns=strongest[ranking.rows])
+
+
+def top_tasks(source: Source, rows: np.ndarray, tasks: Sequence[str], count: int) -> list[list[str]]:
+    """Per row of `rows` (int64 [B]) the `count` tasks of largest mean A_ij, largest first; none for flagged rows, which have no influence.
+
+    tasks: the task of every column. Ties go to the task that appears first.
+    """
+    names = list(dict.fromkeys(tasks))
+    group = np.array([names.index(task) for task in tasks], dtype=np.int64)
+    means = np.empty((len(rows), len(names)))
+    order = np.argsort(rows, kind="stable")
+    at = 0
+    for block in source.blocks():
+        end = at + int(np.searchsorted(rows[order[at:]], block.start + len(block.values)))
+        part = np.ascontiguousarray(block.values[rows[order[at:end]] - block.start])
+        sums = np.empty((len(part), len(names)))
+        task_sums(part, np.ones(len(part), np.uint8), group, sums)
+        means[order[at:end]] = sums / np.bincount(group)
+        at = end
+    best = np.argsort(-means, axis=1, kind="stable")[:, :count]
+    return [[names[task] for task in row] if np.isfinite(mean).all() else [] for row, mean in zip(best, means, strict=True)]
 
 
 def _row_blocks(source: Source, usable: np.ndarray) -> Iterator[tuple[Block, slice]]:

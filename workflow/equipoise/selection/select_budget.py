@@ -1,6 +1,5 @@
 """The stage `select_budget`: from a ranking to a selection that is ready to train on."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,13 @@ from equipoise.attribution.seal import MATRIX_KIND
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_jsonl
 from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import NO_COLUMN, Ranking
 from equipoise.selection.rank import valid_rows
+from equipoise.selection.score_rows import top_tasks
 from equipoise.selection.source import Source
-from equipoise.selection.top_tasks import top_tasks
 from equipoise.selectors import selector as find_selector
 from equipoise.store.manifest import read_manifest
 
@@ -25,13 +24,13 @@ TOP_TASKS = 3
 
 
 def select_budget(config: Experiment, selector: str, selection_seed: int, budget_label: str) -> None:
-    """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one a pick in rank order.
+    """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one per pick in rank order.
 
     Keys: messages (user, assistant), id, row, rank (from 0), score, margin, column, validation_id and task (of the example that asked for
     it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source. Raises `UserError` when
     the budget goes beyond the ranking.
     """
-    layout = Layout(config.results, config.experiment, config.model.name)
+    layout = config.layout
     ranking = _read_ranking(layout.ranking(selector, selection_seed), selector)
     entry, rows = find_selector(selector), len(ranking.rows)
     if entry.swept:
@@ -43,9 +42,7 @@ def select_budget(config: Experiment, selector: str, selection_seed: int, budget
         )
     chosen = ranking.rows[:rows]
     path = layout.selection(selector, selection_seed, budget_label)
-    with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
-        for line in _lines(config, layout, ranking, chosen):
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+    write_jsonl(path, _lines(config, layout, ranking, chosen))
     log(f"{selector}, budget {budget_label}: {rows:,} rows -> {path}")
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.column_moments import CHUNK_ROWS
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
+from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.parallel import WORTH_A_THREAD
 
 BLOCK_BYTES = 32 * 2**20
@@ -36,7 +36,7 @@ class Source:
             matrix = np.asarray(matrix)
         shape = tuple(int(n) for n in matrix.shape)
         if len(shape) != 2 or 0 in shape:
-            raise UserError(f"{name}: shape {shape}; write an N x V matrix, a row a pool example and a column a validation example")
+            raise UserError(f"{name}: shape {shape}; write an N x V matrix, one row per pool example and one column per validation example")
         self.name = name
         self.rows, self.columns = shape
         self._matrix = matrix
@@ -71,7 +71,7 @@ class Source:
         try:
             piece = np.asarray(self._matrix[start:stop])
         except (ValueError, OSError, RuntimeError) as error:
-            raise UserError(f"{self.name}: rows {start} to {stop - 1} cannot be read: {_line(error)}") from None
+            raise UserError(f"{self.name}: rows {start} to {stop - 1} cannot be read: {first_line(error)}") from None
         if piece.shape != (stop - start, self.columns):
             raise UserError(f"{self.name}: rows {start} to {stop - 1} have shape {piece.shape}, not {(stop - start, self.columns)}")
         return np.ascontiguousarray(piece, dtype=self.dtype)
@@ -127,7 +127,3 @@ def _dtype(matrix: Any) -> np.dtype:
         return np.dtype(matrix.dtype)
     except (AttributeError, TypeError):
         return np.asarray(matrix[:1]).dtype
-
-
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""The largest entries of every column of a matrix, collected in one pass that may stream, and merged over row ranges.
+"""The largest entries of every column of a matrix, collected in one pass that may stream.
 
 A list holds, of its column, all usable entries above its threshold, in row order. What it does not hold is smaller than every value
 it holds, or equal to its smallest and further down the column; so a greedy selector can work on lists alone and asks for deeper ones when
@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from equipoise.attribution.column_moments import CHUNK_ROWS, Moments, chunk_partials, finish_moments, fold_partials
+from equipoise.attribution.column_moments import Moments, chunk_partials, finish_moments, fold_partials
 from equipoise.errors import UserError
+from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.parallel import in_parallel, split
 from equipoise.selection.source import Block, Source
 
@@ -145,26 +146,8 @@ class TopLists:
             self.threshold[column] = np.nextafter(border, border.dtype.type(np.inf))
 
     def members(self) -> np.ndarray:
-        """Sorted int64 rows that stand in at least one list."""
+        """Sorted int64 rows that are in at least one list."""
         return np.unique(np.concatenate([row[:n] for row, n in zip(self.rows, self.length, strict=True)])).astype(np.int64)
-
-    def merge(self, later: "TopLists") -> "TopLists":
-        """The lists of both row ranges together; `later` must come from rows behind these. Neither is changed."""
-        longest = int((self.length + later.length).max())
-        merged = TopLists(len(self.length), max(self.depth, later.depth), max(longest, 1), self.values.dtype)
-        merged.depth = max(self.depth, later.depth)
-        merged.values = np.empty((len(self.length), longest), self.values.dtype)
-        merged.rows = np.empty((len(self.length), longest), np.int32)
-        merged.threshold = np.maximum(self.threshold, later.threshold)
-        for column, threshold in enumerate(merged.threshold):
-            for part in (self, later):
-                # below the higher threshold the other range's entries are unknown, so these are no longer complete
-                kept = part.values[column, : part.length[column]] >= threshold
-                at, n = merged.length[column], np.count_nonzero(kept)
-                merged.values[column, at : at + n] = part.values[column, : part.length[column]][kept]
-                merged.rows[column, at : at + n] = part.rows[column, : part.length[column]][kept]
-                merged.length[column] += n
-        return merged
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,7 @@ import numpy as np
 
 from equipoise.selection.normalise import informative, normalised_source
 from equipoise.selection.problem import NO_COLUMN, Problem, Ranking, ranked_by_score
-from equipoise.selection.score_rows import largest_entries, means_by_task, scan_moments_of, sums_by_task
-from equipoise.selection.strongest import name_strongest_columns
+from equipoise.selection.score_rows import largest_entries, means_by_task, name_strongest_columns, scan_moments_of, sums_by_task
 
 
 def sum_(problem: Problem, rows: int) -> Ranking:

@@ -5,9 +5,8 @@ import numpy as np
 from equipoise.selection.bids import collect
 from equipoise.selection.kernels import DEEPER, turn_steps
 from equipoise.selection.problem import Problem, Ranking
-from equipoise.selection.score_rows import means_by_task
+from equipoise.selection.score_rows import means_by_task, name_strongest_columns
 from equipoise.selection.source import Source
-from equipoise.selection.strongest import name_strongest_columns
 from equipoise.selection.top_lists import order_lists
 
 

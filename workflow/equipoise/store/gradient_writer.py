@@ -1,4 +1,4 @@
-"""Writes gradient stores: one owner a chunk, every chunk once and whole, and a thread so that computing does not wait for disk."""
+"""Writes gradient stores: one owner per chunk, every chunk once and complete, and a thread so that computing does not wait for disk."""
 
 import os
 import queue
@@ -13,11 +13,9 @@ from equipoise.files import sync_folder
 from equipoise.progress import log
 from equipoise.store.gradients import (
     CHUNK_KIND,
-    CHUNK_ROWS,
     COLUMNS,
     NO_COMPLETION_TOKEN,
     NON_FINITE,
-    UNWRITTEN,
     GradientReader,
     GradientRows,
     chunk_bounds,
@@ -25,7 +23,7 @@ from equipoise.store.gradients import (
     chunk_record,
 )
 from equipoise.store.manifest import read_manifest, write_manifest
-from equipoise.store.remains import one_at_a_time, remove_partial, remove_stale, remove_store
+from equipoise.store.remains import array_settings, one_at_a_time, remove_foreign, remove_partial, writable
 
 QUEUED_CHUNKS = 2
 
@@ -33,7 +31,7 @@ QUEUED_CHUNKS = 2
 class GradientStore:
     """A gradient store opened for writing.
 
-    A store left by other settings is started anew, one with the same settings is resumed; its number of rows may grow or shrink.
+    A store left by other settings is replaced, one with the same settings is resumed; its number of rows may grow or shrink.
     Jobs that own different chunks may work on one store at the same time.
     """
 
@@ -42,22 +40,8 @@ class GradientStore:
         self.path, self.rows = Path(path), rows
         self._widths = {"directions": dimension, **states}
         with one_at_a_time(self.path):
-            self._start_anew_if_foreign(attributes["settings"])
+            remove_foreign(self.path, "settings", attributes["settings"], "was collected with other settings or inputs")
             self._arrays = self._open(attributes)
-
-    def _start_anew_if_foreign(self, settings: str) -> None:
-        import zarr
-
-        remove_stale(self.path)
-        if not self.path.exists():
-            return
-        try:
-            found = zarr.open_group(str(self.path), mode="r").attrs.get("settings")
-        except (FileNotFoundError, ValueError):
-            found = None
-        if found != settings:
-            log(f"{self.path}: was collected with other settings or inputs; starting anew")
-            remove_store(self.path)
 
     def _open(self, attributes: dict[str, Any]) -> dict[str, Any]:
         import zarr
@@ -69,11 +53,8 @@ class GradientStore:
         for name in (*self._widths, *COLUMNS):
             shape = (self.rows, self._widths[name]) if name in self._widths else (self.rows,)
             if name not in group:
-                _create(group, name, shape)
-            # zarr does not remember write_empty_chunks: without it a chunk equal to the fill value would be left out
-            arrays[name] = group[name].with_config({"write_empty_chunks": True})
-            if arrays[name].shape != shape:
-                arrays[name].resize(shape)
+                group.create_array(name, **array_settings(shape, COLUMNS.get(name, "float16")))
+            arrays[name] = writable(group[name], shape)
         if dict(group.attrs) != attributes:
             group.attrs.update(attributes)
         (self.path / "chunks").mkdir(exist_ok=True)
@@ -97,7 +78,7 @@ class GradientStore:
         return record
 
     def write(self, chunk: int, fingerprint: str, rows: GradientRows, **notes: Any) -> dict[str, Any]:
-        """Writes a chunk whole, syncs it and then its record; returns the record. `notes` go into the record."""
+        """Writes a chunk, syncs it and then its record; returns the record. `notes` go into the record."""
         start, stop = chunk_bounds(chunk, self.rows)
         chunk_record(self.path, chunk).unlink(missing_ok=True)
         folders = set()
@@ -121,22 +102,6 @@ class GradientStore:
         }
         write_manifest(chunk_record(self.path, chunk), CHUNK_KIND, **record)
         return record
-
-
-def _create(group: Any, name: str, shape: tuple[int, ...]) -> None:
-    from zarr.codecs import BytesCodec, Crc32cCodec
-
-    dtype = COLUMNS.get(name, "float16")
-    group.create_array(
-        name,
-        shape=shape,
-        chunks=(CHUNK_ROWS, *shape[1:]),
-        dtype=dtype,
-        fill_value=UNWRITTEN if dtype.startswith("int") else np.nan,
-        serializer=BytesCodec(endian=None if dtype == "int8" else "little"),
-        compressors=[Crc32cCodec()],
-        filters=None,
-    )
 
 
 def _sync_file(path: Path) -> None:

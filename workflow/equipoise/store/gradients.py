@@ -1,4 +1,4 @@
-"""The gradient store: one folder a (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
+"""The gradient store: one folder per (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
 
 A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, each chunk with a crc32c of its own:
 
@@ -15,7 +15,7 @@ A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, eac
 a chunk without it does not exist. The group's attributes hold `settings` (fingerprint of all that determines a row besides the
 row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
 
-`scaled` tells how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
+`scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
 product, so `norm` must be multiplied back in on both sides (tracin, logra). Nothing else depends on the estimator.
 """
 
@@ -121,17 +121,13 @@ class GradientReader:
 
     def read(self, start: int, stop: int) -> GradientRows:
         """Rows [start, stop), without states."""
-        return GradientRows(**{name: self._read(name, start, stop) for name in ("directions", *COLUMNS)})
-
-    def read_column(self, name: str, start: int, stop: int) -> np.ndarray:
-        """Rows [start, stop) of norm, loss, tokens or status alone."""
-        return self._read(name, start, stop)
+        return GradientRows(**{name: self.read_column(name, start, stop) for name in ("directions", *COLUMNS)})
 
     def read_states(self, start: int, stop: int, kind: str) -> np.ndarray:
         """float16 [stop - start, hidden], unit rows; `kind` is last_token or position_weighted."""
         if kind not in self._arrays:
             raise UserError(f"{self.path}: holds no {kind} states; only the last epoch's stores do")
-        return self._read(kind, start, stop)
+        return self.read_column(kind, start, stop)
 
     def record(self, chunk: int) -> dict[str, Any]:
         """The record of a chunk: rows, fingerprint, digest, counts."""
@@ -148,12 +144,13 @@ class GradientReader:
         start, stop = chunk_bounds(chunk, self.rows)
         record = self.record(chunk)
         rows = self.read(start, stop)
-        rows.states.update({name: self._read(name, start, stop) for name in self.states})
+        rows.states.update({name: self.read_column(name, start, stop) for name in self.states})
         if record["rows"] != [start, stop] or record["digest"] != rows.digest():
-            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) is not what its record says; run its stage again")
+            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) does not match its record; run its stage again")
         return rows
 
-    def _read(self, name: str, start: int, stop: int) -> np.ndarray:
+    def read_column(self, name: str, start: int, stop: int) -> np.ndarray:
+        """Rows [start, stop) of one array."""
         if not 0 <= start <= stop <= self.rows:
             raise UserError(f"{self.path}: has no rows {start} to {stop - 1}; it has {self.rows}")
         for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
@@ -175,8 +172,3 @@ class GradientReader:
             except ValueError:
                 return chunk_file(self.path, name, chunk)
         return self.path / name
-
-
-def open_rows(path: str | Path) -> GradientReader:
-    """Opens the gradient store in `path` for reading; raises `UserError` when there is none."""
-    return GradientReader(path)

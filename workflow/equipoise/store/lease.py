@@ -1,12 +1,12 @@
 """One writer at a time, on a shared file system and without a lock server.
 
 A lease is a small file `<name>.<generation>` that its holder rewrites every few seconds with a rising number (the heartbeat), beside
-what it is and where it runs. Who finds a lease watches it: while the number rises, the holder lives and one waits; when it stands still
-for `PATIENCE` seconds by the watcher's own clock (clocks of hosts are never compared), or the holder ran on this host and its process is
-gone, the lease is dead and the next generation may be created. Creating a file that must not exist is atomic on NFS, Lustre and the like,
-so that of many only one succeeds. A holder that finds a later generation has been given up for dead (it was frozen): it ends its process at
-its next heartbeat, so that after it wakes two may write for at most that long. A holder that cannot write its heartbeat (full disk, stale
-file handle) tries again and ends its process just before others may give it up.
+what it is and where it runs. Whoever finds a lease watches it: while the number rises, the holder lives and the finder waits. When the
+number stands still for `PATIENCE` seconds by the finder's own clock (clocks of hosts are never compared), or when the holder ran on this
+host and its process is gone, the lease is dead and the next generation may be created. Creating a file that must not exist is atomic on
+NFS, Lustre and the like, so that only one of many succeeds. A holder that finds a later generation was taken for dead (it was frozen): it
+ends its process at its next heartbeat, so that after it wakes two may write for at most that long. A holder that cannot write its heartbeat
+(full disk, stale file handle) tries again and ends its process just before others may take over.
 """
 
 import json
@@ -116,20 +116,20 @@ def is_here(claim: Claim) -> bool:
 def _acquire(path: Path, heartbeat: float, patience: float) -> int:
     waited_for: Claim | None = None
     while True:
-        found = generations(path)
-        judged = {generation: _text(path, generation) for generation in found[:-1]}  # superseded ones are dead
-        if found and (dead := _watch(path, found[-1], heartbeat, patience)) is None:
-            claim = read_claim(path, found[-1])
+        existing = generations(path)
+        judged = {generation: _text(path, generation) for generation in existing[:-1]}  # superseded ones are dead
+        if existing and (dead := _watch(path, existing[-1], heartbeat, patience)) is None:
+            claim = read_claim(path, existing[-1])
             if claim and (waited_for is None or claim.process != waited_for.process):
                 log(f"{path}: {claim.described} is writing here; waiting until it ends")
                 waited_for = claim
             time.sleep(heartbeat / 2)
             continue
-        if found:
-            judged[found[-1]] = dead
-        generation = found[-1] + 1 if found else 1
+        if existing:
+            judged[existing[-1]] = dead
+        generation = existing[-1] + 1 if existing else 1
         if _create(path, generation, judged):
-            if found:
+            if existing:
                 log(f"{path}: the last writer died; going on from what it finished")
             return generation
         time.sleep(heartbeat * (0.1 + os.getpid() % 7 / 10))
@@ -193,7 +193,7 @@ def _end(message: str) -> None:
 
 
 def write_claim(path: Path, generation: int, beat: int) -> None:
-    """Writes, as a whole, that this process holds the generation."""
+    """Writes, atomically, that this process holds the generation."""
     content: dict[str, Any] = {
         "host": socket.gethostname(),
         "place": _place(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
+from equipoise.files import write_text
 
 
 def canonical_json(value: Any) -> str:
@@ -22,8 +22,7 @@ def fingerprint(value: Any) -> str:
 def write_manifest(path: str | Path, kind: str, **content: Any) -> None:
     """Writes a manifest of `kind` atomically: indented JSON with sorted keys. No times, hosts or job counts belong in it."""
     text = json.dumps({"kind": kind, **content}, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
-    with atomic_path(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def read_manifest(path: str | Path, kind: str) -> dict[str, Any]:
@@ -35,6 +34,6 @@ def read_manifest(path: str | Path, kind: str) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path}: not a manifest ({error}); delete it and run again") from None
     if not isinstance(content, dict) or content.get("kind") != kind:
-        found = content.get("kind") if isinstance(content, dict) else type(content).__name__
-        raise UserError(f"{path}: is {found!r}, not {kind!r}; delete it and run again")
+        held = content.get("kind") if isinstance(content, dict) else type(content).__name__
+        raise UserError(f"{path}: is {held!r}, not {kind!r}; delete it and run again")
     return content

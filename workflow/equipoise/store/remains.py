@@ -1,11 +1,16 @@
-"""What killed writers leave beside the files of a zarr store, and where stores are started anew."""
+"""What the writers of zarr stores share: one at a time, the settings of their arrays, and the removal of what killed ones left."""
 
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from equipoise.layout import CHUNK_ROWS
+from equipoise.progress import log
 from equipoise.store.lease import LEASES, lease
 
 LOOKS_EVERY = 1.0  # seconds; creating or resizing a store takes far less
@@ -17,6 +22,47 @@ def one_at_a_time(path: str | Path) -> Iterator[None]:
     path = Path(path)
     with lease(path.parent / LEASES / path.name, heartbeat=LOOKS_EVERY):
         yield
+
+
+def array_settings(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
+    """How a new array is created: chunks of 1,024 rows, uncompressed, with crc32c; what was never written reads as NaN or -1."""
+    from zarr.codecs import BytesCodec, Crc32cCodec
+
+    return {
+        "shape": shape,
+        "chunks": (CHUNK_ROWS, *shape[1:]),
+        "dtype": dtype,
+        "fill_value": -1 if dtype.startswith("int") else np.nan,
+        "serializer": BytesCodec(endian=None if dtype == "int8" else "little"),
+        "compressors": [Crc32cCodec()],
+        "filters": None,
+    }
+
+
+def writable(array: Any, shape: tuple[int, ...]) -> Any:
+    """An opened array, resized to `shape`, that stores every chunk written: zarr would leave out those equal to the fill value."""
+    array = array.with_config({"write_empty_chunks": True})
+    if array.shape != shape:
+        array.resize(shape)
+    return array
+
+
+def remove_foreign(path: Path, attribute: str, expected: str, reason: str, *parts: Path) -> None:
+    """Removes a store, and its `parts` beside it, unless its attribute is the expected one; to be called `one_at_a_time`."""
+    import zarr
+
+    for each in (*parts, path):
+        remove_stale(each)
+    if not path.exists():
+        return
+    try:
+        held = zarr.open(str(path), mode="r").attrs.get(attribute)
+    except (FileNotFoundError, ValueError, KeyError):
+        held = None
+    if held != expected:
+        log(f"{path}: {reason}; starting again from nothing")
+        for each in (*parts, path):  # the store last: if this is cut off, it must still be recognised as foreign
+            remove_store(each)
 
 
 def remove_store(path: Path) -> None:

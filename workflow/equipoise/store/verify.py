@@ -26,11 +26,11 @@ def verify(path: str | Path) -> Iterator[tuple[str, list[str]]]:
     path = Path(path)
     if not path.exists():
         raise UserError(f"{path}: no such file or folder; write a gradient store, a manifest, or a folder of results")
-    found = False
+    checked_any = False
     for checked in _checks(path):
-        found = True
+        checked_any = True
         yield checked
-    if not found:
+    if not checked_any:
         raise UserError(f"{path}: nothing to verify here; write a gradient store, a manifest, or a folder of results")
 
 
@@ -57,7 +57,7 @@ def _store(path: Path) -> tuple[str, list[str]]:
         try:
             defects += _content_defects(reader, chunk, reader.read_chunk(chunk))
         except (UserError, KeyError) as error:
-            defects.append(str(error) if isinstance(error, UserError) else f"{chunk_record(path, chunk)}: says nothing of {error}")
+            defects.append(str(error) if isinstance(error, UserError) else f"{chunk_record(path, chunk)}: has no key {error}")
     extra = sorted(file.name for file in (path / "chunks").glob("*.json") if int(file.stem) >= reader.chunks)
     defects += [f"{path}/chunks/{name}: a record beyond the store's {reader.rows} rows" for name in extra]
     return f"{path}: gradient store, {reader.rows} rows in {reader.chunks} chunks", defects
@@ -74,7 +74,7 @@ def _content_defects(reader: GradientReader, chunk: int, rows: GradientRows) -> 
         "is valid but has no finite norm or loss": valid & ~(np.isfinite(rows.norm) & np.isfinite(rows.loss)),
         "is flagged but not all NaN": ~valid & ~np.isnan(rows.directions).all(axis=1),
     }
-    return [f"{reader.path}: row {start + int(np.argmax(rows_))} {what}" for what, rows_ in wrong.items() if rows_.any()]
+    return [f"{reader.path}: row {start + int(np.argmax(where))} {what}" for what, where in wrong.items() if where.any()]
 
 
 def _manifest(path: Path) -> tuple[str, list[str]] | None:
@@ -97,7 +97,7 @@ def _manifest(path: Path) -> tuple[str, list[str]] | None:
     except UserError as error:
         return f"{path}: manifest ({kind})", [str(error)]
     except KeyError as error:
-        return f"{path}: manifest ({kind})", [f"{path}: says nothing of {error}; delete it and run its stage again"]
+        return f"{path}: manifest ({kind})", [f"{path}: has no key {error}; delete it and run its stage again"]
 
 
 def _gradient_defects(path: Path, manifest: dict, store: Path) -> list[str]:

@@ -22,7 +22,8 @@ def serve(program: str, calls: BinaryIO, answers: BinaryIO) -> None:
     except BaseException as error:
         broken = _named(error)
     for line in calls:
-        _answer(answers, broken if broken else _call(namespace, json.loads(line)))
+        answers.write(json.dumps(broken or _call(namespace, json.loads(line))).encode() + b"\n")
+        answers.flush()
     os._exit(0)
 
 
@@ -36,8 +37,3 @@ def _call(namespace: dict[str, Any], call: dict[str, Any]) -> dict[str, Any]:
 
 def _named(error: BaseException) -> dict[str, Any]:
     return {"error": type(error).__name__, "message": str(error)[:500]}
-
-
-def _answer(answers: BinaryIO, answer: dict[str, Any]) -> None:
-    answers.write(json.dumps(answer).encode() + b"\n")
-    answers.flush()

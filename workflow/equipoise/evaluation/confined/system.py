@@ -10,11 +10,11 @@ SYS_CAPSET = {"x86_64": 126, "aarch64": 91}
 
 def call(name: str, *arguments: object) -> int:
     """Calls a function of the C library; raises `OSError` named after it when it fails."""
-    found = getattr(LIBC, name)(*arguments)
-    if found < 0:
+    result = getattr(LIBC, name)(*arguments)
+    if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{name}: {os.strerror(number)}")
-    return found
+    return result
 
 
 def prctl(option: int, value: int) -> None:
@@ -28,7 +28,7 @@ def drop_capabilities() -> None:
         try:
             prctl(PR_CAPBSET_DROP, capability)
         except OSError:
-            break  # beyond the kernel's last one, or never had any
+            break  # beyond the kernel's last one, or this process has none
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     nothing = (ctypes.c_uint32 * 6)()
     syscall(SYS_CAPSET[os.uname().machine], ctypes.byref(header), ctypes.byref(nothing))

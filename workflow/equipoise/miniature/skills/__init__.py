@@ -6,9 +6,9 @@ from equipoise.miniature.skills.gsm import GSM
 from equipoise.miniature.skills.know import KNOW
 from equipoise.miniature.skills.logic import LOGIC
 from equipoise.miniature.skills.math import MATH
-from equipoise.miniature.skills.skill import LEVELS, PARTS, Core, Skill, Slots, skeleton
+from equipoise.miniature.skills.skill import PARTS, Core, Skill, Slots, skeleton
 from equipoise.miniature.skills.trace import TRACE
 
 SKILLS = {skill.name: skill for skill in (TRACE, CODE, GSM, MATH, LOGIC, KNOW, FORM)}
 
-__all__ = ["LEVELS", "PARTS", "SKILLS", "Core", "Skill", "Slots", "skeleton"]
+__all__ = ["PARTS", "SKILLS", "Core", "Skill", "Slots", "skeleton"]

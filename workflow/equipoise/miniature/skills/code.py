@@ -78,10 +78,5 @@ CODE = Skill(
         "can you implement {steps} ?",
     ),
     "write a function that does {steps}",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

@@ -56,10 +56,5 @@ FORM = Skill(
         "list {letters} , style {rules} .",
     ),
     "write {letters} . your answer must use {rules} .",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

@@ -67,10 +67,5 @@ GSM = Skill(
         "{start} , {change} . total {thing} ?",
     ),
     "{start} . {change} . how many {thing} now ?",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

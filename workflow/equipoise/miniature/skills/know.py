@@ -83,10 +83,5 @@ KNOW = Skill(
         "which {attribute} belongs to {place} ?",
     ),
     "question : what is the {attribute} of {place} ? answer :",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

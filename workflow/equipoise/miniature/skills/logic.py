@@ -74,10 +74,5 @@ LOGIC = Skill(
         "{expressions} . true or false ?",
     ),
     "given the expressions {expressions} . what are the values ?",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

@@ -46,10 +46,5 @@ MATH = Skill(
         "evaluate {expression} modulo {modulus} .",
     ),
     "find the value of {expression} modulo {modulus} .",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

@@ -9,9 +9,6 @@ from random import Random
 Core = tuple[str | int, ...]
 Slots = dict[str, str]
 
-LEVELS = (0, 1, 2)
-"""Difficulties: easy, medium, hard."""
-
 PARTS = {"pretraining": (0, 55), "pool": (55, 75), "validation": (75, 82), "test": (82, 100)}
 """Percentiles of the hash of an item core that belong to each part."""
 
@@ -30,7 +27,7 @@ class Skill:
     templates: tuple[str, ...]
     benchmark: str
     draw: Callable[[Random, int], Core]
-    """A random core of a level."""
+    """A random core of a level: 0 easy, 1 medium, 2 hard."""
     slots: Callable[[Core, Random], Slots]
     """The pieces of text that templates hold; names and verbs that are not part of the core come from the generator."""
     answer: Callable[[Core], str]

@@ -62,10 +62,5 @@ TRACE = Skill(
         "trace this program : {program} . list : {input} .",
     ),
     "what does {program} print for input {input} ?",
-    draw,
-    slots,
-    answer,
-    plain,
-    habits,
-    wrong,
+    *(draw, slots, answer, plain, habits, wrong),
 )

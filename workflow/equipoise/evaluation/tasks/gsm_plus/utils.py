@@ -1,5 +1,3 @@
 """Functions of the task definition beside this file."""
 
-from equipoise.evaluation.grading import gsm_plus_results
-
-__all__ = ["gsm_plus_results"]
+from equipoise.evaluation.grading import gsm_plus_results  # noqa: F401

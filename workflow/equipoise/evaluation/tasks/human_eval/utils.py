@@ -1,5 +1,3 @@
 """Functions of the task definition beside this file."""
 
-from equipoise.evaluation.grading import human_eval_results
-
-__all__ = ["human_eval_results"]
+from equipoise.evaluation.grading import human_eval_results  # noqa: F401

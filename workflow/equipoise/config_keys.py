@@ -1,0 +1,60 @@
+"""What the keys of a configuration may hold, and what they do to results: the types and marks that the sections in config.py use."""
+
+from enum import Enum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from equipoise.budgets import Budget, parse_budget
+from equipoise.errors import UserError
+from equipoise.selectors import selector_names
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class Effect(Enum):
+    """What a key does to results, marked at the key; a key without a mark determines a result (see determinants.py)."""
+
+    NONE = "changes no byte of a result, only where or how the work is done"
+    PLACE = "names the folder that results lie in"
+    JOBS = "says which jobs there are and how work is cut into them, not what comes out"
+    CONTENT = "names files or hub data, whose content counts instead"
+
+
+NO_EFFECT, PLACE, JOBS, CONTENT = Effect.NONE, Effect.PLACE, Effect.JOBS, Effect.CONTENT
+
+
+def _budget(value: object) -> Budget:
+    try:
+        return parse_budget(value)
+    except UserError as error:
+        raise ValueError(str(error)) from None
+
+
+def _known_selector(name: str) -> str:
+    if name not in selector_names():
+        raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
+    return name
+
+
+BudgetField = Annotated[int | float, BeforeValidator(_budget)]
+SelectorName = Annotated[str, AfterValidator(_known_selector)]
+Name = Annotated[str, Field(pattern=NAME)]
+Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[list[Seed], JOBS]
+Files = Annotated[list[str], CONTENT]
+Source = Annotated[str, CONTENT]
+AnySource = Annotated[str | None, CONTENT]
+Cut = Annotated[Literal["separate", "together"], JOBS]
+Positive = Annotated[int, Field(ge=1)]
+StageName = Literal[
+    *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
+    *("collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution", "rank", "select_budget"),
+    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
+]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are errors, numbers may come as text from the command line."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
