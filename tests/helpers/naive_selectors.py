@@ -1,8 +1,38 @@
-"""The selectors of method.md written as it states them: row by row, float64, no shortcuts. The reference of the property tests."""
+"""The selectors written as the method states them: row by row, float64, no shortcuts. The reference of the property tests.
+
+A new selector has its form in `NAIVE` here (docs/extending.md): it says which rows are chosen, and what else it knows of them.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from equipoise.selection.top_lists import MomentScan
+
+
+@dataclass(frozen=True)
+class Case:
+    """matrix [N, V], tasks [V], valid bool [N], rows to choose, and what else a `Problem` holds; pool: all its columns."""
+
+    matrix: np.ndarray
+    tasks: list[str]
+    valid: np.ndarray
+    rows: int
+    normalisation: str = "zscore"
+    seed: int = 0
+    pool: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Rows in the order of choice; scores, columns and margins where the form knows them."""
+
+    rows: list[int]
+    scores: list[float] | None = None
+    columns: list[int] | None = None
+    margins: list[float] | None = None
 
 
 def normalised(matrix, valid, normalisation):
@@ -101,3 +131,77 @@ def turns(scores, order, valid, rows):
 def interleaved(tasks):
     groups = task_columns(tasks)
     return [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
+
+
+def _bids(case: Case) -> Expected:
+    return Expected(*bids(case.matrix, case.valid, case.rows, case.normalisation))
+
+
+def _instance_max(case: Case) -> Expected:
+    picks, winners = instance_max(case.matrix, case.valid, case.rows)
+    return Expected(picks, columns=winners[picks].tolist())
+
+
+def _instance_max_normalized(case: Case) -> Expected:
+    picks, winners = instance_max_normalized(case.matrix, case.valid, case.rows, case.normalisation)
+    return Expected(picks, columns=winners[picks].tolist())
+
+
+def _sum(case: Case) -> Expected:
+    sums = column_order_sum(case.matrix, range(case.matrix.shape[1]))
+    picks = by_score(sums, case.valid, case.rows)
+    return Expected(picks, sums[picks].tolist(), [-1] * len(picks))
+
+
+def _task_max(case: Case) -> Expected:
+    means = task_means(case.matrix, case.tasks)
+    picks = by_score(means.max(axis=1), case.valid, case.rows)
+    return Expected(picks, columns=[_strongest(case, row, int(means[row].argmax())) for row in picks])
+
+
+def _round_robin(case: Case) -> Expected:
+    picks, takers = turns(case.matrix.astype(np.float64), interleaved(case.tasks), case.valid, case.rows)
+    return Expected(picks, columns=takers)
+
+
+def _task_quota(case: Case) -> Expected:
+    means = task_means(case.matrix, case.tasks)
+    picks, takers = turns(means, range(means.shape[1]), case.valid, case.rows)
+    return Expected(picks, columns=[_strongest(case, row, task) for row, task in zip(picks, takers, strict=True)])
+
+
+def _strongest(case: Case, row: int, task: int) -> int:
+    """The first of a task's columns in which a row is largest."""
+    columns = task_columns(case.tasks)[task]
+    return columns[int(case.matrix[row, columns].argmax())]
+
+
+def _random(case: Case) -> Expected:
+    draws = np.random.PCG64(case.seed).random_raw(len(case.valid)).tolist()
+    return Expected(by_score([-draw for draw in draws], case.valid, case.rows))
+
+
+def _full(case: Case) -> Expected:
+    return Expected(np.flatnonzero(case.valid).tolist())
+
+
+def _oracle(case: Case) -> Expected:
+    ranks = [json.loads(text).get("oracle_rank", len(case.valid)) for text in case.pool["metadata"]]
+    return Expected(by_score([-rank for rank in ranks], case.valid, case.rows))
+
+
+NAIVE: dict[str, Callable[[Case], Expected]] = {
+    "bids:bids": _bids,
+    "top_scores:instance_max": _instance_max,
+    "top_scores:instance_max_normalized": _instance_max_normalized,
+    "top_scores:sum_": _sum,
+    "top_scores:task_max": _task_max,
+    "turns:round_robin": _round_robin,
+    "turns:task_quota": _task_quota,
+    "without_matrix:full": _full,
+    "without_matrix:oracle": _oracle,
+    "without_matrix:random": _random,
+}
+"""By implementation, as the selector's entry names it."""
+NORMALISING = {"bids:bids", "top_scores:instance_max_normalized"}
+"""Those that `selection.normalisation` is for, and that refuse a matrix without a column that varies."""

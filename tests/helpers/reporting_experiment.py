@@ -20,6 +20,7 @@ from equipoise.files import file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
 from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
+from helpers.stores import ATTRIBUTES, write_store
 
 CAPABILITIES = {
     "trace": "coding",
@@ -98,6 +99,8 @@ def make_experiment(
     write_config(config, layout.config)
     metadata = _write_pool(layout, rows, generator)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
+    for epoch in range(1, config.warmup.epochs + 1):
+        write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
     for number, selector_name in enumerate(config.selectors):
         if selector(selector_name).chooses:
             _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]))

@@ -207,6 +207,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "export": (2, "the arguments and the selection given"),
     },
     "selection.interface": {
+        "select": (1, "the arguments given"),
         "_valid_rows": (2, "the arguments given"),
         "make_problem": (4, "the arguments given"),
     },

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
 from equipoise.errors import UserError
+from equipoise.estimators import estimator
 from equipoise.selectors import selector
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         yield f"gradients.projection.repeats: {projection.repeats} is for kind sketch only; write 1 with {projection.kind}"
     if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
-    if gradients.estimator != "less" and gradients.adam_form != "less":
+    if gradients.adam_form != "less" and "adam_form" not in estimator(gradients.estimator).reads["pool"]:
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
 
 

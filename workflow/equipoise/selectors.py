@@ -23,6 +23,7 @@ class Selector:
     name: as in config, paths and on the command line. label: for tables; figures leave out the part in brackets.
     color, marker: in every figure (see reporting/style.py for how they are kept apart).
     implementation: `module:function`, or None where no rows are chosen. matrix: one of `MATRICES`, or None when it looks at none.
+    pool: columns of the pool that it reads (data/pool.py), which only an experiment has; `equipoise select` has a matrix alone.
     seeded: its ranking depends on the selection seed. swept: it is run at every budget; otherwise on the whole pool.
     competes: it is ranked and compared with the others; otherwise it is an anchor beside them. trains: its runs are fine-tuned.
     baseline: the others are compared with it. planted: it needs the ranks that only a generated pool knows.
@@ -41,6 +42,7 @@ class Selector:
     trains: bool = True
     baseline: bool = False
     planted: bool = False
+    pool: tuple[str, ...] = ()
     epochs: str = "epochs"
 
     @property
@@ -74,7 +76,7 @@ SELECTORS: tuple[Selector, ...] = (
     Selector("task_quota", "Task quota", "#9e8d42", "<", "influence", "turns:task_quota"),
     Selector("rds_plus", "RDS+", "#916de2", ">", "position_weighted", "turns:round_robin"),
     Selector("full", "Full data", "#81604c", "h", None, "without_matrix:full", swept=False, competes=False, epochs="full_epochs"),
-    Selector("oracle", "Oracle", "#9fb74b", "*", None, "without_matrix:oracle", competes=False, planted=True),
+    Selector("oracle", "Oracle", "#9fb74b", "*", None, "without_matrix:oracle", competes=False, planted=True, pool=("metadata",)),
 )
 _BY_NAME = {selector.name: selector for selector in SELECTORS}
 

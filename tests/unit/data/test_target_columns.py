@@ -42,7 +42,7 @@ def values_of(tiny_values, tmp_path, name: str, rows: list[dict], more: str = ""
 def test_every_column_that_is_read_is_asked_for_when_fetched_and_when_drawn(tiny_values, tmp_path, name, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
     columns = BENCHMARKS[name].columns
-    files = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "w1", "response": "w2"}])] if name == "ifeval" else []
+    files = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "w1", "response": "w2"}])] if BENCHMARKS[name].files else []
     for missing in columns:
         kept = [column for column in columns if column != missing]
         folder = tmp_path / missing

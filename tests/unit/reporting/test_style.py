@@ -1,6 +1,6 @@
 """Colours and markers of selectors, and colours of sources."""
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -8,34 +8,57 @@ import pytest
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
 from equipoise.selectors import SELECTORS, selector_names
 
+# Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
+DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
+PROTANOPIA = np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]])
+SIGHTS = {"normal": (np.eye(3), 23, 14), "deuteranopia": (DEUTERANOPIA, 13, 6.5), "protanopia": (PROTANOPIA, 13, 6.5)}
+"""Matrix, and the distances that are kept: among selectors and among sources, between the two."""
+
 
 def test_every_selector_has_a_look_of_its_own():
     assert {known.name for known in SELECTORS} == {*selector_names(), "zero_shot"}
     assert len({known.marker for known in SELECTORS}) == len(SELECTORS)
 
 
-@pytest.mark.parametrize("sight", ["normal", "deuteranopia", "protanopia"])
+@pytest.mark.parametrize("sight", SIGHTS)
 def test_all_colours_that_are_shown_together_stay_apart(sight):
-    within, across = (23, 14) if sight == "normal" else (13, 6.5)
-    matrix = {"normal": np.eye(3), "deuteranopia": DEUTERANOPIA, "protanopia": PROTANOPIA}[sight]
+    matrix, within, across = SIGHTS[sight]
     selectors = {known.name: _seen(known.color, matrix) for known in SELECTORS}
     sources = {f"source {color}": _seen(color, matrix) for color in SOURCE_COLORS}
     for one, other in combinations(selectors | sources, 2):
         least = within if (one in selectors) == (other in selectors) else across
         distance = np.linalg.norm((selectors | sources)[one] - (selectors | sources)[other])
-        assert distance > least, (one, other)
+        assert distance > least, f"{one} and {other} look alike; free beside all others: {free_colors(one, other)}"
 
 
-def test_selectors_are_seen_on_the_pages_light_and_dark_ground():
-    for known in SELECTORS:
-        luminance = ((_seen(known.color, np.eye(3))[0] + 16) / 116) ** 3
-        assert 1.05 / (luminance + 0.05) > 2.2, known.name  # lines and markers, beside a label
-        assert (luminance + 0.05) / (0.0095 + 0.05) > 3, known.name
+@pytest.mark.parametrize("known", SELECTORS, ids=lambda known: known.name)
+def test_selectors_are_seen_on_the_pages_light_and_dark_ground(known):
+    assert _stands_out(known.color), f"free beside all others: {free_colors(known.name)}"
 
 
-# Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
-DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
-PROTANOPIA = np.array([[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]])
+def free_colors(*but: str) -> list[str]:
+    """Up to three colours that fit together beside those of all sources and selectors; `but`: without these selectors."""
+    steps = [f"{value:02x}" for value in range(0, 256, 15)]
+    candidates = [color for color in map("".join, product("#", steps, steps, steps)) if _stands_out(color)]
+    room = np.full(len(candidates), np.inf)  # of each candidate: its least distance, over the one to keep
+    taken = [(known.color, True) for known in SELECTORS if known.name not in but] + [(color, False) for color in SOURCE_COLORS]
+    found: list[str] = []
+    seen = {sight: np.array([_seen(color, matrix) for color in candidates]) for sight, (matrix, _, _) in SIGHTS.items()}
+    while taken:
+        color, of_selector = taken.pop()
+        for sight, (matrix, within, across) in SIGHTS.items():
+            distances = np.linalg.norm(seen[sight] - _seen(color, matrix), axis=1)
+            room = np.minimum(room, distances / (within if of_selector else across))
+        if not taken and room.max() > 1 and len(found) < 3:
+            found.append(candidates[int(room.argmax())])
+            taken.append((found[-1], True))
+    return found
+
+
+def _stands_out(color: str) -> bool:
+    """Whether lines and markers, beside a label, are seen on both grounds."""
+    luminance = ((_seen(color, np.eye(3))[0] + 16) / 116) ** 3
+    return bool(1.05 / (luminance + 0.05) > 2.2 and (luminance + 0.05) / (0.0095 + 0.05) > 3)
 
 
 def _seen(color: str, matrix: np.ndarray) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Every selector gives what the naive form of the method gives, for any input."""
 
+import json
 import os
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import strategies as st
 
 import helpers.naive_selectors as naive
 from equipoise.errors import UserError
-from equipoise.selection import bids, select, source, top_lists, turns
+from equipoise.selection import bids, source, top_lists, turns
+from equipoise.selection.interface import make_problem
+from equipoise.selectors import SELECTORS, selector
 
 # Every example goes through five ways of reading: EXACTNESS_EXAMPLES=100 searches for longer.
 SETTINGS = settings(
@@ -31,8 +35,8 @@ MAKERS = {
 
 
 @st.composite
-def matrices(draw):
-    """A matrix, its tasks, a mask of valid rows and a number of rows to choose."""
+def cases(draw):
+    """A matrix, its tasks, a mask of valid rows, a number of rows to choose, a seed and a pool."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     n, v = draw(st.integers(2, 60)), draw(st.integers(1, 9))
     dtype = draw(st.sampled_from(["float16", "float32", "float64"]))
@@ -51,7 +55,17 @@ def matrices(draw):
     tasks = [f"task{k}" for k in rng.integers(0, draw(st.integers(1, 4)), v)]
     layout = draw(st.sampled_from(["C", "F"]))
     rows = draw(st.one_of(st.integers(1, int(valid.sum())), st.just(int(valid.sum()))))
-    return np.asarray(A, order=layout), tasks, valid, rows
+    return naive.Case(np.asarray(A, order=layout), tasks, valid, rows, seed=int(rng.integers(9)), pool=some_pool(rng, n))
+
+
+def some_pool(rng, rows):
+    """The columns of pool.parquet: few lengths, so that some are equal, and planted ranks for some rows."""
+    ranks = {int(row): int(rank) for row, rank in zip(rng.permutation(rows)[: rows // 2 + 1], rng.permutation(rows), strict=False)}
+    texts = {name: [f"{name} {row}" for row in range(rows)] for name in ("id", "prompt", "response")}
+    texts["source"] = [f"source{k}" for k in rng.integers(0, 3, rows)]
+    texts["metadata"] = [json.dumps({"oracle_rank": ranks[row]} if row in ranks else {}) for row in range(rows)]
+    lengths = {name: rng.integers(1, 9, rows).astype(np.int32) for name in ("completion_tokens", "tokens")}
+    return {name: np.array(values, dtype=object) for name, values in texts.items()} | lengths
 
 
 @pytest.fixture(params=["in memory", "sampled", "streaming", "short lists", "tiny store"])
@@ -89,96 +103,74 @@ class ChunkedView:
         return self._values[rows]
 
 
-def run(A, tasks, selector, rows, valid, normalisation="zscore"):
+def ranked(entry, case, matrix=None):
+    """What a selector makes of a case, of which it is given what its entry names and no more; matrix: as it is read."""
+    matrix = case.matrix if matrix is None else matrix
+    problem = make_problem(source.Source(matrix, "matrix"), case.tasks, case.valid, case.seed, case.normalisation)
+    if entry.matrix is None:
+        problem = replace(problem, source=None, tasks=())
+    problem = replace(problem, pool={name: case.pool[name] for name in entry.pool})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        return select(A, tasks, selector, rows, valid=valid, normalisation=normalisation)
+        return entry.load()(problem, case.rows)
 
 
-def degenerate(A, valid):
+def degenerate(case):
+    A, valid = case.matrix, case.valid
     return valid.sum() < 2 or all(len(np.unique(A[valid, j])) == 1 for j in range(A.shape[1]))
 
 
-@pytest.mark.parametrize("normalisation", ["zscore", "rank"])
-@SETTINGS
-@given(case=matrices())
-def test_bids_takes_the_naive_greedys_steps(way, normalisation, case):
-    A, tasks, valid, rows = case
-    if degenerate(A, valid):
+def is_as_the_naive_form(entry, case, matrix=None):
+    if entry.implementation in naive.NORMALISING and degenerate(case):
         with pytest.raises(UserError, match=r"constant over|no standard deviation"):
-            run(way(A), tasks, "bids", rows, valid, normalisation)
+            ranked(entry, case, matrix)
         return
-    got = run(way(A), tasks, "bids", rows, valid, normalisation)
-    picks, scores, winners, margins = naive.bids(A, valid, rows, normalisation)
-    assert got.rows.tolist() == picks
-    assert got.scores.tolist() == scores
-    assert got.columns.tolist() == winners
-    np.testing.assert_array_equal(got.margins, margins)
+    got, expected = ranked(entry, case, matrix), naive.NAIVE[entry.implementation](case)
+    for name, values in vars(expected).items():
+        if values is not None:
+            np.testing.assert_array_equal(getattr(got, name), values, name)
 
 
-@pytest.mark.parametrize("normalisation", ["zscore", "rank"])
+def of_implementations(matrix):
+    """A selector of each implementation, with a matrix or without one, and each normalisation that counts for it."""
+    entries = {entry.implementation: entry for entry in reversed(SELECTORS) if entry.implementation and bool(entry.matrix) == matrix}
+    both, one = ("zscore", "rank"), ("zscore",)
+    pairs = [(entry, normalisation) for name, entry in entries.items() for normalisation in (both if name in naive.NORMALISING else one)]
+    ids = [f"{entry.name}-{normalisation}" for entry, normalisation in pairs]
+    return pytest.mark.parametrize(("entry", "normalisation"), pairs, ids=ids)
+
+
+def test_every_selector_has_a_naive_form():
+    implementations = {entry.implementation for entry in SELECTORS if entry.implementation}
+    assert implementations == set(naive.NAIVE), "write what it chooses into tests/helpers/naive_selectors.py"
+
+
+@of_implementations(matrix=True)
 @SETTINGS
-@given(case=matrices())
-def test_instance_max_normalized_takes_the_largest_normalised_entries(way, normalisation, case):
-    A, tasks, valid, rows = case
-    if degenerate(A, valid):
+@given(case=cases())
+def test_a_selector_takes_the_rows_of_its_naive_form_however_the_matrix_is_read(way, entry, normalisation, case):
+    is_as_the_naive_form(entry, replace(case, normalisation=normalisation), way(case.matrix))
+
+
+@of_implementations(matrix=False)
+@SETTINGS
+@given(case=cases())
+def test_a_selector_without_a_matrix_takes_the_rows_of_its_naive_form(entry, normalisation, case):
+    is_as_the_naive_form(entry, case)
+
+
+@pytest.mark.parametrize("entry", [entry for entry in SELECTORS if entry.chooses], ids=lambda entry: entry.name)
+@SETTINGS
+@given(case=cases())
+def test_a_smaller_budget_is_a_prefix_of_a_larger_one(entry, case):
+    if degenerate(case):
         return
-    got = run(way(A), tasks, "instance_max_normalized", rows, valid, normalisation)
-    picks, winners = naive.instance_max_normalized(A, valid, rows, normalisation)
-    assert got.rows.tolist() == picks
-    assert got.columns.tolist() == winners[picks].tolist()
-
-
-@SETTINGS
-@given(case=matrices())
-def test_selectors_by_score_sort_by_score_then_row(way, case):
-    A, tasks, valid, rows = case
-    got = run(way(A), tasks, "instance_max", rows, valid)
-    picks, winners = naive.instance_max(A, valid, rows)
-    assert got.rows.tolist() == picks
-    assert got.columns.tolist() == winners[picks].tolist()
-    sums = naive.column_order_sum(A, range(A.shape[1]))
-    got = run(way(A), tasks, "sum", rows, valid)
-    assert got.rows.tolist() == naive.by_score(sums, valid, rows)
-    assert got.scores.tolist() == sums[got.rows].tolist()
-    means = naive.task_means(A, tasks)
-    got = run(way(A), tasks, "task_max", rows, valid)
-    assert got.rows.tolist() == naive.by_score(means.max(axis=1), valid, rows)
-    for row, column in zip(got.rows, got.columns, strict=True):
-        group = naive.task_columns(tasks)[means[row].argmax()]
-        assert column == group[int(A[row, group].argmax())]
-
-
-@SETTINGS
-@given(case=matrices())
-def test_selectors_by_turns_take_their_best_remaining_row(way, case):
-    A, tasks, valid, rows = case
-    picks, takers = naive.turns(A.astype(np.float64), naive.interleaved(tasks), valid, rows)
-    got = run(way(A), tasks, "round_robin", rows, valid)
-    assert got.rows.tolist() == picks
-    assert got.columns.tolist() == takers
-    means = naive.task_means(A, tasks)
-    picks, takers = naive.turns(means, range(means.shape[1]), valid, rows)
-    got = run(way(A), tasks, "task_quota", rows, valid)
-    assert got.rows.tolist() == picks
-    assert [tasks[column] for column in got.columns] == [list(dict.fromkeys(tasks))[taker] for taker in takers]
-
-
-@pytest.mark.parametrize(
-    "selector", ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "bids", "round_robin", "task_quota"]
-)
-@SETTINGS
-@given(case=matrices())
-def test_a_smaller_budget_is_a_prefix_of_a_larger_one(selector, case):
-    A, tasks, valid, rows = case
-    if degenerate(A, valid):
-        return
-    everything = run(A, tasks, selector, int(valid.sum()), valid)
-    some = run(A, tasks, selector, rows, valid)
-    assert sorted(everything.rows.tolist()) == np.flatnonzero(valid).tolist()
-    assert some.rows.tolist() == everything.rows[:rows].tolist()
-    np.testing.assert_array_equal(some.scores, everything.scores[:rows])
-    np.testing.assert_array_equal(some.margins, everything.margins[:rows])
+    everything = ranked(entry, replace(case, rows=int(case.valid.sum())))
+    some = ranked(entry, case)
+    assert sorted(everything.rows.tolist()) == np.flatnonzero(case.valid).tolist()
+    assert some.rows.tolist() == everything.rows[: case.rows].tolist()
+    np.testing.assert_array_equal(some.scores, everything.scores[: case.rows])
+    np.testing.assert_array_equal(some.margins, everything.margins[: case.rows])
 
 
 def test_ties_beyond_a_full_row_store_do_not_stop_the_steps(monkeypatch):
@@ -192,4 +184,4 @@ def test_ties_beyond_a_full_row_store_do_not_stop_the_steps(monkeypatch):
         A = np.array(order, np.float32)[:, None]
         valid = np.ones(8, bool)
         picks, *_ = naive.bids(A, valid, 8, "zscore")
-        assert run(ChunkedView(A), ["t"], "bids", 8, valid).rows.tolist() == picks
+        assert ranked(selector("bids"), naive.Case(A, ["t"], valid, 8), ChunkedView(A)).rows.tolist() == picks

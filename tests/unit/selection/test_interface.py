@@ -121,7 +121,7 @@ MISTAKES = {
     "budget above 1": (None, ["--budget", "1.5"], "not a share"),
     "budget no number": (None, ["--budget", "much"], "'much' is not a number"),
     "selector": (None, ["--selector", "bidz"], "no selector 'bidz'; write one of random,"),
-    "oracle": (None, ["--selector", "oracle"], "no oracle_rank"),
+    "oracle": (None, ["--selector", "oracle"], "selector oracle: reads metadata of a pool"),
     "normalisation": (None, ["--normalisation", "log"], "write one of zscore, rank"),
     "negative seed": (None, ["--selector", "random", "--seed", "-1"], "seed -1"),
     "empty file": (text("m.npy", ""), [], "m.npy: is empty"),

@@ -60,11 +60,15 @@ def select(
 
     The smaller budget's selection is a prefix of the larger one's. Equal scores go to the smaller row, then to the smaller column.
     Raises `UserError` (one line) for another shape or dtype, non-finite entries in valid rows, a wrong number of tasks, an empty
-    or impossible budget, and, with z-scores, a single valid row or columns that are all constant.
+    or impossible budget, a selector that reads the pool, and, with z-scores, a single valid row or columns that are all constant.
     Source: BIDS (arXiv 2501.12147), sections 4 and A.3; LESS (arXiv 2402.04333) for `task_max`.
     """
     problem = make_problem(Source(matrix, name, show_progress), tasks, valid, seed, normalisation)
     chosen = find_selector(selector)
+    if chosen.pool:
+        raise UserError(
+            f"selector {selector}: reads {' and '.join(chosen.pool)} of a pool, and a matrix alone has none; write another selector"
+        )
     rows = budget_rows(parse_budget(budget), int(np.count_nonzero(problem.valid)))
     ranking = chosen.load()(problem, rows)
     named = tuple(problem.tasks[column] if column >= 0 else None for column in ranking.columns.tolist())

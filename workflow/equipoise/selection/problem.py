@@ -1,5 +1,6 @@
 """What a selector gets and what it returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ class Problem:
 
     rows: number N of pool rows. valid: bool [N], the rows that may be chosen. source: the N x V matrix, or None for selectors
     without one. tasks: task of every column. columns: how to name the columns to the user. normalisation: zscore or rank.
-    seed: selection seed. oracle: float64 [N] planted rank of every row (NaN: none), for the miniature's `oracle` alone.
+    seed: selection seed. pool: the columns of the pool that the selector's entry names, [N] each, numbers as such, texts as objects.
     """
 
     rows: int
@@ -25,7 +26,7 @@ class Problem:
     columns: tuple[str, ...] = ()
     normalisation: str = "zscore"
     seed: int = 0
-    oracle: np.ndarray | None = None
+    pool: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def usable(self) -> np.ndarray:

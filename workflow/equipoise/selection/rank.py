@@ -69,9 +69,9 @@ def seconds_path(ranking: str) -> Path:
 def _problem(config: Experiment, layout: Layout, selector: Selector, seed: int) -> Problem:
     name = selector.matrix
     valid = valid_rows(layout, name)
-    oracle = _planted_ranks(layout.pool) if selector.planted else None
+    pool = _pool_columns(layout.pool, selector.pool)
     if name is None:
-        return Problem(len(valid), valid, seed=seed, oracle=oracle)
+        return Problem(len(valid), valid, seed=seed, pool=pool)
     manifest = read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
     path = layout.matrix(name)
     array = open_array(path)
@@ -81,7 +81,7 @@ def _problem(config: Experiment, layout: Layout, selector: Selector, seed: int) 
     refuse_missing_chunks(path, array)
     tasks = tuple(column["task"] for column in manifest["columns"])
     ids = tuple(column["id"] for column in manifest["columns"])
-    return Problem(len(valid), valid, Source(array, path, show_progress=True), tasks, ids, config.selection.normalisation, seed)
+    return Problem(len(valid), valid, Source(array, path, show_progress=True), tasks, ids, config.selection.normalisation, seed, pool)
 
 
 def valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:
@@ -96,10 +96,10 @@ def valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:
     return np.logical_and.reduce(valid)
 
 
-def _planted_ranks(pool: str) -> np.ndarray:
-    """float64 [N]: metadata's `oracle_rank`, NaN where there is none."""
+def _pool_columns(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    if not names:
+        return {}
     import pyarrow.parquet as pq
 
-    metadata = pq.read_table(pool, columns=["metadata"])["metadata"].to_pylist()
-    ranks = [json.loads(text or "{}").get("oracle_rank") for text in metadata]
-    return np.array([np.nan if rank is None else float(rank) for rank in ranks])
+    table = pq.read_table(path, columns=list(names))
+    return {name: table[name].to_numpy() for name in names}

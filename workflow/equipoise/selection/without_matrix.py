@@ -1,5 +1,7 @@
 """Selectors that look at no matrix: `random`, `full` and, in generated pools, `oracle`."""
 
+import json
+
 import numpy as np
 
 from equipoise.errors import UserError
@@ -22,13 +24,13 @@ def full(problem: Problem, rows: int) -> Ranking:
 
 
 def oracle(problem: Problem, rows: int) -> Ranking:
-    """Valid rows by `oracle_rank`, smallest first; rows without one follow in the pool's order.
+    """Valid rows by their metadata's `oracle_rank`, smallest first; rows without one follow in the pool's order.
 
     Raises `UserError` when no row has one.
     """
-    if problem.oracle is None or np.isnan(problem.oracle).all():
+    ranks = [json.loads(text or "{}").get("oracle_rank") for text in problem.pool["metadata"]]
+    planted = np.array([np.inf if rank is None else float(rank) for rank in ranks])
+    if np.isinf(planted).all():
         raise UserError("selector oracle: the pool's metadata has no oracle_rank; only generated pools do, use another selector")
     candidates = np.flatnonzero(problem.valid)
-    planted = problem.oracle[candidates]
-    order = np.argsort(np.where(np.isnan(planted), np.inf, planted), kind="stable")
-    return unscored(candidates[order[:rows]])
+    return unscored(candidates[np.argsort(planted[candidates], kind="stable")[:rows]])
