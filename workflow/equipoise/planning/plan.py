@@ -73,10 +73,9 @@ def _evaluation_assumptions(config: Experiment) -> list[str]:
 
 
 def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
-    advice = {
-        "collect_pool_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
-        "collect_target_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
-        "evaluate": "lower the suites' batch_size",
+    collection = "lower gradients.token_budget or set gradients.activation_checkpointing: true"
+    advice = dict.fromkeys(("collect_pool_gradients", "collect_target_gradients"), collection) | {
+        "evaluate": "lower the suites' batch_size"
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
     warnings = [
