@@ -1,6 +1,7 @@
 """lm-eval's task objects: found by name, loaded once, set up as a suite wants them."""
 
 import logging
+import random
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
