@@ -282,7 +282,7 @@ class Miniature(Section):
 
 
 class Experiment(Section):
-    """A whole experiment."""
+    """An experiment: all its sections, and the keys that belong to none."""
 
     experiment: Annotated[Name, PLACE] = Field(description="Name; results go to <results>/<experiment>/.")
     results: Annotated[str, PLACE] = Field("results", description="Folder of all results.")

@@ -29,14 +29,21 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Experimen
 def read_config(path: str | Path) -> Experiment:
     """Reads and validates a YAML file. Raises `UserError` when it is missing, not YAML or not a valid experiment."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return parse_config(read_mapping(path, "config.yaml"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write the path of an experiment's YAML") from None
+
+
+def read_mapping(path: str | Path, example: str, empty: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The mapping in a YAML file; `empty` for a file without a value. Raises `UserError` when it holds none, naming an example."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    values = empty if values is None else values
     if not isinstance(values, dict):
-        raise UserError(f"{path}: holds no keys; start from config.yaml")
-    return parse_config(values, str(path))
+        raise UserError(f"{path}: holds no keys; start from {example}")
+    return values
 
 
 def write_config(config: Experiment, path: str | Path) -> None:

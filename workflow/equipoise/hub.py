@@ -1,7 +1,6 @@
 """Errors of the hub, and of reading what came from it, in one clause: what is wrong and what to do."""
 
 import os
-from collections.abc import Iterator
 
 from equipoise.errors import first_line
 from equipoise.files import full_disk
@@ -11,7 +10,9 @@ UNREACHABLE = {"OfflineModeIsEnabled", "LocalEntryNotFoundError", "ConnectionErr
 
 def hub_reason(error: BaseException) -> str:
     """What an error of huggingface_hub, datasets or lm-eval means: the cause is looked for along its chain, by class name."""
-    chain = list(_chain(error))
+    chain = [error]
+    while cause := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(cause)
     if type(error).__name__ == "UndefinedError" or isinstance(error, KeyError):  # a template or function of a task's definition
         return f"its data lack a column that is read ({first_line(error)}); check the data set's id and revision"
     names = {parent.__name__ for link in chain for parent in type(link).__mro__}
@@ -29,9 +30,3 @@ def hub_reason(error: BaseException) -> str:
     if names & UNREACHABLE:
         return "the hub cannot be reached; check the network (and HF_ENDPOINT) and run again"
     return first_line(error)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__

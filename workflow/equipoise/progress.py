@@ -2,7 +2,9 @@
 
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,6 +14,16 @@ SECONDS_BETWEEN_LINES = 10.0
 def log(message: str) -> None:
     """One line on standard error, with the time of day."""
     print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def logged_warnings() -> Iterator[None]:
+    """Logs the user warnings of a block, each on its own line, when it ends."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        log(f"warning: {warning.message}")
 
 
 def track(

@@ -226,7 +226,7 @@ def report_inputs():
 
 
 def something_to_report(wildcards):
-    """The report's inputs; ends snakemake where nothing is evaluated, before any job. Selections and matrix can be asked for all the same."""
+    """The report's inputs; ends snakemake where nothing is evaluated, before any job. Selections and matrix can still be asked for."""
     if experiment.evaluations(CONFIG):
         return report_inputs()
     print(

@@ -8,9 +8,8 @@ import pytest
 import zarr
 
 from equipoise.attribution.assemble import assemble_attribution
-from equipoise.attribution.attribute import attribute
 from equipoise.attribution.matrix_store import read_valid
-from equipoise.attribution.seal import seal_attribution
+from equipoise.attribution.seal import attribute, seal_attribution
 from equipoise.errors import UserError
 from equipoise.store.manifest import read_manifest
 from helpers.attribution_experiment import RATES, prepare

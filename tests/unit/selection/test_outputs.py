@@ -9,7 +9,7 @@ import pytest
 from datasets import load_dataset
 
 from equipoise import cli
-from equipoise.attribution.attribute import attribute
+from equipoise.attribution.seal import attribute
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.selection.explain import explain, side_by_side

@@ -1,8 +1,14 @@
-"""Seals a matrix: checks that every row is there and intact, and folds the column moments of all chunks in row order."""
+"""Seals a matrix: checks that every row is there and intact, and folds the column moments of all chunks in row order.
+
+`attribute` runs all jobs of matrices in one call.
+"""
+
+from collections.abc import Sequence
 
 import numpy as np
 
-from equipoise.attribution.assemble import SHARD_KIND, column_list, moments_path
+from equipoise import experiment
+from equipoise.attribution.assemble import SHARD_KIND, assemble_attribution, column_list, moments_path
 from equipoise.attribution.column_moments import Moments, finish_moments, fold_partials
 from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
@@ -44,6 +50,17 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
         digest=fingerprint(digests),
         fingerprint=fingerprint({"identity": identity, "digests": digests}),
     )
+
+
+def attribute(config: Experiment, matrices: Sequence[str] | None = None) -> None:
+    """Assembles and seals matrices; by default those that the experiment's selectors need.
+
+    Rows whose inputs are unchanged and that are intact are left alone. Raises `UserError` like the stages.
+    """
+    for matrix in experiment.matrices(config) if matrices is None else matrices:
+        for shard in experiment.assembled_shards(config):
+            assemble_attribution(config, matrix, int(shard))
+        seal_attribution(config, matrix)
 
 
 def _shard(layout: Layout, matrix: str, shard: int, rows: list[int], identity: str) -> dict:

@@ -78,16 +78,14 @@ def _lock(offered: list[str], wanted: int) -> list[str]:
 
 
 def _visible() -> list[str]:
-    """What CUDA would show a program: the devices that the user names, up to the first that is none (-1), else all."""
+    """What CUDA would show a program: the devices that the user names, up to the first that is none (-1), else all.
+
+    All: as nvidia-smi lists them; none where it fails, which it says on standard output.
+    """
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None:
-        return _listed()
-    words = [word.strip() for word in named.split(",")]
-    return list(itertools.takewhile(lambda word: word and not word.startswith("-"), words))
-
-
-def _listed() -> list[str]:
-    """Numbers of the devices that nvidia-smi lists; none where it fails, which it says on standard output."""
+    if named is not None:
+        words = [word.strip() for word in named.split(",")]
+        return list(itertools.takewhile(lambda word: word and not word.startswith("-"), words))
     if shutil.which("nvidia-smi") is None:
         return []
     command = ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"]

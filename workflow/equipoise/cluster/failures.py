@@ -51,7 +51,8 @@ def failures(folder: Path, below: Path | None = None) -> list[Failure]:
         elif not line.startswith("    "):
             job = None
     concerned = [job for job in failed.values() if below is None or _is_below(folder, job, below)]
-    return [_failure(folder, job) for job in concerned if not _is_done(folder, job)]
+    left = [(job["rule"], job.get("log", "").split(", ")[0]) for job in concerned if not _is_done(folder, job)]
+    return [Failure(rule, log, last_words(folder / log) if log else []) for rule, log in left]
 
 
 def _is_below(folder: Path, job: dict[str, str], below: Path) -> bool:
@@ -64,11 +65,6 @@ def _is_done(folder: Path, job: dict[str, str]) -> bool:
     """A job of a group that failed may itself have succeeded."""
     outputs = job.get("output", "").split(", ")
     return all(output and (folder / output).exists() for output in outputs)
-
-
-def _failure(folder: Path, job: dict[str, str]) -> Failure:
-    log = job.get("log", "").split(", ")[0]
-    return Failure(job["rule"], log, last_words(folder / log) if log else [])
 
 
 def last_words(log: Path, lines: int = LAST_LINES) -> list[str]:

@@ -102,7 +102,7 @@ def live_snakemakes(folder: str | Path = ".") -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
             same_place = os.path.samestat(os.stat(entry / "cwd"), place)
         except OSError:
-            continue  # gone meanwhile, or somebody else's
+            continue  # gone meanwhile, or another user's
         if (
             same_place
             and int(entry.name) != os.getpid()

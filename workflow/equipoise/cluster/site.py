@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from equipoise.config_file import read_mapping
 from equipoise.errors import UserError
 
 VARIABLE = "EQUIPOISE_SITE"
@@ -29,17 +28,7 @@ def read_site() -> dict[str, Any]:
     if named and not Path(named).is_file():
         raise UserError(f"{named}: no such file; {VARIABLE} names the site file of the Slurm profile")
     path = Path(named) if named else next((place for place in PLACES if place.is_file()), None)
-    if path is None:
-        return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UserError(f"{path}: holds no keys; start from site.example.yaml")
-    return values
+    return {} if path is None else read_mapping(path, "site.example.yaml", empty={})
 
 
 def with_site(profile: Mapping[str, Any], site: Mapping[str, Any]) -> dict[str, Any]:

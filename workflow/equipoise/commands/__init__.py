@@ -1,1 +1,1 @@
-"""Subcommands of `equipoise`, grouped; heavy imports stand inside the commands."""
+"""Subcommands of `equipoise`, grouped; heavy imports are inside the commands."""

@@ -34,7 +34,7 @@ def attribute_command(
     matrix: Annotated[str, typer.Option(help="influence, last_token or position_weighted; default: those the selectors rank on.")] = "",
 ) -> None:
     """Assembles and seals the matrices of an experiment; shards whose inputs have not changed are left alone."""
-    from equipoise.attribution.attribute import attribute
+    from equipoise.attribution.seal import attribute
     from equipoise.config_file import read_config
     from equipoise.process import prepare_process
 

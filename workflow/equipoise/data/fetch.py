@@ -36,13 +36,8 @@ def _fetch_base(config: Experiment) -> dict[str, str]:
     folder = base_folder(config.model)
     if not list(folder.glob(WEIGHTS)):
         raise UserError(f"model.base: {config.model.base} has no weights as {WEIGHTS}; convert them, or name another base")
-    return {"id": config.model.base, "revision": config.model.revision, "commit": _commit(str(folder))}
-
-
-def _commit(folder: str) -> str:
-    """The commit a snapshot's folder is named by; a user's own folder has none."""
-    name = folder.rstrip("/").rsplit("/", 1)[-1]
-    return name if len(name) == 40 and "/snapshots/" in folder else ""
+    commit = folder.name if len(folder.name) == 40 and folder.parent.name == "snapshots" else ""  # a user's own folder has none
+    return {"id": config.model.base, "revision": config.model.revision, "commit": commit}
 
 
 def _fetch_pool(config: Experiment) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
-from equipoise.config import Experiment, Suite, Task
+from equipoise.config import Experiment, Suite
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, file_digest, read_jsonl
@@ -94,7 +94,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab, target_text
+    from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab, target_text
     from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.shots import fixed_shots
     from equipoise.harness.tasks import load_tasks, set_up
@@ -111,7 +111,8 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
-    responses = _file_responses(task) if source.accept else {}
+    files = task.files if source.accept else []
+    responses = {content_hash(line["prompt"]): line["response"] for path in files for _, line in read_lines(path)}
     shots = {leaf: fixed_shots(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
 
     def serves(document: Document) -> bool:
@@ -162,12 +163,6 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
     else:
         raise UserError(f"lm-eval task {leaf}: its data set has no split {split!r} to draw from; it has {', '.join(task.dataset)}")
     return [Document(leaf, split, i, content_hash(question(task, doc)), doc) for i, doc in enumerate(docs)]
-
-
-def _file_responses(task: Task) -> dict[str, str]:
-    from equipoise.harness.documents import content_hash
-
-    return {content_hash(line["prompt"]): line["response"] for path in task.files for _, line in read_lines(path)}
 
 
 # output

@@ -23,7 +23,7 @@ def decode(
 ) -> "torch.Tensor":
     """Continues left-padded contexts greedily, or by plain sampling at a temperature, up to `max_length` tokens in all.
 
-    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; behind a row's eos stands `pad`. `stopped` says which
+    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; after a row's eos comes `pad`. `stopped` says which
     generated rows of tokens hold a stop string. It is asked now and then, so a row may run on a little behind one: the
     caller cuts the text. Sampling draws from torch's global generator.
     """

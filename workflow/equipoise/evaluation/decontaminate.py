@@ -20,14 +20,9 @@ GRAM = 13
 WORD = re.compile(r"\w+", re.UNICODE)
 
 
-def words(text: str) -> list[str]:
-    """The words of a text in lower case, without punctuation."""
-    return WORD.findall(text.lower())
-
-
 def grams(text: str, size: int = GRAM) -> set[str]:
-    """Every run of `size` words; a shorter text has none."""
-    listed = words(text)
+    """Every run of `size` words, in lower case and without punctuation; a shorter text has none."""
+    listed = WORD.findall(text.lower())
     return {" ".join(listed[i : i + size]) for i in range(len(listed) - size + 1)}
 
 

@@ -14,7 +14,7 @@ from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.files import atomic_path, file_digest
-from equipoise.harness.tasks import FEWSHOT_SEED
+from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
@@ -68,8 +68,6 @@ def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity
 def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
     """lm-eval's logged samples by leaf task."""
     import lm_eval.evaluator
-
-    from equipoise.harness.tasks import reseed_fewshot
 
     items = session.items(suite)
     for task in items.tasks.values():

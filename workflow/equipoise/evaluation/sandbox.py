@@ -58,11 +58,11 @@ def run_program(program: str, tests: str, functions: Sequence[str], settings: Sa
             "memory": settings.memory_mb * 2**20,
             "seconds": settings.seconds,
             "scratch": SCRATCH_BYTES,
+            "ready": pipes.ready[1],
         }
         candidate = {**common, "role": "candidate", "program": program, "read": pipes.calls[0], "write": pipes.answers[1]}
         checker = {**common, "role": "checker", "prelude": prelude, "tests": tests, "functions": list(functions)}
-        candidate |= {"ready": pipes.ready[1]}
-        checker |= {"read": pipes.answers[0], "write": pipes.calls[1], "ready": pipes.ready[1], "verdict": pipes.verdict[1]}
+        checker |= {"read": pipes.answers[0], "write": pipes.calls[1], "verdict": pipes.verdict[1]}
         running: list[subprocess.Popen] = []
         try:
             running.append(_start(candidate, (pipes.calls[0], pipes.answers[1], pipes.ready[1])))

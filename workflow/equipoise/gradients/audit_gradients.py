@@ -7,7 +7,7 @@ import numpy as np
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
-from equipoise.gradients.estimator import build_rows
+from equipoise.estimators import estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.store.gradients import VALID, GradientReader
@@ -38,7 +38,11 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest)
     model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
-    recompute = build_rows(config).recompute(model, "pool" if task is None else "target", layout.checkpoint(epoch))
+    recompute = (
+        estimator(config.gradients.estimator)
+        .load()(config)
+        .recompute(model, "pool" if task is None else "target", layout.checkpoint(epoch))
+    )
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 

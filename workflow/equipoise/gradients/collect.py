@@ -13,7 +13,6 @@ from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
 from equipoise.determinants import determinants
 from equipoise.estimators import estimator
-from equipoise.gradients.estimator import build_rows
 from equipoise.gradients.loop import Collection, collect
 from equipoise.layout import Layout, shard_label
 from equipoise.modelling.adapter import load_adapter
@@ -90,7 +89,8 @@ def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
 
 
 def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, list[_Part]]) -> None:
-    entry, row_source = estimator(config.gradients.estimator), build_rows(config)
+    entry = estimator(config.gradients.estimator)
+    row_source = entry.load()(config)
     base = base_identity(config.model)
     for epoch, engine in _engines(config, layout, list(parts)):
         folder = layout.checkpoint(epoch)

@@ -6,9 +6,6 @@ The audit holds the engine to torch's own autograd through PEFT's layers.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from equipoise.config import Experiment
-from equipoise.estimators import estimator
-
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -33,11 +30,6 @@ class Rows(Protocol):
 
     def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
         """Makes them one example at a time by torch's autograd, for the audit; shares with `maker` as little as possible."""
-
-
-def build_rows(config: Experiment) -> Rows:
-    """The rows of the estimator that `gradients.estimator` names."""
-    return estimator(config.gradients.estimator).load()(config)
 
 
 def autograd_gradients(

@@ -9,7 +9,7 @@ Symbols: h hidden, q and k widths of queries and keys, i intermediate, v vocabul
 
 Training, forward: L (linear + adapter + attention) + head. Backward: frozen maps pass gradients on (1 x linear, 1 x head), adapters also
 get their own (2 x adapter), attention has four products for two (2 x). The first layer's q, k, v pass nothing on. Activation checkpointing
-runs the layers forward once more, but for the last map of each (down_proj), whose result nobody keeps.
+runs the layers forward once more, but for the last map of each (down_proj), whose result is not kept.
 Gradients of examples: the same, but the head, forth and back, at completion tokens alone; per-example outer products cost what an
 adapter's own gradient does.
 `tests/unit/planning/test_formulas.py` holds all of them to torch's counter.

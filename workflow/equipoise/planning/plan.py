@@ -54,7 +54,7 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         "selections: rows are as long as the pool's on average",
         *_evaluation_assumptions(config),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
-        "left: results that do not exist yet; snakemake -n also knows the ones that are out of date",
+        "left: results that do not exist yet; snakemake -n also lists those that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
 
@@ -73,10 +73,9 @@ def _evaluation_assumptions(config: Experiment) -> list[str]:
 
 
 def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
-    advice = {
-        "collect_pool_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
-        "collect_target_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
-        "evaluate": "lower the suites' batch_size",
+    collection = "lower gradients.token_budget or set gradients.activation_checkpointing: true"
+    advice = dict.fromkeys(("collect_pool_gradients", "collect_target_gradients"), collection) | {
+        "evaluate": "lower the suites' batch_size"
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
     warnings = [

@@ -1,6 +1,5 @@
 """Any selector on any matrix: from Python (`select`), and from files (the command `equipoise select`)."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,10 +9,13 @@ import numpy as np
 from equipoise.budgets import Budget, budget_rows, parse_budget
 from equipoise.errors import UserError
 from equipoise.files import write_jsonl
-from equipoise.progress import log
+from equipoise.progress import log, logged_warnings
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
 from equipoise.selectors import selector as find_selector
+
+PICK = ("rank", "row", "score", "column", "task")
+"""Keys of a line that `equipoise select` writes."""
 
 
 @dataclass(frozen=True)
@@ -118,21 +120,10 @@ def write_picks(matrix: str, tasks: str, selector: str, budget: str, seed: int, 
         mask = read_mask(valid)
     elif mask is not None:
         log(f"{matrix}: rows marked in valid.zarr beside it are used")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with logged_warnings():
         selection = select(opened, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
-    for warning in caught:
-        log(f"warning: {warning.message}")
-    picks = zip(selection.rows, selection.scores, selection.columns, selection.tasks, strict=True)
-    write_jsonl(output, (_line(rank, *pick) for rank, pick in enumerate(picks)))
+    scores = [score if np.isfinite(score) else None for score in selection.scores.tolist()]
+    columns = [column if column >= 0 else None for column in selection.columns.tolist()]
+    picks = zip(range(len(selection)), selection.rows.tolist(), scores, columns, selection.tasks, strict=True)
+    write_jsonl(output, (dict(zip(PICK, pick, strict=True)) for pick in picks))
     log(f"{selector}: {len(selection):,} rows -> {output}")
-
-
-def _line(rank: int, row: np.int64, score: np.float64, column: np.int64, task: str | None) -> dict[str, Any]:
-    return {
-        "rank": rank,
-        "row": int(row),
-        "score": float(score) if np.isfinite(score) else None,
-        "column": int(column) if column >= 0 else None,
-        "task": task,
-    }

@@ -2,7 +2,6 @@
 
 import json
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, write_text
 from equipoise.layout import Layout
-from equipoise.progress import log
+from equipoise.progress import log, logged_warnings
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
 from equipoise.selectors import Selector
@@ -37,14 +36,11 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     entry = find_selector(selector)
     problem = _problem(config, layout, entry, selection_seed)
     rows = budget_rows(config.selection.rank_to, int(np.count_nonzero(problem.valid)))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with logged_warnings():
         choose = entry.load()
         start = time.perf_counter()
         ranking = choose(problem, rows)
         seconds = time.perf_counter() - start
-    for warning in caught:
-        log(f"warning: {warning.message}")
     table = pa.table(
         {
             "rank": np.arange(len(ranking.rows), dtype=np.int64),

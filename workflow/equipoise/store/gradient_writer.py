@@ -62,7 +62,7 @@ class GradientStore:
         return arrays
 
     def finished(self, chunk: int, fingerprint: str) -> dict[str, Any] | None:
-        """The record of a chunk that is whole and was made from the same inputs, else None (and the log says why)."""
+        """The record of a chunk that is complete and was made from the same inputs, else None (and the log says why)."""
         path = chunk_record(self.path, chunk)
         if not path.is_file():
             return None

@@ -1,6 +1,6 @@
 """Plain Python values as JSON, both ways. Only what is listed here crosses between a program and its tests.
 
-A program can therefore not hand its tests an object that claims to equal everything.
+A program therefore cannot hand its tests an object that claims to equal everything.
 """
 
 from collections.abc import Iterator
