@@ -13,6 +13,7 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+from equipoise.conversation.messages import BadRow
 from equipoise.conversation.tables import BATCH_ROWS, arrow_rows, parquet_rows, saved_rows, table_rows
 from equipoise.conversation.text_files import COMPRESSIONS, csv_rows, json_rows, tsv_rows
 from equipoise.errors import UserError
@@ -32,7 +33,7 @@ class Row:
     made_id: str
     source: str
     value: Any
-    problem: str = ""
+    problem: BadRow | None = None
 
 
 @dataclass(frozen=True)

@@ -197,10 +197,11 @@ def _alpaca(fields: Fields) -> list[Message]:
     a single line feed. `history` holds the earlier turns as pairs of prompt and response."""
     user = [text_of(fields[name], name) for name in ("instruction", "input") if fields.get(name) is not None]
     earlier = []
-    for pair in parsed(fields.get("history") or [], "history"):
-        if not isinstance(pair, list | tuple) or len(pair) != 2:
-            raise BadRow("history is no list of pairs of prompt and response")
-        earlier += [*said(pair[0], "user", "history"), *said(pair[1], "assistant", "history")]
+    pairs = parsed(fields.get("history") or [], "history")
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise BadRow("history is no list of pairs of prompt and response")
+    for asked, answered in pairs:
+        earlier += [*said(asked, "user", "history"), *said(answered, "assistant", "history")]
     prompt = {"role": "user", "content": "\n\n".join(filter(_filled, user))}
     return [*earlier, prompt, *said(fields["output"], "assistant", "output")]
 

@@ -1,6 +1,6 @@
 """Turns of any chat form as messages (record.py says what one holds), and what a conversation must fulfil."""
 
-import math
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,7 +81,7 @@ def _check_message(message: Message) -> None:
     if not isinstance(message.get("train", True), bool):
         raise BadRow("train is neither true nor false", repr(message["train"]))
     weight = message.get("weight", 1)
-    if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+    if not isinstance(weight, int | float) or not 0 <= weight <= sys.float_info.max:
         raise BadRow("weight is not a number of 0 or more", repr(weight))
 
 

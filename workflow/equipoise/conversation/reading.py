@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from equipoise.conversation.duplicates import Duplicates
@@ -49,7 +49,7 @@ class Summary:
 
     def content(self) -> dict[str, Any]:
         """The summary for a manifest."""
-        return asdict(self)
+        return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
     def lines(self) -> list[str]:
         """What a reader of the log should know, a line each."""
@@ -77,7 +77,9 @@ def read_records(rows: Iterable[Row], options: Options, summary: Summary) -> Ite
             break
         summary.rows += 1
         try:
-            found = _conversation(row, options)
+            if row.problem:
+                raise row.problem
+            found = to_conversation(row.value, options.format, options.columns)
             if found is None:
                 summary.not_taken += 1
                 continue
@@ -100,13 +102,6 @@ def read_records(rows: Iterable[Row], options: Options, summary: Summary) -> Ite
         text = "; ".join(named) + ("; ..." if total > len(named) else "")
         text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
         raise UserError(f"{text} ({total:,} of {summary.rows:,} rows are bad: correct them, or write bad_rows: skip)")
-
-
-def _conversation(row: Row, options: Options) -> Conversation | None:
-    if row.problem:
-        reason, _, detail = row.problem.partition(" (")
-        raise BadRow(reason, detail.removesuffix(")"))
-    return to_conversation(row.value, options.format, options.columns)
 
 
 def _record(row: Row, found: Conversation) -> Record:

@@ -11,7 +11,7 @@ own structs give every message the keys of all others, filled with null, inside 
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from equipoise.conversation.strict_json import canonical, loads
@@ -50,7 +50,7 @@ class Record:
 
     def to_json(self) -> str:
         """The record as canonical JSON. Raises `ValueError` for what JSON or UTF-8 cannot hold."""
-        return canonical(asdict(self))
+        return canonical(vars(self))
 
     @staticmethod
     def from_json(text: str) -> "Record":

@@ -11,19 +11,19 @@ from equipoise.errors import UserError
 BATCH_ROWS = 1024
 
 
-def parquet_rows(path: Path) -> Iterator[tuple[int, Any, str]]:
+def parquet_rows(path: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of a Parquet file."""
     import pyarrow.parquet as pq
 
     return table_rows(pq.ParquetFile(path).iter_batches(BATCH_ROWS))
 
 
-def arrow_rows(path: Path) -> Iterator[tuple[int, Any, str]]:
+def arrow_rows(path: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of an Arrow file, of either of its formats."""
     return table_rows(_batches([path]))
 
 
-def saved_rows(folder: Path) -> Iterator[tuple[int, Any, str]]:
+def saved_rows(folder: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of a folder written by `Dataset.save_to_disk`."""
     state = folder / "state.json"
     try:
@@ -33,7 +33,7 @@ def saved_rows(folder: Path) -> Iterator[tuple[int, Any, str]]:
     return table_rows(_batches([folder / name for name in names]))
 
 
-def table_rows(batches: Iterable[Any]) -> Iterator[tuple[int, Any, str]]:
+def table_rows(batches: Iterable[Any]) -> Iterator[tuple[int, Any, None]]:
     """Rows of Arrow batches or tables as JSON has them."""
     number = 0
     for batch in batches:
@@ -42,7 +42,7 @@ def table_rows(batches: Iterable[Any]) -> Iterator[tuple[int, Any, str]]:
             raise ValueError(f"columns of one name: {', '.join(names)[:200]}")
         for row in batch.to_pylist():
             number += 1
-            yield number, {name: _plain(value, 0) for name, value in row.items()}, ""
+            yield number, {name: _plain(value, 0) for name, value in row.items()}, None
 
 
 def _batches(paths: list[Path]) -> Iterator[Any]:

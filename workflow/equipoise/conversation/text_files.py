@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from equipoise.conversation.messages import BadRow
 from equipoise.conversation.strict_json import decode, loads
 from equipoise.errors import UserError
 
@@ -23,7 +24,7 @@ SIGNATURES = {
     b"\xff\xfe": "UTF-16",
     b"\xfe\xff": "UTF-16",
 }
-Places = Iterator[tuple[int, Any, str]]
+Places = Iterator[tuple[int, Any, BadRow | None]]
 
 
 def json_rows(path: Path) -> Places:
@@ -32,20 +33,18 @@ def json_rows(path: Path) -> Places:
     if stream.peek().lstrip().startswith(b"["):
         yield from _array_rows(path, stream)
         return
-    for number, line in _lines(path, stream):
+    for number, line in enumerate(_lines(path, stream), 1):
         if not line.isspace():
             try:
-                yield number, loads(line.decode()), ""
-            except UnicodeDecodeError as error:
-                yield number, None, f"not UTF-8 (byte {error.start + 1} of the line)"
+                yield number, loads(line), None
             except ValueError as error:
-                yield number, None, f"not JSON on one line ({error})"
+                yield number, None, BadRow("not JSON on one line", str(error))
 
 
 def csv_rows(path: Path, delimiter: str = ",") -> Places:
     """Rows of CSV, all values text. Raises `UserError` for column names that are empty or repeat, and for quotes that do not close."""
     csv.field_size_limit(LONGEST_ROW)
-    reader = csv.reader(_decoded(path), delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(path, _open(path)), delimiter=delimiter, strict=True)
     line = 1
     try:
         header = next(reader, [])
@@ -54,9 +53,9 @@ def csv_rows(path: Path, delimiter: str = ",") -> Places:
         line = reader.line_num + 1
         for cells in reader:
             if len(cells) == len(header):
-                yield line, dict(zip(header, cells, strict=True)), ""
+                yield line, dict(zip(header, cells, strict=True)), None
             elif cells:
-                yield line, None, f"another number of cells than of column names ({len(cells)} and {len(header)})"
+                yield line, None, BadRow("another number of cells than of column names", f"{len(cells)} and {len(header)}")
             line = reader.line_num + 1
     except csv.Error as error:
         raise UserError(f"{path}:{line}: not CSV ({error}); quote texts that hold quotes or line ends") from None
@@ -81,18 +80,13 @@ def _open(path: Path) -> BinaryIO:
     return stream
 
 
-def _lines(path: Path, stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Numbered lines, which end at line feeds alone: texts may hold U+2028, at which str.splitlines would cut."""
+def _lines(path: Path, stream: BinaryIO) -> Iterator[str]:
+    """Lines, which end at line feeds alone: texts may hold U+2028, at which str.splitlines would cut."""
     number = 0
     while line := stream.readline(LONGEST_ROW + 1):
         number += 1
         if len(line) > LONGEST_ROW:
             raise UserError(f"{path}:{number}: a line longer than {LONGEST_ROW >> 20} MB; write one row a line")
-        yield number, line
-
-
-def _decoded(path: Path) -> Iterator[str]:
-    for number, line in _lines(path, _open(path)):
         try:
             yield line.decode()
         except UnicodeDecodeError as error:
@@ -120,7 +114,7 @@ def _array_rows(path: Path, stream: BinaryIO) -> Places:
                 if whole or len(text) > LONGEST_ROW:
                     raise
             if whole:
-                yield line, value, ""
+                yield line, value, None
                 line += text.count("\n", 0, end)
                 text, between = text[end:], " \t\r\n,"
             else:
