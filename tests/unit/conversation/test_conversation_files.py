@@ -5,7 +5,10 @@ import gzip
 import json
 import os
 import socket
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +19,7 @@ from equipoise.conversation import text_files
 from equipoise.conversation.files import dataset_rows, find_files, read_rows
 from equipoise.conversation.reading import Summary, read_records
 from equipoise.errors import UserError
+from loopback import serving
 
 ROWS = [{"prompt": f"\u00fc\u2028 one\x85 \x0b two {i}\r\n three\u0000"[:-1], "response": f'r {i}, "q"\n'} for i in range(5)]
 
@@ -168,7 +172,10 @@ UNREADABLE = {
         GOOD + '{"prompt": "\u00fc", "response": "r"}\n'.encode("latin-1"),
         "FILE:2: not UTF-8 (byte 13 of the line); save the file as UTF-8",
     ),
-    "latin.json": (b"[" + GOOD + b",\n" + '{"prompt": "\u00fc", "response": "r"}]'.encode("latin-1"), "FILE:"),
+    "latin.json": (
+        b"[" + GOOD + b",\n" + '{"prompt": "\u00fc", "response": "r"}]'.encode("latin-1"),
+        "FILE:3: not UTF-8; save the file as UTF-8",
+    ),
     "latin.csv": ("prompt,response\np,r\n\u00fc,r\n".encode("latin-1"), "FILE:3: not UTF-8 (byte 1 of the line)"),
     "binary.jsonl": (bytes(range(256)), "FILE:1: binary, or UTF-16, not UTF-8 text"),
     "gzipped.jsonl": (gzip.compress(text()), "FILE:1: gzip, not UTF-8 text"),
@@ -178,12 +185,17 @@ UNREADABLE = {
     "arrow.csv": (lambda path: arrow(path, pa.ipc.new_file), "FILE:1: Arrow, not UTF-8 text"),
     "plain.jsonl.gz": (text(), "FILE: cannot be read (zlib inflate failed"),
     "plain.jsonl.zst": (text(), "FILE: cannot be read (ZSTD decompress failed"),
-    "cut.jsonl.gz": (gzip.compress(text() * 5000)[:-2000], "FILE: cannot be read (Truncated compressed stream"),
-    "cut.jsonl.zst": (zstd(text() * 5000)[:-2], "FILE: cannot be read (Truncated compressed stream"),
+    "cut.jsonl.gz": (gzip.compress(text() * 500)[:-200], "FILE: cannot be read (Truncated compressed stream"),
+    "cut.jsonl.zst": (zstd(text() * 500)[:-2], "FILE: cannot be read (Truncated compressed stream"),
     "plain.parquet": (text(), "FILE: cannot be read (Parquet magic bytes not found"),
     "empty.parquet": (b"", "FILE: cannot be read ("),
     "plain.arrow": (text(), "FILE: cannot be read ("),
     "broken.jsonl": (GOOD + b'{"prompt": "p", \n' + GOOD, "FILE:2: not JSON on one line (Expecting property name"),
+    "repeated_key.jsonl": (
+        b'{"prompt": "p", "prompt": "q", "response": "r"}',
+        "FILE:1: not JSON on one line (a key stands twice in an object)",
+    ),
+    "two_values.jsonl": (GOOD[:-1] + GOOD, "FILE:1: not JSON on one line (Extra data"),
     "no_objects.jsonl": (GOOD + b'"p"\n', "FILE:2: not an object of fields (str)"),
     "pretty_object.json": (b'{\n "prompt": "p",\n "response": "r"\n}\n', "FILE:1: not JSON on one line"),
     "broken.json": (b"[\n" + GOOD + b',\n{"prompt": p}\n]', "FILE:4: not a JSON array (Expecting value"),
@@ -274,6 +286,33 @@ def test_a_long_pool_is_read_a_row_at_a_time(tmp_path):
         assert sum(1 for _ in read_rows(file)) == 2000
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
         tracemalloc.stop()
+
+
+@pytest.mark.hub
+def test_hub_data_are_read_by_id_and_config(shared_hub, tmp_path):
+    code = """
+from dataclasses import replace
+from conversations import PLAIN
+from equipoise.conversation.files import dataset_rows, load_hub
+from equipoise.conversation.reading import Summary, read_records
+from equipoise.errors import UserError
+data = load_hub("SaylorTwift/bbh", "web_of_lies", "main", "test")
+options = replace(PLAIN, columns={"prompt": "input", "response": "target"}, limit=2)
+print([(record.id, record.source, record.response) for record in read_records(dataset_rows(data, "SaylorTwift/bbh"), options, Summary())])
+for missing in (("SaylorTwift/bbh", "no_config", "main", "test"), ("SaylorTwift/none", None, "main", "test")):
+    try:
+        load_hub(*missing)
+    except UserError as error:
+        print(error)
+"""
+    with serving(shared_hub) as (address, _):
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    rows, config, unknown = done.stdout.splitlines()
+    expected = [json.loads(line)["target"] for line in (shared_hub / "datasets/SaylorTwift/bbh/web_of_lies/test.jsonl").open()]
+    assert rows == repr([(f"SaylorTwift/bbh/{i}", "SaylorTwift/bbh", expected[i]) for i in range(2)])
+    assert config.startswith("cannot load 'SaylorTwift/bbh' (config no_config, test, revision main): ")
+    assert unknown.startswith("cannot load 'SaylorTwift/none' (config None, test, revision main): the hub has no such id")
 
 
 def test_missing_numbers_of_tables_are_null_and_times_are_text(tmp_path):

@@ -89,6 +89,26 @@ ROWS = {
         "sharegpt",
         {},
     ),
+    "ShareGPT with several calls": (
+        {
+            "conversations": [
+                GPT[0],
+                {"from": "function_call", "value": '[{"name": "f", "arguments": {}}, {"type": "function", "function": {"name": "g"}}]'},
+            ]
+        },
+        [
+            user("p"),
+            assistant(
+                None,
+                tool_calls=[
+                    {"type": "function", "function": {"name": "f", "arguments": {}}},
+                    {"type": "function", "function": {"name": "g"}},
+                ],
+            ),
+        ],
+        "sharegpt",
+        {},
+    ),
     "messages": ({"messages": ASK}, ASK, "messages", {}),
     "messages with tools": ({"messages": TOOL_TALK, "tools": TOOLS}, TOOL_TALK, "messages", {}),
     "messages as a JSON string": ({"messages": json.dumps(TOOL_TALK), "tools": TOOLS}, TOOL_TALK, "messages", {}),
@@ -203,6 +223,10 @@ BAD = {
     "surrogate": ({"prompt": "p\ud800", "response": "r"}, "a text holds half of a surrogate pair"),
     "surrogate in metadata": ({"prompt": "p", "response": "r", "note": "\udfff"}, "a text holds half of a surrogate pair"),
     "NaN": ({"prompt": "p", "response": "r", "score": float("nan")}, "a number is not finite"),
+    "NaN in a call": (
+        {"messages": [user("p"), assistant(None, tool_calls=[{"function": {"name": "f", "arguments": {"a": float("inf")}}}])]},
+        "a number is not finite",
+    ),
     "id a list": ({"prompt": "p", "response": "r", "id": [1]}, "id or source is not text (list, str)"),
     "source a number": ({"prompt": "p", "response": "r", "source": 3}, "id or source is not text (NoneType, int)"),
 }
@@ -326,6 +350,7 @@ def test_columns_give_own_names_to_a_forms_fields(tmp_path):
         ({"format": "alpca"}, "format: no 'alpca'; write alpaca"),
         ({"columns": {"promt": "q"}}, "columns: no 'promt'; write prompt"),
         ({"columns": {"zzz": "q"}}, "columns: no 'zzz'; write one of answer, chosen"),
+        ({"format": "alpaca", "columns": {"prompt": "q"}}, "columns: no 'prompt'; write one of completion, context"),
     ],
 )
 def test_an_unknown_form_or_field_is_refused_with_the_nearest(options, words, tmp_path):

@@ -100,16 +100,8 @@ def test_near_duplicates_are_removed_and_other_texts_stay(tmp_path):
         {"prompt": "What is 3 + 5?", "response": "8"},
         {"prompt": "?", "response": "!"},
         {"prompt": "!", "response": "?"},
-        {
-            "prompt": "\u4eca\u65e5\u306f\u5929\u6c17\u304c\u3044\u3044\u306e\u3067\u6563\u6b69\u306b\u884c\u304d\u307e\u3057\u305f\u3002"
-            * 3,
-            "response": "\u306f\u3044",
-        },
-        {
-            "prompt": "\u660e\u65e5\u306f\u4ed5\u4e8b\u304c\u3042\u308b\u306e\u3067\u65e9\u304f\u5bdd\u308b\u3064\u3082\u308a\u3067\u3059\u3002"
-            * 3,
-            "response": "\u306f\u3044",
-        },
+        {"prompt": "今日は天気がいいので散歩に行きました。" * 3, "response": "はい"},
+        {"prompt": "明日は仕事があるので早く寝るつもりです。" * 3, "response": "はい"},
     ]
     path = lines(tmp_path / "pool.jsonl", rows)
     records, summary = read(path, options=replace(PLAIN, deduplicate="near"))
@@ -161,7 +153,7 @@ TURNS = st.lists(
     max_size=3,
 )
 SOME_ROWS = st.lists(st.dictionaries(st.sampled_from(FIELDS), TURNS | VALUES, max_size=5) | VALUES, min_size=1, max_size=5)
-QUICK = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def ends_well(path, **options) -> None:

@@ -20,8 +20,9 @@ class Duplicates:
         self.exact: dict[str, str] = {}
         self.sketches: list[tuple[str, Any]] = []
         if near:
-            from datasketch import MinHashLSH
+            from datasketch import MinHash, MinHashLSH
 
+            self.empty = MinHash(num_perm=PERMUTATIONS, seed=1)
             self.index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
 
     def earlier(self, record: Record) -> tuple[str, str] | None:
@@ -43,11 +44,9 @@ class Duplicates:
             self.sketches.append((identity, self.sketch))
 
     def _sketch(self, record: Record) -> Any:
-        from datasketch import MinHash
-
         words = WORD.findall("\n".join(map(message_text, record.messages)).lower())
         if not words:
             return None
-        sketch = MinHash(num_perm=PERMUTATIONS, seed=1)
+        sketch = self.empty.copy()
         sketch.update_batch([" ".join(words[i : i + RUN]).encode() for i in range(max(1, len(words) - RUN + 1))])
         return sketch

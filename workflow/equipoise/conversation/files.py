@@ -53,8 +53,9 @@ def find_files(entries: Iterable[str | Path]) -> list[DataFile]:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UserError(f"{twice[0]}: named twice; name every file once (folders and patterns count)")
-    root = os.path.commonpath([path.absolute().parent for path in paths]) if paths else ""
-    whole = [path.absolute().relative_to(root).as_posix() for path in paths]
+    found = [Path(os.path.abspath(path)) for path in paths]
+    root = os.path.commonpath([path.parent for path in found]) if found else ""
+    whole = [path.relative_to(root).as_posix() for path in found]
     short = [name.removesuffix(_suffix(path)) for name, path in zip(whole, paths, strict=True)]
     counts = Counter(short)
     return [DataFile(path, s if counts[s] == 1 else w) for path, s, w in zip(paths, short, whole, strict=True)]

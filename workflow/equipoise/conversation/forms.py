@@ -82,11 +82,12 @@ def to_conversation(row: Any, form: str | None, columns: Mapping[str, str]) -> C
 
 
 def refuse_unknown(form: str | None, columns: Mapping[str, str]) -> None:
-    """Raises `UserError` for a form, or a field in `columns`, that does not exist."""
-    known = set().union(*(entry.names for entry in FORMS.values())) | set(ABOUT)
+    """Raises `UserError` for a form that does not exist, and a field in `columns` that it, or any form without one, does not read."""
+    entries = [FORMS[form]] if form in FORMS and not FORMS[form].rewrite else FORMS.values()
+    known = set(ABOUT).union(*(entry.names for entry in entries))
     for key, name, names in [("format", form, FORMS), *(("columns", column, known) for column in columns)]:
         if name is not None and name not in names:
-            near = get_close_matches(name, names, 1)
+            near = get_close_matches(name, names, 1, cutoff=0.8)
             raise UserError(f"{key}: no {name!r}; write {near[0] if near else 'one of ' + ', '.join(sorted(names))}")
 
 

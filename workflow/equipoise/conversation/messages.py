@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from equipoise.conversation.record import Message, message_text
+from equipoise.conversation.record import Message
 from equipoise.conversation.strict_json import loads
 
 # ShareGPT's names as LLaMA-Factory reads them (its data/README.md), with `chatgpt` and the chat form's own, which such files hold too.
@@ -76,7 +76,7 @@ def _check_message(message: Message) -> None:
         raise BadRow("tool_calls on a turn that is not an assistant's", role)
     if not calls and not isinstance(message.get("content"), str):
         raise BadRow("a turn has neither text nor tool_calls", role)
-    if role in ("user", "assistant") and not message_text(message).strip():
+    if role in ("user", "assistant") and not calls and not message["content"].strip():
         raise BadRow("the response is empty" if role == "assistant" else "the prompt is empty")
     if not isinstance(message.get("train", True), bool):
         raise BadRow("train is neither true nor false", repr(message["train"]))
@@ -95,7 +95,7 @@ def _message(turn: Any, field: str) -> Message:
         raise BadRow(f"unknown role in {field}; write one of {', '.join(ROLES)}", repr(given))
     content = _content(turn.get(content_key))
     rest = {key: value for key, value in turn.items() if key not in (role_key, content_key) and value is not None}
-    if "loss_weight" in rest:
+    if "loss_weight" in rest and "weight" not in rest:
         rest["weight"] = rest.pop("loss_weight")
     if "tool_calls" in rest:
         rest["tool_calls"] = _tool_calls(parsed(rest["tool_calls"], "tool_calls"))
@@ -140,4 +140,4 @@ def _function_calls(content: str | None) -> list[dict[str, Any]]:
     calls = _tool_calls(calls if isinstance(calls, list) else [calls])
     if not calls:
         raise BadRow("function_call holds no call")
-    return [{"type": "function", "function": call} for call in calls]
+    return [{"type": "function", "function": call.get("function", call)} for call in calls]

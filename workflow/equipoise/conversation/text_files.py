@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from equipoise.conversation.messages import BadRow
-from equipoise.conversation.strict_json import decode, loads
+from equipoise.conversation.strict_json import WHITE, first_of, loads
 from equipoise.errors import UserError
 
 LONGEST_ROW = 1 << 26  # bytes; what is longer is no example but a file without line ends
@@ -95,8 +95,8 @@ def _lines(path: Path, stream: BinaryIO) -> Iterator[str]:
 
 def _array_rows(path: Path, stream: BinaryIO) -> Places:
     """Elements of an array, read as far as the next one needs. Commas between them are passed over, as are too many."""
-    decoder, raw_decode = codecs.getincrementaldecoder("utf-8")(), json.JSONDecoder().raw_decode
-    text, line, ended, between = "", 1, False, " \t\r\n["
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    text, line, ended, between = "", 1, False, WHITE + "["
     try:
         while True:
             rest = text.lstrip(between)
@@ -107,7 +107,7 @@ def _array_rows(path: Path, stream: BinaryIO) -> Places:
                     raise ValueError("text after the array")
                 return
             try:
-                value, end = decode(text, raw_decode)
+                value, end = first_of(text)
                 whole = ended or end < len(text)  # a number at the end of what is read may go on
             except json.JSONDecodeError as error:
                 whole = ended or not (error.msg.startswith("Unterminated string") or error.pos > len(text) - 16)
@@ -116,11 +116,14 @@ def _array_rows(path: Path, stream: BinaryIO) -> Places:
             if whole:
                 yield line, value, None
                 line += text.count("\n", 0, end)
-                text, between = text[end:], " \t\r\n,"
+                text, between = text[end:], WHITE + ","
             else:
                 chunk = stream.read(max(READ_AT_ONCE, len(text)))  # as much again: a long row is begun a few times only
                 ended = not chunk
                 text += decoder.decode(chunk, final=ended)
+    except UnicodeDecodeError as error:
+        line += text.count("\n") + error.object.count(b"\n", 0, error.start)
+        raise UserError(f"{path}:{line}: not UTF-8; save the file as UTF-8") from None
     except ValueError as error:
         line += getattr(error, "lineno", 1) - 1
         raise UserError(f"{path}:{line}: not a JSON array ({error}); write objects in [ ], or one object a line") from None
