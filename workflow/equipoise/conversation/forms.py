@@ -29,12 +29,12 @@ class Form:
     name: str
     needs: tuple[tuple[str, ...], ...]
     """Fields a row of this form has."""
-    read: Callable[[Fields], list[Message]] | None = None
-    """The fields' values, by first name -> messages, without the row's system text."""
     may: tuple[tuple[str, ...], ...] = ()
     """Fields it reads where a row has them, besides `SYSTEM` and `TOOLS`."""
-    keeps: tuple[str, ...] = ()
-    """Fields that are kept in the metadata too where a row fills all of them, as their message does not tell them apart."""
+    read: Callable[[Fields], list[Message]] | None = None
+    """The fields' values, by first name -> messages, without the row's system text; none: `_plainly`."""
+    joins: tuple[str, ...] = ()
+    """Fields that become one message: kept in the metadata too where a row fills them all, so that they can be told apart again."""
     rewrite: Callable[[Fields], Fields | None] | None = None
     """For data with answers not to learn from, which are taken only where the form is named: row -> row of an ordinary form, or none."""
     only: Callable[[Fields], bool] | None = None
@@ -122,12 +122,12 @@ def _filled(value: Any) -> bool:
 
 def _read(form: Form, fields: Fields) -> Conversation:
     values = _values(form, fields)
-    messages = _with_system(values.get("system"), form.read(values))
+    messages = _with_system(values.get("system"), form.read(values) if form.read else _plainly(form, values))
     check(messages)
     metadata = {name: value for name, value in fields.items() if name not in form.names and name not in ABOUT[:2]}
     unread = tuple(name for name, value in metadata.items() if name not in ABOUT and _holds_text(value))
-    if all(_filled(values.get(name)) for name in form.keeps):
-        metadata |= {name: values[name] for name in form.keeps}
+    if all(_filled(values.get(name)) for name in form.joins):
+        metadata |= {name: values[name] for name in form.joins}
     about = {name: fields.get(name) for name in ABOUT}
     return Conversation(form.name, about, messages, _tools(values.get("tools")), metadata, unread)
 
@@ -174,22 +174,12 @@ def _holds_text(value: Any) -> bool:
 
 
 # how each form is read
-def _pair(prompt: str, response: str) -> Callable[[Fields], list[Message]]:
-    """Reads two fields: texts, or lists of turns (TRL's conversational prompt and completion)."""
-
-    def read(fields: Fields) -> list[Message]:
-        return [*said(fields[prompt], "user", prompt), *said(fields[response], "assistant", response)]
-
-    return read
-
-
-def _listed(field: str) -> Callable[[Fields], list[Message]]:
-    """Reads a field that holds all turns."""
-
-    def read(fields: Fields) -> list[Message]:
-        return turns(fields[field], field)
-
-    return read
+def _plainly(form: Form, values: Fields) -> list[Message]:
+    """A field of turns; or fields of prompt and response, as texts or as lists of turns (TRL's conversational form)."""
+    first, *second = (field[0] for field in form.needs)
+    if not second:
+        return turns(values[first], first)
+    return [*said(values[first], "user", first), *said(values[second[0]], "assistant", second[0])]
 
 
 def _alpaca(fields: Fields) -> list[Message]:
@@ -239,23 +229,22 @@ def _labelled_true(fields: Fields) -> Fields | None:
     return fields if _verdict(fields) else None
 
 
-ALPACA = Form(  # `context` and `response` are Dolly's
-    "alpaca",
-    (("instruction",), ("output", "response", "completion")),
-    _alpaca,
-    may=(("input", "context"), ("history",)),
-    keeps=("instruction", "input"),
-)
 FORMS = {
     form.name: form
     for form in (
-        Form("messages", (("messages",),), _listed("messages")),
-        Form("sharegpt", (("conversations",),), _listed("conversations")),
-        Form("prompt", (("prompt",), ("response", "completion", "output")), _pair("prompt", "response")),
-        ALPACA,
-        Form("question", (("question",), ("answer",)), _pair("question", "answer")),
-        Form("openorca", (("question",), ("response",)), _pair("question", "response")),
-        Form("inputs_targets", (("inputs",), ("targets",)), _pair("inputs", "targets")),
+        Form("messages", (("messages",),)),
+        Form("sharegpt", (("conversations",),)),
+        Form("prompt", (("prompt",), ("response", "completion", "output"))),
+        Form(
+            "alpaca",
+            needs=(("instruction",), ("output", "response", "completion")),
+            may=(("input", "context"), ("history",)),
+            read=_alpaca,
+            joins=("instruction", "input"),
+        ),
+        Form("question", (("question",), ("answer",))),
+        Form("openorca", (("question",), ("response",))),
+        Form("inputs_targets", (("inputs",), ("targets",))),
         Form("preference", (("chosen",), ("rejected",)), rewrite=_chosen),
         Form("kto", (("label", "kto_tag"),), rewrite=_labelled_true, only=_has_verdict),
     )

@@ -8,14 +8,8 @@ from equipoise.conversation.record import Message
 from equipoise.conversation.strict_json import loads
 
 # ShareGPT's names as LLaMA-Factory reads them (its data/README.md), with `chatgpt` and the chat form's own, which such files hold too.
-ROLES = {
-    **{role: role for role in ("system", "developer", "user", "assistant", "tool")},
-    "human": "user",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "function_call": "assistant",
-    "observation": "tool",
-}
+SHAREGPT_ROLES = {"human": "user", "gpt": "assistant", "chatgpt": "assistant", "function_call": "assistant", "observation": "tool"}
+ROLES = {role: role for role in ("system", "developer", "user", "assistant", "tool")} | SHAREGPT_ROLES
 TEXT_PARTS = ("text", "input_text", "output_text")
 
 

@@ -1,11 +1,11 @@
 """Rows of tables: Parquet, Arrow, and folders that `datasets` saved. Readers yield (row from 1, value, no problem), a batch in memory."""
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from equipoise.conversation.strict_json import loads
 from equipoise.errors import UserError
 
 BATCH_ROWS = 1024
@@ -27,7 +27,7 @@ def saved_rows(folder: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of a folder written by `Dataset.save_to_disk`."""
     state = folder / "state.json"
     try:
-        names = [Path(entry["filename"]).name for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+        names = [Path(entry["filename"]).name for entry in loads(state.read_text(encoding="utf-8"))["_data_files"]]
     except (KeyError, TypeError):
         raise UserError(f"{state}: does not name its files; save the data set with save_to_disk again") from None
     return table_rows(_batches([folder / name for name in names]))
