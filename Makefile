@@ -59,8 +59,8 @@ $(TESTED): $(STAMP) $(FILES) $(filter-out ./,$(sort $(dir $(FILES)))) $(if $(FIL
 test-now: $(STAMP) ## Run the tests; ARGS="-k select" picks some
 	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/slurm/single_node.sh up makes one)
-	$(PYTHON) -m pytest -m slurm tests/slurm $(ARGS)
+test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/integration/slurm/single_node.sh up makes one)
+	$(PYTHON) -m pytest -m slurm tests/integration/slurm $(ARGS)
 
 bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 	@# Without bytecode: a new folder among the tests would count as a change to them (see FILES).

@@ -52,5 +52,5 @@ rule matrix:
 rule selections:
     """Every selection, ready to train on."""
     input:
-        selections=all_selections(),
+        selections=experiment.selections(CONFIG),
         manifests=all_manifests(),

@@ -1,14 +1,12 @@
 """Shared fixtures: a tiny random base of Llama architecture with a word-level tokenizer, and configurations around it."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
-SHARED = Path(os.environ.get("EQUIPOISE_SHARED", REPOSITORY.parent / "shared"))
-WORDS = [f"w{i}" for i in range(40)] + list("0123456789+-*=?.,:")
+from helpers.places import SHARED
+from helpers.rows import WORDS, texts, write_jsonl
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -48,21 +46,6 @@ def tiny_base(tmp_path_factory) -> Path:
     )
     LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
     return folder
-
-
-def write_jsonl(path: Path, rows: list[dict]) -> str:
-    """Writes rows as JSON lines and returns the path as text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return str(path)
-
-
-def texts(count: int, shift: int = 0) -> list[dict]:
-    """Prompt/response rows of a few words each, every one different."""
-    return [
-        {"id": f"row-{i}", "prompt": f"w{(i + shift) % 40} + w{i % 7} ?", "response": f"w{(i * 3 + shift) % 40} " + "w1 " * (i % 4) + "."}
-        for i in range(count)
-    ]
 
 
 @pytest.fixture

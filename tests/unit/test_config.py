@@ -12,13 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import REPOSITORY
 from equipoise.budgets import budget_label, budget_rows, parse_budget
 from equipoise.config_comments import commented_yaml
 from equipoise.config_file import json_schema, parse_config, read_config, write_config
 from equipoise.errors import UserError
 from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
+from helpers.places import REPOSITORY
 
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 
@@ -85,7 +85,7 @@ def change(values, path, value):
         ("budgets", [0.3], ["budgets", "rank_to"]),
         ("selectors", ["bidz"], ["selectors.0", "'bidz'", "bids"]),
         ("gradients.projection.dimension", 0, ["gradients.projection.dimension", "1"]),
-        ("tasks.first.files", [], ["tasks.first", "no data", "files: ["]),
+        ("tasks.first.files", [], ["tasks.first.files: jsonl has no examples of its own", "files: ["]),
         ("tasks.first.suite", "nope", ["tasks.first", "suite"]),
         ("pool.files", [], ["pool", "pool.dataset"]),
         ("experiment", "a/b", ["experiment", "pattern"]),
@@ -112,6 +112,107 @@ def test_a_mistake_is_one_line_with_the_keys_path(tiny_values, path, value, word
     assert "\n" not in text
     assert "the file: " not in text
     assert all(word in text for word in words), text
+
+
+EXTRA = {"selector": "bids", "budget": 0.1, "epochs": 4}
+ARGUMENTS = "selector='bids', budget=0.1, epochs=4"
+EVALUATED = {"suites": {"chat": {}}, "tasks.first.suite": "chat", "tasks.first.lm_eval_tasks": ["a"]}
+WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "clauses"),
+    [
+        ({"selectors": ["bids", "sum", "bids"]}, ["selectors: 'bids' stands there 2 times; write it once"]),
+        ({"budgets": [0.1, "0.10"]}, ["budgets: 0.1 stands there 2 times; write it once"]),
+        ({"budgets": [1, 1.0], "selection.rank_to": 1.0}, []),
+        ({"finetune.seeds": [0, 1, 0]}, ["finetune.seeds: 0 stands there 2 times; write it once"]),
+        (
+            {"finetune.extra": [EXTRA, EXTRA]},
+            [f"finetune.extra: ExtraRun({ARGUMENTS}) stands there 2 times; write it once"],
+        ),
+        ({"tasks.first.files": ["a.jsonl", "a.jsonl"]}, ["tasks.first.files: 'a.jsonl' stands there 2 times; write it once"]),
+        ({"training.report_to": ["wandb", "wandb"]}, ["training.report_to: 'wandb' stands there 2 times; write it once"]),
+        (EVALUATED | {"tasks.first.lm_eval_tasks": ["a", "a"]}, ["tasks.first.lm_eval_tasks: 'a' stands there 2 times; write it once"]),
+        (
+            EVALUATED | {"tasks.second.suite": "chat", "tasks.second.lm_eval_tasks": ["b", "a"]},
+            ["tasks.second.lm_eval_tasks: a is evaluated for task first already; name it once"],
+        ),
+        (
+            EVALUATED | {"suites": {"chat": {}, "more": {}}, "tasks.second.suite": "more", "tasks.second.lm_eval_tasks": ["a"]},
+            [],
+        ),
+        (
+            EVALUATED | {"suites": {"chat": {}, "idle": {}}},
+            ["suites.idle: no task is evaluated by it; write `suite: idle` under one of tasks, or leave it out"],
+        ),
+        (
+            {"pool.limit": 1025, "pool.shards": 3},
+            ["pool.shards: 3, but the rows of pool.limit: 1025 make 2; write at most 2"],
+        ),
+        ({"pool.limit": 1025, "pool.shards": 2}, []),
+        (
+            {"pool.limit": 100, "budgets": [101], "selection.rank_to": 1.0},
+            ["budgets: with pool.limit: 100, budget 101 asks for more than the 100 valid rows; write at most 100"],
+        ),
+        (
+            {"pool.limit": 100, "budgets": [0.001]},
+            ["budgets: with pool.limit: 100, budget 0.001 of 100 valid rows selects nothing; write a larger share or a count"],
+        ),
+        ({"pool.limit": 100, "budgets": [0.001], "selectors": ["full"]}, []),
+        (
+            {"pool.limit": 100, "selection.rank_to": 200},
+            ["selection.rank_to: with pool.limit: 100, budget 200 asks for more than the 100 valid rows; write at most 100"],
+        ),
+        ({"pool.limit": 100, "budgets": [29], "selection.rank_to": 0.29}, []),
+        (
+            {"pool.limit": 100, "budgets": [26]},
+            ["budgets: 26 goes beyond selection.rank_to = 0.25; raise selection.rank_to to 26"],
+        ),
+        (
+            {"finetune.extra": [EXTRA | {"budget": 0.3}]},
+            ["finetune.extra: 0.3 goes beyond selection.rank_to = 0.25; raise selection.rank_to to 0.3"],
+        ),
+        (
+            {"gradients.projection": {"kind": "rademacher", "repeats": 2}},
+            ["gradients.projection.repeats: 2 is for kind sketch only; write 1 with rademacher"],
+        ),
+        (
+            {"gradients.projection": {"kind": "identity", "dimension": 64}},
+            ["gradients.projection.dimension: 64, but kind: identity keeps every number; leave it out"],
+        ),
+        ({"gradients.projection": {"kind": "identity"}}, []),
+        (
+            {"gradients.adam_form": "torch", "gradients.estimator": "logra"},
+            ["gradients.adam_form: torch, but logra knows nothing of Adam; leave it out"],
+        ),
+        ({"gradients.adam_form": "torch"}, []),
+        (WITH_VLLM | {"lora.rank": 513}, ["lora.rank: 513 is more than vLLM's 512; write backend: hf for the suites"]),
+        (
+            WITH_VLLM | {"lora.target_modules": ["lm_head"]},
+            ["lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"],
+        ),
+        (EVALUATED | {"lora.rank": 513}, []),
+        ({"warmup.files": ["a.jsonl", "b.csv"]}, ["warmup.files: b.csv is neither .jsonl nor .parquet; convert it to one of them"]),
+    ],
+)
+def test_what_keys_say_together_is_refused_at_the_door(tiny_values, changes, clauses):
+    assert "; ".join(refusal(tiny_values, *changes.items())) == "; ".join(clauses)
+
+
+def test_an_effective_configuration_of_any_projection_reads_back(tiny_values, tmp_path):
+    change(tiny_values, "gradients.projection", {"kind": "identity"})
+    config = parse_config(tiny_values)
+    write_config(config, tmp_path / "c.yaml")
+    assert read_config(tmp_path / "c.yaml") == config
+
+
+def test_a_score_is_the_benchmarks_metric_unless_another_is_written(tiny_values):
+    change(tiny_values, "tasks.one", {"capability": "any", "benchmark": "mmlu"})
+    assert parse_config(tiny_values).tasks["one"].metric == "acc,none"
+    change(tiny_values, "tasks.one.metric", "acc_norm,none")
+    assert parse_config(tiny_values).tasks["one"].metric == "acc_norm,none"
+    assert parse_config(tiny_values).tasks["first"].metric == "exact_match,none"
 
 
 def refusal(values, *changes):

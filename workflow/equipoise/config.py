@@ -4,16 +4,32 @@
 generated from what stands here. What keys forbid each other stands in `config_checks.py`.
 """
 
-from typing import Annotated, Literal
+from enum import Enum
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import Budget, parse_budget
 from equipoise.config_checks import impossible
 from equipoise.errors import UserError
-from equipoise.layout import Layout
+from equipoise.estimators import ESTIMATORS
+from equipoise.layout import CHUNK_ROWS, Layout
+from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
+
+
+class Effect(Enum):
+    """What a key does to results, marked at the key; a key without a mark determines a result (see determinants.py)."""
+
+    NONE = "changes no byte of a result, only where or how the work is done"
+    PLACE = "names the folder that results lie in"
+    JOBS = "says which jobs there are and how work is cut into them, not what comes out"
+    CONTENT = "names files or hub data, whose content counts in its stead"
+
+
+NO_EFFECT, PLACE, JOBS, CONTENT = Effect.NONE, Effect.PLACE, Effect.JOBS, Effect.CONTENT
 
 
 def _budget(value: object) -> Budget:
@@ -24,8 +40,6 @@ def _budget(value: object) -> Budget:
 
 
 def _known_selector(name: str) -> str:
-    from equipoise.selectors import selector_names
-
     if name not in selector_names():
         raise ValueError(f"no selector {name!r}; write one of {', '.join(selector_names())}")
     return name
@@ -35,6 +49,11 @@ BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
+Seeds = Annotated[list[Seed], JOBS]
+Files = Annotated[list[str], CONTENT]
+Source = Annotated[str, CONTENT]
+AnySource = Annotated[str | None, CONTENT]
+Cut = Annotated[Literal["separate", "together"], JOBS]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
@@ -52,12 +71,14 @@ class Section(BaseModel):
 class Model(Section):
     """The base model that selects (M_s) and is tuned (M_t)."""
 
-    name: Name = Field(description="Folder name of this model's results.")
-    base: str = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
-    revision: str = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
+    name: Annotated[Name, PLACE] = Field(description="Folder name of this model's results.")
+    base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
+    revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N.")
+    device: Annotated[str, NO_EFFECT] = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."
+    )
 
 
 class Lora(Section):
@@ -72,16 +93,16 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: list[str] = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
-    dataset: str | None = Field(None, description="A hub data set id instead of files.")
-    revision: str = Field("main", description="Branch, tag or commit of the hub data set.")
-    split: str = Field("train", description="Split of the hub data set.")
+    files: Files = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
+    dataset: AnySource = Field(None, description="A hub data set id instead of files.")
+    revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
+    split: Source = Field("train", description="Split of the hub data set.")
     limit: int | None = Field(None, ge=1, description="Take the first rows only.")
     decontaminate: Literal["skip", "report", "remove"] = Field(
         "skip",
         description="Rows that share 13 words in a row with a test item: skip the search, report them by task, or also remove them.",
     )
-    shards: int = Field(1, ge=1, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows.")
+    shards: Annotated[int, JOBS] = Field(1, ge=1, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows.")
 
     @model_validator(mode="after")
     def _one_source(self):
@@ -89,25 +110,34 @@ class Pool(Section):
             raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
         return self
 
+    @property
+    def most_shards(self) -> int | None:
+        """Shards that the first `limit` rows can make; none: known once the rows are."""
+        return self.limit and -(-self.limit // CHUNK_ROWS)
+
 
 class Task(Section):
     """One target task: where its validation examples come from and what evaluates it."""
 
     capability: str = Field(description="Capability the task stands for (coding, math, logic, ...).")
-    benchmark: Literal["jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval"] = Field(
+    benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
-    files: list[str] = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
-    substitutes: list[str] = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
-    revision: str | None = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
+    files: Files = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
+    substitutes: Files = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
-    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score.")
+    metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _metric_of_its_benchmark(cls, values: Any) -> Any:
+        known = BENCHMARKS.get(str(values.get("benchmark"))) if isinstance(values, dict) else None
+        return {"metric": known.metric, **values} if known else values
 
     @model_validator(mode="after")
-    def _has_data(self):
-        if self.benchmark == "jsonl" and not self.files:
-            raise ValueError("a jsonl task has no data; write files: [path/to/validation.jsonl]")
+    def _is_evaluated(self):
         if self.suite and not self.lm_eval_tasks:
             raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
         return self
@@ -134,6 +164,9 @@ class Training(Section):
 
     batch_size: int = Field(128, ge=1, description="Examples per optimizer step, over all processes.")
     micro_batch_size: int = Field(4, ge=1, description="Examples per forward pass and process; accumulation is derived.")
+    loss: Literal["example", "token"] = Field(
+        "example", description="Over a batch. example: mean of the examples' own means, as in gradients; token: of all tokens."
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
@@ -141,8 +174,15 @@ class Training(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
     processes: int = Field(1, ge=1, description="Training processes, one a GPU (torchrun when above 1).")
-    save_steps: int = Field(500, ge=1, description="A killed training resumes from the last multiple of so many steps.")
-    report_to: list[Literal["tensorboard", "wandb"]] = Field(["tensorboard"], description="Where training curves go.")
+    save_steps: Annotated[int, NO_EFFECT] = Field(
+        500, ge=1, description="A killed training resumes from the last multiple of so many steps."
+    )
+    report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes per optimizer step and process; `batch_size` is a multiple (config_checks.py)."""
+        return self.batch_size // (self.micro_batch_size * self.processes)
 
 
 class Warmup(Section):
@@ -150,7 +190,7 @@ class Warmup(Section):
 
     epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
-    files: list[str] = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
+    files: Files = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
 
 
 class Projection(Section):
@@ -172,15 +212,17 @@ class Logra(Section):
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    estimator: Literal["less", "tracin", "logra"] = Field(
-        "less", description="less: cosine with Adam's steps; tracin: dot product of gradients; logra: damped Fisher."
+    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
+        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
     )
     adam_form: Literal["less", "torch"] = Field(
         "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
     )
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
     token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
-    activation_checkpointing: bool = Field(False, description="Recompute activations to save memory; changes no result.")
+    activation_checkpointing: Annotated[bool, NO_EFFECT] = Field(
+        False, description="Recompute activations to save memory; changes no result."
+    )
     projection: Projection = Field(default_factory=Projection, description="The random projection.")
     logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
 
@@ -190,7 +232,7 @@ class Selection(Section):
 
     normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
-    seeds: list[Seed] = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
+    seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
 
 class ExtraRun(Section):
@@ -204,11 +246,13 @@ class ExtraRun(Section):
 class Finetune(Section):
     """The fine-tunings of the target model."""
 
-    epochs: int = Field(2, ge=1, description="Epochs of every fine-tuning in the sweep.")
-    full_epochs: list[Positive] = Field([1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`).")
-    seeds: list[Seed] = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
-    extra: list[ExtraRun] = Field([], description="Further runs, e.g. {selector: bids, budget: 0.15, epochs: 4}.")
-    zero_shot: bool = Field(True, description="Also evaluate the base model as it is.")
+    epochs: Annotated[int, JOBS] = Field(2, ge=1, description="Epochs of every fine-tuning in the sweep.")
+    full_epochs: Annotated[list[Positive], JOBS] = Field(
+        [1, 4], min_length=1, description="Epochs of the fine-tunings on the whole pool (`full`)."
+    )
+    seeds: Seeds = Field([0, 1, 2], min_length=1, description="Fine-tuning seeds.")
+    extra: Annotated[list[ExtraRun], JOBS] = Field([], description="Further runs, e.g. {selector: bids, budget: 0.15, epochs: 4}.")
+    zero_shot: Annotated[bool, JOBS] = Field(True, description="Also evaluate the base model as it is.")
 
 
 class Suite(Section):
@@ -216,20 +260,22 @@ class Suite(Section):
 
     chat: bool = Field(True, description="Apply the chat format to prompts.")
     num_fewshot: int | None = Field(None, ge=0, description="Shots; none: as the task says.")
-    include_path: str | None = Field(None, description="Folder of further lm-eval task definitions.")
+    include_path: AnySource = Field(None, description="Folder of further lm-eval task definitions.")
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
-    seeds: list[Seed] = Field([0], min_length=1, description="Generation seeds; the score is their median.")
+    seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for trying things.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
-    python: str | None = Field(None, description="Interpreter of this suite's evaluation, such as vLLM's; none: the experiment's.")
+    python: Annotated[str | None, NO_EFFECT] = Field(
+        None, description="Interpreter of this suite's evaluation, such as vLLM's; none: the experiment's."
+    )
 
 
 class Sandbox(Section):
     """Execution of programs that models write (HumanEval, MBPP). Off unless you opt in."""
 
-    mode: Literal["off", "namespaces", "process"] = Field(
+    mode: Annotated[Literal["off", "namespaces", "process"], NO_EFFECT] = Field(
         "off",
         description=(
             "WARNING: anything but `off` runs programs written by a language model on this machine. namespaces: each in its own Linux "
@@ -244,11 +290,15 @@ class Sandbox(Section):
 class Jobs(Section):
     """How work is cut into jobs. Nothing here changes a result."""
 
-    epochs: Literal["separate", "together"] = Field("separate", description="Gradients of all epochs in one job, or a job each.")
-    tasks: Literal["separate", "together"] = Field("separate", description="All target tasks in one job, or a job a task.")
-    runs: Literal["separate", "together"] = Field("separate", description="All runs of a selector in one job, or a job each.")
-    assembly: int = Field(1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands.")
-    threads: dict[StageName, Positive] = Field({}, description="CPU threads of a stage, by rule name; `default` for the others.")
+    epochs: Cut = Field("separate", description="Gradients of all epochs in one job, or a job each.")
+    tasks: Cut = Field("separate", description="All target tasks in one job, or a job a task.")
+    runs: Cut = Field("separate", description="All runs of a selector in one job, or a job each.")
+    assembly: Annotated[int, JOBS] = Field(
+        1, ge=1, description="Shards whose matrix rows one job assembles; 100 where shards are thousands."
+    )
+    threads: Annotated[dict[StageName, Positive], NO_EFFECT] = Field(
+        {}, description="CPU threads of a stage, by rule name; `default` for the others."
+    )
 
 
 class Report(Section):
@@ -265,16 +315,21 @@ class Miniature(Section):
     profile: Literal["noisy", "clean"] = Field("noisy", description="Noise profile of the pool.")
     seed: int = Field(0, ge=0, description="Seed of the pool.")
 
+    @property
+    def folder(self) -> str:
+        """Where the data of the pool lie, relative to the working directory: `resources/miniature/<profile>-<seed>`."""
+        return f"resources/miniature/{self.profile}-{self.seed}"
+
 
 class Experiment(Section):
     """A whole experiment."""
 
-    experiment: Name = Field(description="Name; results go to <results>/<experiment>/.")
-    results: str = Field("results", description="Folder of all results.")
-    python: str = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
+    experiment: Annotated[Name, PLACE] = Field(description="Name; results go to <results>/<experiment>/.")
+    results: Annotated[str, PLACE] = Field("results", description="Folder of all results.")
+    python: Annotated[str, NO_EFFECT] = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
     seed: int = Field(0, ge=0, description="Every other seed derives from this one.")
-    budgets: list[BudgetField] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
-    selectors: list[SelectorName] = Field(
+    budgets: Annotated[list[BudgetField], JOBS] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
+    selectors: Annotated[list[SelectorName], JOBS] = Field(
         ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "rds", "bids", "full"],
         min_length=1,
         description="Selectors to compare.",

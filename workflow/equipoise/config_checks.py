@@ -3,16 +3,24 @@
 What a single key may hold stands with the key, in config.py.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from pydantic import BaseModel
+
+from equipoise.benchmarks import BENCHMARKS, concerned
+from equipoise.budgets import budget_rows
 from equipoise.errors import UserError
+from equipoise.selectors import selector
 
 if TYPE_CHECKING:
-    from equipoise.config import Experiment, Task
+    from equipoise.config import Experiment, Section, Task
 
-PROGRAMS = ("human_eval", "mbpp")
-"""Benchmarks whose evaluation runs programs; our lm-eval tasks for them are called `equipoise_<benchmark>`."""
+VLLM_RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
+"""Ranks of adapters that vLLM reserves room for."""
 
 
 def impossible(config: "Experiment") -> Iterator[str]:
@@ -20,13 +28,20 @@ def impossible(config: "Experiment") -> Iterator[str]:
     for name, task in config.tasks.items():
         yield from _suite(config, name, task)
         yield from _validation_data(config, name, task)
-    yield from _pool_search(config)
-    yield from _budgets(config)
-    yield from _selectors(config)
-    yield from _generated_data(config)
-    yield from _batch(config)
-    yield from _processes(config)
-    yield from _environments(config)
+    for check in (_repeated, _suites, _pool, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
+        yield from check(config)
+
+
+def _repeated(section: "Section", where: str = "") -> Iterator[str]:
+    """Lists that hold something twice."""
+    for name in type(section).model_fields:
+        value, key = getattr(section, name), f"{where}{name}"
+        for path, held in ({f"{key}.{part}": held for part, held in value.items()} if isinstance(value, dict) else {key: value}).items():
+            if isinstance(held, BaseModel):
+                yield from _repeated(held, f"{path}.")
+            elif isinstance(held, list):
+                counts = Counter(map(repr, held))  # the count 1 is not the share 1.0
+                yield from (f"{path}: {item} stands there {n} times; write it once" for item, n in counts.items() if n > 1)
 
 
 def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
@@ -35,71 +50,93 @@ def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
     if task.suite not in config.suites:
         known = ", ".join(config.suites) or "none defined"
         yield f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})"
-    if config.sandbox.mode == "off" and _runs_programs(task):
+    if config.sandbox.mode == "off" and any(entry.runs_programs for entry in concerned(task.benchmark, task.lm_eval_tasks)):
         yield (
             f"sandbox.mode: off, but tasks.{name} has a suite, whose evaluation runs programs that the model writes; write "
             f"sandbox.mode: namespaces (read the key's warning first), or leave tasks.{name}.suite out"
         )
 
 
-def _runs_programs(task: "Task") -> bool:
-    return task.benchmark in PROGRAMS or any(task_name == f"equipoise_{name}" for name in PROGRAMS for task_name in task.lm_eval_tasks)
-
-
 def _validation_data(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
     """Files that validation examples need and that are missing, and files that nothing would read."""
-    from equipoise.data.benchmarks import benchmark
-
-    where = f"tasks.{name}"
-    source = None if task.benchmark == "jsonl" else benchmark(task.benchmark)
-    substitutable = source is not None and source.leak_free_split is None
-    substituted = substitutable and config.targets.validation == "leak_free"
+    where, source = f"tasks.{name}", BENCHMARKS[task.benchmark]
+    substituted = source.substitutable and config.targets.validation == "leak_free"
     if substituted and not task.substitutes:
         yield (
             f"{where}.substitutes: {task.benchmark} has no split but its test set, so targets.validation: leak_free needs other "
             f"examples; write substitutes: [path/to/{name}.jsonl] with lines of prompt and response"
         )
-    if task.substitutes and not substitutable:
-        other = f"{task.benchmark} has a split of its own for targets.validation: leak_free" if source else "a jsonl task's files are yours"
-        yield f"{where}.substitutes: nothing would read them ({other}); leave them out"
-    if source and source.accept and not substituted and not task.files:
-        yield f"{where}.files: {task.benchmark} has no responses of its own; write files: [path/to/responses.jsonl]"
-    if source and not source.accept and task.files:
+    if task.substitutes and not source.substitutable:
+        own = "a split of its own for targets.validation: leak_free" if source.tasks else "no test items of its own"
+        yield f"{where}.substitutes: nothing would read them ({task.benchmark} has {own}); leave them out"
+    if source.files and not substituted and not task.files:
+        yield f"{where}.files: {task.benchmark} has no {source.files} of its own; write files: [path/to/{source.files}.jsonl]"
+    if not source.files and task.files:
         yield f"{where}.files: nothing would read them ({task.benchmark} has its own data); leave them out, or write benchmark: jsonl"
 
 
-def _pool_search(config: "Experiment") -> Iterator[str]:
+def _suites(config: "Experiment") -> Iterator[str]:
+    """Suites that evaluate nothing, and lm-eval tasks that a suite would evaluate for two tasks."""
+    evaluated: dict[str, dict[str, str]] = {name: {} for name in config.suites}
+    for name, task in config.tasks.items():
+        owners = evaluated.get(task.suite or "", {})
+        for lm_eval_task in task.lm_eval_tasks:
+            if owners.setdefault(lm_eval_task, name) != name:
+                yield f"tasks.{name}.lm_eval_tasks: {lm_eval_task} is evaluated for task {owners[lm_eval_task]} already; name it once"
+    for suite, owners in evaluated.items():
+        if not owners:
+            yield f"suites.{suite}: no task is evaluated by it; write `suite: {suite}` under one of tasks, or leave it out"
+
+
+def _pool(config: "Experiment") -> Iterator[str]:
+    most = config.pool.most_shards
+    if most and config.pool.shards > most:
+        yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {most}; write at most {most}"
+    for key, files in {"pool.files": config.pool.files, "warmup.files": config.warmup.files}.items():
+        for file in files:
+            if not file.endswith((".jsonl", ".parquet")):
+                yield f"{key}: {file} is neither .jsonl nor .parquet; convert it to one of them"
     if config.pool.decontaminate != "skip" and not any(task.suite for task in config.tasks.values()):
         yield "pool.decontaminate: no task names a suite, so there are no test items to look for; write skip"
 
 
 def _budgets(config: "Experiment") -> Iterator[str]:
-    reach = config.selection.rank_to
-    for budget in [*config.budgets, *(extra.budget for extra in config.finetune.extra)]:
-        if isinstance(budget, type(reach)) and budget > reach:
-            yield f"budgets: {budget} goes beyond selection.rank_to = {reach}; raise selection.rank_to to {budget}"
+    reach, limit = config.selection.rank_to, config.pool.limit
+    swept = [("budgets", budget) for budget in config.budgets if any(selector(name).swept for name in config.selectors)]
+    swept += [("finetune.extra", extra.budget) for extra in config.finetune.extra]
+    for key, budget in [*swept, ("selection.rank_to", reach)]:
+        try:
+            budget_rows(budget, limit or sys.maxsize)  # there are no more valid rows than pool.limit
+        except UserError as error:
+            yield f"{key}: with pool.limit: {limit}, {error}"
+            continue
+        comparable = isinstance(budget, type(reach))
+        if budget > reach if comparable else limit and isinstance(budget, int) and budget > Fraction(str(reach)) * limit:
+            yield f"{key}: {budget} goes beyond selection.rank_to = {reach}; raise selection.rank_to to {budget}"
 
 
 def _selectors(config: "Experiment") -> Iterator[str]:
     extra = [run.selector for run in config.finetune.extra]
-    for key, selectors in {"selectors": config.selectors, "finetune.extra": extra}.items():
-        if "oracle" in selectors and config.miniature is None:
-            yield f"{key}: oracle follows the ranks planted in a generated pool, and this experiment has no miniature section; leave it out"
-    if "full" in extra:
-        yield "finetune.extra: full knows no budget; write its epochs to finetune.full_epochs, and full to selectors"
+    for key, names in {"selectors": config.selectors, "finetune.extra": extra}.items():
+        for entry in map(selector, dict.fromkeys(names)):
+            if entry.planted and config.miniature is None:
+                yield (
+                    f"{key}: {entry.name} follows the ranks planted in a generated pool, and this experiment has no miniature section; "
+                    "leave it out"
+                )
+            if not entry.swept and key == "finetune.extra":
+                yield f"{key}: {entry.name} knows no budget; write its epochs to finetune.{entry.epochs}, and {entry.name} to selectors"
 
 
 def _generated_data(config: "Experiment") -> Iterator[str]:
     """The rule that generates the miniature's data promises these files, so they must be those it writes."""
-    from equipoise.miniature.generate import RESOURCES, folder
-
     if config.miniature is None:
         return
-    made = folder(config.miniature.profile, config.miniature.seed)
+    made = config.miniature.folder
     read = [("pool.files", file) for file in config.pool.files]
     read += [(f"tasks.{name}.files", file) for name, task in config.tasks.items() for file in task.files]
     own = [(f"suites.{name}.include_path", suite.include_path or "") for name, suite in config.suites.items()]
-    read += [(key, path) for key, path in own if path.startswith(f"{RESOURCES}/")]
+    read += [(key, path) for key, path in own if path.startswith(f"{made.rpartition('/')[0]}/")]
     for key, path in read:
         if not path.startswith(f"{made}/"):
             yield (
@@ -109,19 +146,28 @@ def _generated_data(config: "Experiment") -> Iterator[str]:
             return  # the others are elsewhere for the same reason
 
 
-def _batch(config: "Experiment") -> Iterator[str]:
-    from equipoise.training.schedule import accumulation
+def _gradients(config: "Experiment") -> Iterator[str]:
+    """Settings of one projection or estimator that the one asked for does not have."""
+    gradients, projection = config.gradients, config.gradients.projection
+    if projection.kind != "sketch" and projection.repeats > 1:
+        yield f"gradients.projection.repeats: {projection.repeats} is for kind sketch only; write 1 with {projection.kind}"
+    if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
+        yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
+    if gradients.estimator != "less" and gradients.adam_form != "less":
+        yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} knows nothing of Adam; leave it out"
 
-    try:
-        accumulation(config.training)
-    except UserError as error:
-        yield str(error)
 
-
-def _processes(config: "Experiment") -> Iterator[str]:
-    if config.jobs.runs == "together" and config.training.processes > 1:
+def _training(config: "Experiment") -> Iterator[str]:
+    training = config.training
+    at_once = training.micro_batch_size * training.processes
+    if training.batch_size % at_once:
         yield (
-            f"jobs.runs: together makes all runs in one process, but training.processes is {config.training.processes}; "
+            f"training.batch_size: {training.batch_size} is no multiple of micro_batch_size x processes = "
+            f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
+        )
+    if config.jobs.runs == "together" and training.processes > 1:
+        yield (
+            f"jobs.runs: together makes all runs in one process, but training.processes is {training.processes}; "
             "write jobs.runs: separate, or training.processes: 1"
         )
 
@@ -137,3 +183,13 @@ def _environments(config: "Experiment") -> Iterator[str]:
                     f"suites.{name}.{key}: {value}, but jobs.runs: together trains and evaluates in one process of the experiment's "
                     f"interpreter; write jobs.runs: separate, or leave {key} out"
                 )
+
+
+def _vllm(config: "Experiment") -> Iterator[str]:
+    """Adapters that vLLM cannot serve."""
+    if all(suite.backend != "vllm" for suite in config.suites.values()):
+        return
+    if "lm_head" in config.lora.target_modules:
+        yield "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
+    if config.lora.rank > VLLM_RANKS[-1]:
+        yield f"lora.rank: {config.lora.rank} is more than vLLM's {VLLM_RANKS[-1]}; write backend: hf for the suites"

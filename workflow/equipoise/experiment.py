@@ -1,50 +1,260 @@
-"""Which runs an experiment consists of: pure, read by the Snakefile, the stages and the report."""
+"""What an experiment consists of: its epochs, shards, matrices, runs and evaluations, and every stage's jobs with their outputs.
 
+The one account of it, from the configuration alone: the Snakefile declares these jobs, and `plan`, `status` and `attribute` read them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
-from equipoise.layout import Run
-from equipoise.selectors import selector
+from equipoise.layout import Run, shard_label
+from equipoise.selectors import MATRICES, selector
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
+INFLUENCE = MATRICES[0]
 
 
-def selection_seeds(config: Experiment, selector_name: str) -> list[int]:
+@dataclass(frozen=True)
+class Item:
+    """A piece of a job with outputs of its own: done once they all exist.
+
+    kind: the stage that alone would make it. key: what it is for, in the order that `stages` lists (epoch, shard; run; ...).
+    """
+
+    kind: str
+    key: tuple[Any, ...]
+    outputs: tuple[str, ...]
+
+    @property
+    def done(self) -> bool:
+        """Whether every output exists."""
+        return all(Path(output).exists() for output in self.outputs)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A rule of the workflow with its jobs, each a list of items."""
+
+    name: str
+    jobs: list[list[Item]]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Every output of every job."""
+        return [output for job in self.jobs for item in job for output in item.outputs]
+
+
+# what there is
+def epochs(config: Experiment) -> list[int]:
+    """Warm-up epochs, from 1."""
+    return list(range(1, config.warmup.epochs + 1))
+
+
+def shards(config: Experiment) -> list[str]:
+    """Labels of the pool's shards."""
+    return [shard_label(shard) for shard in range(config.pool.shards)]
+
+
+def assembled_shards(config: Experiment) -> dict[str, list[str]]:
+    """The shards whose matrix rows one job assembles, by the label of the first."""
+    labels, size = shards(config), config.jobs.assembly
+    return {labels[first]: labels[first : first + size] for first in range(0, len(labels), size)}
+
+
+def matrices(config: Experiment) -> list[str]:
+    """Matrices that the selectors rank on; the attribution matrix always: its valid rows are those that may be chosen."""
+    used = {selector(name).matrix for name in config.selectors} | {INFLUENCE}
+    return [matrix for matrix in MATRICES if matrix in used]
+
+
+def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
+    """Epochs whose gradient stores enter a matrix: all for influence, the last one's states for the others."""
+    return epochs(config) if matrix == INFLUENCE else epochs(config)[-1:]
+
+
+def selection_seeds(config: Experiment, name: str) -> list[int]:
     """Selection seeds of a selector: `selection.seeds` for a seeded one, a single 0 for the others."""
-    return list(config.selection.seeds) if selector(selector_name).seeded else [0]
+    return list(config.selection.seeds) if selector(name).seeded else [0]
 
 
 def experiment_runs(config: Experiment) -> list[Run]:
     """Every run of the experiment once, in table order: zero-shot, then selector by selector, then the extra ones."""
     runs = [Run(ZERO_SHOT, 0, FULL_BUDGET, 0, 0)] if config.finetune.zero_shot else []
     for name in config.selectors:
-        runs += _full_runs(config) if name == "full" else _swept_runs(config, name)
+        budgets = map(budget_label, config.budgets) if selector(name).swept else [FULL_BUDGET]
+        kinds = [(budget, epochs) for epochs in run_epochs(config, name) for budget in budgets]
+        runs += [run for budget, epochs in kinds for run in _seeded(config, name, budget, epochs)]
     for extra in config.finetune.extra:
-        runs += _runs(config, extra.selector, budget_label(extra.budget), extra.epochs)
+        runs += _seeded(config, extra.selector, budget_label(extra.budget), extra.epochs)
     return list(dict.fromkeys(runs))
+
+
+def run_epochs(config: Experiment, name: str) -> list[int]:
+    """Epochs of a selector's runs, but for the extra ones; 0 where nothing is trained."""
+    if not selector(name).trains:
+        return [0]
+    asked = getattr(config.finetune, selector(name).epochs)
+    return asked if isinstance(asked, list) else [asked]
+
+
+def _seeded(config: Experiment, name: str, budget: str, epochs: int) -> list[Run]:
+    return [Run(name, s, budget, epochs, seed) for s in selection_seeds(config, name) for seed in config.finetune.seeds]
+
+
+def trained_runs(config: Experiment) -> list[Run]:
+    """The runs that fine-tune an adapter."""
+    return [run for run in experiment_runs(config) if run.trained]
 
 
 def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
     """Runs by (selector, selection seed), `zero_shot` included, in table order: what one job makes under `jobs.runs: together`."""
-    found: dict[tuple[str, int], list[Run]] = {}
+    grouped: dict[tuple[str, int], list[Run]] = {}
     for run in experiment_runs(config):
-        found.setdefault((run.selector, run.selection_seed), []).append(run)
-    return found
+        grouped.setdefault((run.selector, run.selection_seed), []).append(run)
+    return grouped
 
 
 def evaluations(config: Experiment) -> list[tuple[str, int]]:
-    """Every (suite, generation seed) a run is evaluated with: the suites that some task names."""
+    """Every (suite, generation seed) that a run is evaluated with: the suites that some task names."""
     used = dict.fromkeys(task.suite for task in config.tasks.values() if task.suite)
     return [(suite, seed) for suite in used for seed in config.suites[suite].seeds]
 
 
-def _full_runs(config: Experiment) -> list[Run]:
-    return [run for epochs in config.finetune.full_epochs for run in _runs(config, "full", FULL_BUDGET, epochs)]
+def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:
+    """Paths of the selections that `runs` (none: all of the experiment) train on, each once."""
+    runs = trained_runs(config) if runs is None else [run for run in runs if run.trained]
+    return list(dict.fromkeys(config.layout.selection(run.selector, run.selection_seed, run.budget) for run in runs))
 
 
-def _swept_runs(config: Experiment, name: str) -> list[Run]:
-    return [run for budget in config.budgets for run in _runs(config, name, budget_label(budget), config.finetune.epochs)]
+def score_files(config: Experiment) -> list[str]:
+    """Paths of the score files of all runs."""
+    return [config.layout.scores(run, *evaluation) for run in experiment_runs(config) for evaluation in evaluations(config)]
 
 
-def _runs(config: Experiment, name: str, budget: str, epochs: int) -> list[Run]:
-    return [Run(name, s, budget, epochs, seed) for s in selection_seeds(config, name) for seed in config.finetune.seeds]
+def needs_hub(config: Experiment) -> bool:
+    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
+    benchmarks = any(BENCHMARKS[task.benchmark].tasks for task in config.tasks.values())
+    return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
+
+
+def miniature_files(config: Experiment) -> list[str]:
+    """Data of the embedded experiment that other rules read: its pool and the validation examples of its tasks."""
+    return [*config.pool.files, *(file for task in config.tasks.values() for file in task.files)] if config.miniature else []
+
+
+# how it is cut into jobs
+def stages(config: Experiment) -> list[Stage]:
+    """Every rule that this experiment runs, in the pipeline's order, with its jobs. Keys of items, by kind:
+
+    prepare_targets (task), warm_up (epoch), collect_pool_gradients (epoch, shard), collect_target_gradients (epoch, task),
+    assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector, selection seed), select_budget (selector,
+    selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold (selector, selection seed); else ().
+    """
+    layout = config.layout
+    searched = config.pool.decontaminate != "skip"
+    single = {
+        "generate_miniature": tuple(miniature_files(config)),
+        "fetch": (layout.fetch_manifest,) if needs_hub(config) else (),
+        "prepare_pool": (layout.pool, layout.pool_manifest),
+        "decontaminate": (layout.contamination,) if searched else (),
+        "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
+    }
+    only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
+    return [
+        *only["generate_miniature"],
+        *only["fetch"],
+        _prepare_targets(config),
+        *only["decontaminate"],
+        *only["prepare_pool"],
+        Stage("warm_up", [[Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]]),
+        *_collection(config),
+        *_attribution(config),
+        *_selection(config),
+        *_runs(config),
+        *only["report"],
+    ]
+
+
+def per_epoch(config: Experiment, pattern: str | list[str]) -> str | list[str]:
+    """A path pattern of gradient jobs: with {epoch} left in it (a job per epoch) or for every epoch (one job), by `jobs.epochs`."""
+    return _filled(pattern, "{epoch}", epochs(config)) if config.jobs.epochs == "together" else pattern
+
+
+def per_task(config: Experiment, pattern: str | list[str]) -> str | list[str]:
+    """A path pattern of target jobs: with {task} left in it (a job per task) or for every task (one job), by `jobs.tasks`."""
+    return _filled(pattern, "{task}", config.tasks) if config.jobs.tasks == "together" else pattern
+
+
+def _filled(pattern: str | list[str], name: str, values: Iterable[object]) -> list[str]:
+    patterns = [pattern] if isinstance(pattern, str) else pattern
+    return [each.replace(name, str(value)) for each in patterns for value in values]
+
+
+def _together(jobs: list[list[Item]], how: str) -> list[list[Item]]:
+    """The jobs as they are, or all in one."""
+    return [[item for job in jobs for item in job]] if how == "together" else jobs
+
+
+def _prepare_targets(config: Experiment) -> Stage:
+    layout = config.layout
+    jobs = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
+    return Stage("prepare_targets", _together(jobs, config.jobs.tasks))
+
+
+def _collection(config: Experiment) -> list[Stage]:
+    def pool(epoch: int, shard: str) -> Item:
+        return Item("collect_pool_gradients", (epoch, shard), (config.layout.pool_gradients_manifest(epoch, shard),))
+
+    def target(epoch: int, task: str) -> Item:
+        return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
+
+    of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in epochs(config)], config.jobs.epochs)]
+    groups = _together([[task] for task in config.tasks], config.jobs.tasks)
+    of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in epochs(config)], config.jobs.epochs)]
+    return [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
+
+
+def _attribution(config: Experiment) -> list[Stage]:
+    layout, names = config.layout, matrices(config)
+    assembled = [
+        [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),))]
+        for matrix in names
+        for shard in assembled_shards(config)
+    ]
+    sealed = [[Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),))] for matrix in names]
+    return [Stage("assemble_attribution", assembled), Stage("seal_attribution", sealed)]
+
+
+def _selection(config: Experiment) -> list[Stage]:
+    runs = trained_runs(config)
+    rankings = dict.fromkeys((run.selector, run.selection_seed) for run in runs)
+    picks = dict.fromkeys((run.selector, run.selection_seed, run.budget) for run in runs)
+    return [
+        Stage("rank", [[Item("rank", ranking, (config.layout.ranking(*ranking),))] for ranking in rankings]),
+        Stage("select_budget", [[Item("select_budget", pick, (config.layout.selection(*pick),))] for pick in picks]),
+    ]
+
+
+def _runs(config: Experiment) -> list[Stage]:
+    """fine_tune and evaluate, or one job per fold for both; nothing where no task is evaluated."""
+    layout = config.layout
+    if not evaluations(config):
+        return []
+    tuned = {run: Item("fine_tune", (run,), (layout.run_manifest(run),)) for run in trained_runs(config)}
+    scored = {
+        run: [Item("evaluate", (run, *e), (layout.scores(run, *e), layout.samples(run, *e))) for e in evaluations(config)]
+        for run in experiment_runs(config)
+    }
+    if config.jobs.runs == "separate":
+        evaluated = [[item] for items in scored.values() for item in items]
+        return [Stage("fine_tune", [[item] for item in tuned.values()]), Stage("evaluate", evaluated)]
+    jobs = []
+    for fold, runs in folds(config).items():
+        items = [item for run in runs for item in ([tuned[run]] if run in tuned else []) + scored[run]]
+        jobs.append([*items, Item("fold", fold, (layout.fold_manifest(*fold),))])
+    return [Stage("fine_tune_and_evaluate", jobs)]

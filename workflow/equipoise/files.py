@@ -1,10 +1,14 @@
-"""Files that are whole or not there: digests, atomic writing, durable names."""
+"""Files that are whole or not there: digests, atomic writing, durable names; and JSON lines."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from equipoise.errors import UserError
 
 
 def file_digest(path: str | Path) -> str:
@@ -41,3 +45,28 @@ def sync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Line number, from 1, and object of every line that is not blank.
+
+    Lines end at \\n alone: texts may hold U+2028, at which str.splitlines would cut. Raises `UserError` naming file and line for a missing
+    file, broken JSON and what is no object.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:
+            for number, text in enumerate(file, 1):
+                if text.strip():
+                    yield number, _object(text, f"{path}:{number}")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; write the path of a JSONL file") from None
+
+
+def _object(text: str, where: str) -> dict[str, Any]:
+    try:
+        line = json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON ({error}); write one object per line") from None
+    if not isinstance(line, dict):
+        raise UserError(f"{where}: not an object; write one object per line")
+    return line

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 
 from equipoise.budgets import Budget, budget_label
 from equipoise.errors import UserError
+from equipoise.selectors import selector
+
+CHUNK_ROWS = 1024
+"""Rows in a chunk of every store and matrix, and in a partial sum of column moments: what one job writes whole."""
 
 
 def shard_label(shard: int) -> str:
@@ -29,14 +33,19 @@ class Run:
     def path(self) -> str:
         return f"{self.selector}/selection-{self.selection_seed}/budget-{self.budget}/epochs-{self.epochs}/seed-{self.seed}"
 
+    @property
+    def trained(self) -> bool:
+        """Whether it fine-tunes an adapter; the untouched base does not."""
+        return selector(self.selector).trains
+
     @classmethod
     def parse(cls, path: str) -> "Run":
         """The run of a `path`. Raises `UserError` for anything else."""
         found = re.fullmatch(r"([a-z_]+)/selection-(\d+)/budget-([0-9.]+)/epochs-(\d+)/seed-(\d+)", path)
         if not found:
             raise UserError(f"run {path!r}: write it as selector/selection-0/budget-0.1/epochs-2/seed-0")
-        selector, selection_seed, budget, epochs, seed = found.groups()
-        return cls(selector, int(selection_seed), budget, int(epochs), int(seed))
+        name, selection_seed, budget, epochs, seed = found.groups()
+        return cls(name, int(selection_seed), budget, int(epochs), int(seed))
 
 
 @dataclass(frozen=True)

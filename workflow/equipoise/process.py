@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from equipoise.errors import UserError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 PR_SET_PDEATHSIG = 1
+CONTINUED = "EQUIPOISE_CONTINUED_IN"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -68,6 +70,19 @@ def keep_freed_memory() -> None:
 def first_process() -> bool:
     """Whether this is the process that writes: the only one, or the first of several training processes."""
     return os.environ.get("RANK", "0") == "0"
+
+
+def continue_in(python: str | None, arguments: list[str]) -> None:
+    """Replaces this process by `python -m equipoise ARGUMENTS`, unless there is no other interpreter or this process is of it already.
+
+    Raises `UserError` when the interpreter cannot be started.
+    """
+    if python is None or os.environ.get(CONTINUED) == python:
+        return
+    found = shutil.which(python)
+    if found is None:
+        raise UserError(f"{python}: no such interpreter; write the path of a Python that has equipoise installed")
+    os.execve(found, [found, "-m", "equipoise", *arguments], os.environ | {CONTINUED: python})
 
 
 def distributed(processes: int, arguments: list[str]) -> bool:

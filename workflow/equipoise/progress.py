@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -14,27 +14,41 @@ def log(message: str) -> None:
     print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[Item], description: str, total: int, unit: str = "rows", size=lambda item: 1) -> Iterator[Item]:
-    """Yields `items`, showing how many of `total` units are done; `size(item)` is the number of units of one item."""
+def track(
+    items: Iterable[Item],
+    description: str,
+    total: int,
+    unit: str = "rows",
+    size: Callable[[Item], int] = lambda item: 1,
+    note: Callable[[], str] = lambda: "",
+) -> Iterator[Item]:
+    """Yields `items`, showing how many of `total` units are done and what `note()` says; `size(item)` is the units of one item."""
     if sys.stderr.isatty():
-        yield from _bar(items, description, total, unit, size)
+        yield from _bar(items, description, total, unit, size, note)
     else:
-        yield from _lines(items, description, total, unit, size)
+        yield from _lines(items, description, total, unit, size, note)
 
 
-def _bar(items, description, total, unit, size):
+def _bar(items, description, total, unit, size, note):
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit), TimeRemainingColumn()]
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(description, total=total)
+        bar = progress.add_task(description, total=total, note="")
         for item in items:
             yield item
-            progress.advance(bar, size(item))
+            progress.update(bar, advance=size(item), note=note())
 
 
-def _lines(items, description, total, unit, size):
+def _lines(items, description, total, unit, size, note):
     start = last = time.monotonic()
     done = 0
     for item in items:
@@ -43,6 +57,7 @@ def _lines(items, description, total, unit, size):
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             rate = done / (now - start)
-            log(f"{description}: {done:,} of {total:,} {unit}, {rate:,.1f}/s, {(total - done) / rate:,.0f} s left")
+            line = f"{description}: {done:,} of {total:,} {unit}, {rate:,.1f}/s, {(total - done) / rate:,.0f} s left"
+            log(", ".join(filter(None, [line, note()])))
             last = now
     log(f"{description}: {done:,} {unit} in {time.monotonic() - start:,.1f} s")

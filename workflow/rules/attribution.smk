@@ -21,7 +21,7 @@ rule assemble_attribution:
 rule seal_attribution:
     """Checks that all rows of a matrix are there and merges the column moments."""
     input:
-        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=ASSEMBLED, allow_missing=True),
+        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=list(ASSEMBLED), allow_missing=True),
     output:
         manifest=LAYOUT.matrix_manifest("{matrix}"),
     log:

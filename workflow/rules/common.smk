@@ -6,16 +6,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from equipoise.budgets import budget_label
+from equipoise import experiment
 from equipoise.config_file import parse_config, write_config
-from equipoise.data.fetch import needs_hub
+from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run, shard_label
+from equipoise.estimators import estimator
+from equipoise.layout import Run
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
-from equipoise.reporting.experiments import score_files, second_model
-from equipoise.experiment import ZERO_SHOT, evaluations, experiment_runs, folds, selection_seeds
-from equipoise.selectors import selector, selector_names
+from equipoise.reporting.experiments import second_model
+from equipoise.selectors import MATRICES, SELECTORS, selector
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 
@@ -34,10 +34,12 @@ STAGE = f"{PYTHON} -m equipoise"
 # Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
 OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1"
 EQUIPOISE = f"{OFFLINE} {STAGE}"
-EPOCHS = list(range(1, CONFIG.warmup.epochs + 1))
-SHARDS = [shard_label(shard) for shard in range(CONFIG.pool.shards)]
-ASSEMBLED = SHARDS[:: CONFIG.jobs.assembly]
+EPOCHS = experiment.epochs(CONFIG)
+SHARDS = experiment.shards(CONFIG)
+ASSEMBLED = experiment.assembled_shards(CONFIG)
 TASKS = list(CONFIG.tasks)
+EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
+TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
 RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
 
 
@@ -45,8 +47,8 @@ wildcard_constraints:
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
-    matrix=r"influence|last_token|position_weighted",
-    selector="|".join([ZERO_SHOT, *selector_names()]),
+    matrix="|".join(MATRICES),
+    selector="|".join(each.name for each in SELECTORS),
     selection_seed=r"\d+",
     budget=r"[0-9.]+",
     epochs=r"\d+",
@@ -75,41 +77,9 @@ def gpus(wanted):
     return 0 if CONFIG.model.device == "cpu" else wanted
 
 
-def config_slice(*names):
-    """The sections a rule depends on, as plain values: an edit of any of them, and of nothing else, reruns it."""
-    values = CONFIG.model_dump(mode="json")
-    return {name: values[name] for name in names}
-
-
-def model_slice():
-    """The model as far as it determines results (not the device)."""
-    return CONFIG.model.model_dump(mode="json", exclude={"device"})
-
-
-def training_slice():
-    """Hyper-parameters that determine an adapter."""
-    return CONFIG.training.model_dump(mode="json", exclude={"report_to", "save_steps"})
-
-
-def pool_slice():
-    """Where the pool's rows come from; whether contaminated ones leave it shows in the inputs."""
-    return CONFIG.pool.model_dump(mode="json", exclude={"decontaminate", "shards"})
-
-
-def fetched_slice():
-    """What says which benchmark data are fetched."""
-    return {name: task.model_dump(mode="json", include={"benchmark", "lm_eval_tasks", "revision"}) for name, task in CONFIG.tasks.items()}
-
-
-def evaluated_items_slice():
-    """What says which items are evaluated, limits aside."""
-    tasks = {n: t.model_dump(mode="json", include={"lm_eval_tasks", "revision"}) for n, t in CONFIG.tasks.items() if t.suite}
-    return {"tasks": tasks, "folders": {name: suite.include_path for name, suite in CONFIG.suites.items()}}
-
-
-def contamination():
-    """The manifest of contaminated rows, where they are looked for."""
-    return [LAYOUT.contamination] if CONFIG.pool.decontaminate != "skip" else []
+def determined(stage):
+    """What of the configuration determines a stage's results: an edit of that, and of nothing else, reruns it."""
+    return determinants(CONFIG, stage, names=True)
 
 
 def base_files():
@@ -119,96 +89,77 @@ def base_files():
     rerun the pool.
     """
     config = Path(CONFIG.model.base) / "config.json"
-    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if needs_hub(CONFIG) else [])]
+    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if experiment.needs_hub(CONFIG) else [])]
 
 
 def per_epoch(pattern):
-    """`pattern` itself (a job an epoch) or all its epochs (one job), by `jobs.epochs`."""
-    return expand(pattern, epoch=EPOCHS, allow_missing=True) if CONFIG.jobs.epochs == "together" else pattern
+    """`pattern` itself (a job per epoch) or all its epochs (one job), by `jobs.epochs`."""
+    return experiment.per_epoch(CONFIG, pattern)
 
 
 def per_task(pattern):
-    """`pattern` itself (a job a task) or all its tasks (one job), by `jobs.tasks`."""
-    patterns = [pattern] if isinstance(pattern, str) else pattern
-    return expand(patterns, task=TASKS, allow_missing=True) if CONFIG.jobs.tasks == "together" else pattern
+    """`pattern` itself (a job per task) or all its tasks (one job), by `jobs.tasks`."""
+    return experiment.per_task(CONFIG, pattern)
 
 
 def epochs_argument(wildcards):
     """Epochs of one gradient job, as the command line takes them."""
-    return ",".join(map(str, EPOCHS)) if CONFIG.jobs.epochs == "together" else wildcards.epoch
+    return getattr(wildcards, "epoch", ",".join(map(str, EPOCHS)))
+
+
+def job_tasks(wildcards):
+    """Tasks of one job: its own, or all."""
+    return [wildcards.task] if hasattr(wildcards, "task") else TASKS
 
 
 def tasks_argument(wildcards):
     """Tasks of one job, as the command line takes them."""
-    return ",".join(TASKS) if CONFIG.jobs.tasks == "together" else wildcards.task
+    return ",".join(job_tasks(wildcards))
 
 
 def task_files(wildcards):
     """Local files that the validation examples of a job's tasks come from."""
-    names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]
-    return [file for name in names for file in [*CONFIG.tasks[name].files, *CONFIG.tasks[name].substitutes]]
+    return [file for name in job_tasks(wildcards) for file in [*CONFIG.tasks[name].files, *CONFIG.tasks[name].substitutes]]
 
 
-def miniature_files():
-    """Data of the embedded experiment that other rules read: its pool and the validation examples of its tasks."""
-    return [*CONFIG.pool.files, *(file for task in CONFIG.tasks.values() for file in task.files)]
+def determined_targets(wildcards):
+    """What determines the validation examples of a job's tasks, whose prompts are those of their suites."""
+    names = job_tasks(wildcards)
+    suites = dict.fromkeys(CONFIG.tasks[name].suite for name in names if CONFIG.tasks[name].suite)
+    return determinants(CONFIG, "prepare_targets", names, suites, names=True)
 
 
-def task_slices(wildcards):
-    """The configuration of a job's tasks, as far as it determines their validation examples, whose prompts are those of their suite."""
-    names = TASKS if CONFIG.jobs.tasks == "together" else [wildcards.task]
-    tasks = {name: CONFIG.tasks[name].model_dump(mode="json", exclude={"capability"}) for name in names}
-    suites = {task["suite"] for task in tasks.values() if task["suite"]}
-    put = {name: CONFIG.suites[name].model_dump(mode="json", include={"chat", "num_fewshot", "include_path"}) for name in sorted(suites)}
-    return {"tasks": tasks, "suites": put}
-
-
-def matrices():
-    """Matrices that the selectors rank on; the attribution matrix always, for the analyses."""
-    used = {selector(name).matrix for name in CONFIG.selectors} - {None}
-    return sorted(used | {"influence"})
-
-
-def matrix_epochs(wildcards):
-    """Epochs whose stores enter a matrix: all for influence, the last one's states for the others."""
-    return EPOCHS if wildcards.matrix == "influence" else EPOCHS[-1:]
+def estimator_needs(side):
+    """Files that the estimator's rows are made from beside examples and checkpoints."""
+    return [getattr(LAYOUT, name) for name in estimator(CONFIG.gradients.estimator).needs[side]]
 
 
 def shard_gradients(wildcards):
-    """Manifests of the gradient rows that one job's matrix rows are made from (jobs.assembly shards from `shard` on)."""
-    shards = SHARDS[int(wildcards.shard) :][: CONFIG.jobs.assembly]
-    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in matrix_epochs(wildcards) for shard in shards]
+    """Manifests of the gradient rows that one job's matrix rows are made from."""
+    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
+    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
 
 
 def target_gradients(wildcards):
     """Manifests of the gradients of all validation examples."""
-    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in matrix_epochs(wildcards) for task in TASKS]
+    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
+    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
 
 
 def ranked_matrices(wildcards):
     """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
-    used = dict.fromkeys(["influence", selector(wildcards.selector).matrix or "influence"])
+    used = dict.fromkeys([MATRICES[0], selector(wildcards.selector).matrix or MATRICES[0]])
     return [LAYOUT.matrix_manifest(name) for name in used]
-
-
-def selections_of(runs):
-    """Selections that `runs` train on, each once."""
-    return list(dict.fromkeys(LAYOUT.selection(r.selector, r.selection_seed, r.budget) for r in runs if r.selector != ZERO_SHOT))
-
-
-def all_selections():
-    """Every selection of the experiment."""
-    return selections_of(experiment_runs(CONFIG))
 
 
 def fold(wildcards):
     """The runs of one selector by one selection seed, which one job makes."""
-    return folds(CONFIG)[wildcards.selector, int(wildcards.selection_seed)]
+    return experiment.folds(CONFIG)[wildcards.selector, int(wildcards.selection_seed)]
 
 
 def fold_selections(wildcards):
     """Selections that the runs of a fold train on."""
-    return selections_of(fold(wildcards))
+    return experiment.selections(CONFIG, fold(wildcards))
 
 
 def fold_runs(wildcards):
@@ -216,46 +167,46 @@ def fold_runs(wildcards):
     return [run.path for run in fold(wildcards)]
 
 
+def fold_suites(wildcards):
+    """Suites and seeds that the runs of a fold are evaluated with: a new one reruns the job, which keeps what is finished."""
+    return [f"{suite}/{seed}" for suite, seed in experiment.evaluations(CONFIG)]
+
+
 def adapter_manifest(wildcards):
-    """The manifest of the adapter to evaluate; the base itself (`zero_shot`) has none."""
-    return [] if wildcards.selector == ZERO_SHOT else LAYOUT.run_manifest(RUN)
+    """The manifest of the adapter to evaluate; the untouched base has none."""
+    return LAYOUT.run_manifest(RUN) if selector(wildcards.selector).trains else []
 
 
-def suite_slice(wildcards):
-    """A suite and the tasks it evaluates."""
-    names = [wildcards.suite] if hasattr(wildcards, "suite") else [suite for suite, _ in evaluations(CONFIG)]
-    tasks = {n: t.model_dump(mode="json") for n, t in CONFIG.tasks.items() if t.suite in names}
-    return {"suites": {n: CONFIG.suites[n].model_dump(mode="json", exclude={"python"}) for n in names}, "tasks": tasks}
+def determined_evaluation(wildcards):
+    """What determines the scores of a job: its suite, or all that are used, with the tasks they evaluate."""
+    used = [wildcards.suite] if hasattr(wildcards, "suite") else dict.fromkeys(suite for suite, _ in experiment.evaluations(CONFIG))
+    tasks = [name for name, task in CONFIG.tasks.items() if task.suite in used]
+    return determinants(CONFIG, "evaluate", tasks, used, names=True)
 
 
-def suite_python(wildcards):
-    """The interpreter of a suite's evaluation, where the suite names one of its own."""
-    return CONFIG.suites[wildcards.suite].python or ""
+def outputs_of(*names):
+    """Outputs of all jobs of some rules."""
+    return [output for stage in experiment.stages(CONFIG) if stage.name in names for output in stage.outputs]
 
 
 def all_manifests():
     """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
     Snakemake would not miss it)."""
-    return [
-        *expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
-        *expand(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}"), epoch=EPOCHS, shard=SHARDS),
-        *expand(LAYOUT.target_gradients_manifest("{epoch}", "{task}"), epoch=EPOCHS, task=TASKS),
-        *expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), matrix=matrices(), shard=ASSEMBLED),
-        *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
-    ]
+    collected = ("warm_up", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
+    return outputs_of(*collected)
 
 
 def all_scores():
     """What the report waits for: every score, or the manifests of the folds."""
     if CONFIG.jobs.runs == "together":
-        return [LAYOUT.fold_manifest(*fold) for fold in folds(CONFIG)]
-    return score_files(CONFIG)
+        return [LAYOUT.fold_manifest(*fold) for fold in experiment.folds(CONFIG)]
+    return experiment.score_files(CONFIG)
 
 
 def annotated(result):
     """A result's displayed file, with what `snakemake --report` shows beside it."""
     path = f"{LAYOUT.report}/{result.files[0]}"
-    return report(path, caption=f"../{result.caption}", category=result.category, labels=result.labels)
+    return report(path, caption=f"../{result.caption_file}", category=result.category, labels=result.labels)
 
 
 def further_files():
@@ -267,17 +218,16 @@ def report_inputs():
     """All that the report is made from."""
     return [
         *all_scores(),
-        *all_selections(),
-        *expand(LAYOUT.matrix_manifest("{matrix}"), matrix=matrices()),
+        *experiment.selections(CONFIG),
+        *outputs_of("seal_attribution", "decontaminate"),
         LAYOUT.pool_manifest,
-        *(score_files(SECOND_MODEL) if SECOND_MODEL else []),
-        *contamination(),
+        *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]
 
 
 def something_to_report(wildcards):
     """The report's inputs; ends snakemake where nothing is evaluated, before any job. Selections and matrix can be asked for all the same."""
-    if evaluations(CONFIG):
+    if experiment.evaluations(CONFIG):
         return report_inputs()
     print(
         "error: tasks: none names a suite, so nothing is evaluated and there is nothing to report; write suite and lm_eval_tasks under a "

@@ -17,12 +17,9 @@ rule evaluate:
     resources:
         gpu=gpus(1),
     params:
-        suite=suite_slice,
-        model=model_slice(),
-        python=suite_python,
+        determined=determined_evaluation,
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        'python={params.python:q}; test -n "$python" || python={PYTHON}; '
-        '{OFFLINE} "$python" -m equipoise evaluate --config {params.config:q} --run {params.run} '
+        "{EQUIPOISE} evaluate --config {params.config:q} --run {params.run} "
         "--suite {wildcards.suite} --suite-seed {wildcards.suite_seed} 2> {log:q}"

@@ -19,9 +19,7 @@ rule fine_tune:
     resources:
         gpu=gpus(CONFIG.training.processes),
     params:
-        sections=config_slice("lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
+        determined=determined("fine_tune"),
         run=RUN.path,
         config=LAYOUT.config,
     shell:
@@ -47,10 +45,9 @@ rule fine_tune_and_evaluate:
     resources:
         gpu=gpus(CONFIG.training.processes),
     params:
-        sections=config_slice("lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
-        suites=suite_slice,
+        determined=determined("fine_tune"),
+        evaluated=determined_evaluation,
+        suites=fold_suites,
         runs=fold_runs,
         config=LAYOUT.config,
     shell:

@@ -1,11 +1,8 @@
-EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
-TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
-
-
 rule collect_pool_gradients:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     input:
         pool=LAYOUT.pool_manifest,
+        needs=estimator_needs("pool"),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
         manifests=per_epoch(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}")),
@@ -20,8 +17,7 @@ rule collect_pool_gradients:
         gpu=gpus(1),
         shard_slot=1,
     params:
-        sections=config_slice("gradients", "seed"),
-        model=model_slice(),
+        determined=determined("collect_pool_gradients"),
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
@@ -31,7 +27,7 @@ rule collect_pool_gradients:
 rule collect_target_gradients:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     input:
-        fisher=LAYOUT.pool_manifest if CONFIG.gradients.estimator == "logra" else [],
+        needs=estimator_needs("target"),
         targets=per_task(LAYOUT.target_manifest("{task}")),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
@@ -46,8 +42,7 @@ rule collect_target_gradients:
     resources:
         gpu=gpus(1),
     params:
-        sections=config_slice("gradients", "seed"),
-        model=model_slice(),
+        determined=determined("collect_target_gradients"),
         epochs=epochs_argument,
         tasks=tasks_argument,
         config=LAYOUT.config,

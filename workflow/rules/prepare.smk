@@ -11,9 +11,7 @@ rule fetch:
     conda:
         "../../envs/equipoise.yaml"
     params:
-        base=[CONFIG.model.base, CONFIG.model.revision],
-        pool=[CONFIG.pool.dataset, CONFIG.pool.revision],
-        tasks=fetched_slice(),
+        determined=determined("fetch"),
         config=LAYOUT.config,
     shell:
         "{STAGE} fetch --config {params.config:q} 2> {log:q}"
@@ -24,14 +22,14 @@ if CONFIG.miniature:
     rule generate_miniature:
         """Generates the pool, validation and test data of the embedded experiment."""
         output:
-            files=miniature_files(),
+            files=experiment.miniature_files(CONFIG),
         log:
             log_of("generate_miniature"),
         conda:
             "../../envs/equipoise.yaml"
         threads: threads_of("generate_miniature")
         params:
-            miniature=config_slice("miniature"),
+            determined=determined("generate_miniature"),
             config=LAYOUT.config,
         shell:
             "{EQUIPOISE} miniature generate --config {params.config:q} 2> {log:q}"
@@ -53,8 +51,7 @@ rule decontaminate:
         "../../envs/equipoise.yaml"
     threads: threads_of("decontaminate")
     params:
-        pool=pool_slice(),
-        evaluated=evaluated_items_slice(),
+        determined=determined("decontaminate"),
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} decontaminate --config {params.config:q} 2> {log:q}"
@@ -75,9 +72,8 @@ rule prepare_pool:
         "../../envs/equipoise.yaml"
     threads: threads_of("prepare_pool")
     params:
-        pool=pool_slice(),
+        determined=determined("prepare_pool"),
         shards=CONFIG.pool.shards,
-        model=model_slice(),
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} prepare_pool --config {params.config:q} 2> {log:q}"
@@ -92,14 +88,12 @@ rule prepare_targets:
         examples=per_task(LAYOUT.target("{task}")),
         manifests=per_task(LAYOUT.target_manifest("{task}")),
     log:
-        log_of("prepare_targets", *(["{task}"] if CONFIG.jobs.tasks == "separate" else [])),
+        log_of("prepare_targets", *TASK_IN_LOG),
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("prepare_targets")
     params:
-        tasks=task_slices,
-        targets=config_slice("targets", "seed"),
-        model=model_slice(),
+        determined=determined_targets,
         names=tasks_argument,
         config=LAYOUT.config,
     shell:

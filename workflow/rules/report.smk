@@ -19,15 +19,15 @@ rule report:
         "../../envs/equipoise.yaml"
     threads: threads_of("report")
     params:
-        runs=[run.path for run in experiment_runs(CONFIG)],
-        tasks={name: task.capability for name, task in CONFIG.tasks.items()},
+        determined=determined("report"),
+        runs=[run.path for run in experiment.experiment_runs(CONFIG)],
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} report --config {params.config:q} 2> {log:q}"
 
 
 rule figures:
-    """Draws the report's figures anew, alone; runs whenever it is asked for."""
+    """Draws the report's figures again, and nothing else; runs whenever it is asked for."""
     input:
         results=something_to_report,
     log:

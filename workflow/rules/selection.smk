@@ -13,8 +13,7 @@ rule rank:
         "../../envs/equipoise.yaml"
     threads: threads_of("rank")
     params:
-        sections=config_slice("seed"),
-        selection=CONFIG.selection.model_dump(mode="json", exclude={"seeds"}),
+        determined=determined("rank"),
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} rank --config {params.config:q} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log:q}"
@@ -25,7 +24,7 @@ rule select_budget:
     input:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
         pool=LAYOUT.pool_manifest,
-        matrix=LAYOUT.matrix_manifest("influence"),
+        matrix=LAYOUT.matrix_manifest(MATRICES[0]),
     output:
         selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
     log:

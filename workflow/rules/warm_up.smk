@@ -16,9 +16,7 @@ rule warm_up:
     resources:
         gpu=gpus(CONFIG.training.processes),
     params:
-        sections=config_slice("warmup", "lora", "seed"),
-        training=training_slice(),
-        model=model_slice(),
+        determined=determined("warm_up"),
         config=LAYOUT.config,
     shell:
         "{EQUIPOISE} warm_up --config {params.config:q} 2> {log:q}"

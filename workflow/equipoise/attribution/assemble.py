@@ -17,13 +17,14 @@ from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_a
 from equipoise.attribution.widen import widened
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.experiment import INFLUENCE, matrix_epochs
 from equipoise.files import atomic_path, file_digest
 from equipoise.layout import Layout, shard_label
 from equipoise.progress import log, track
-from equipoise.store.gradients import STATES, VALID, GradientReader, open_rows
+from equipoise.selectors import MATRICES
+from equipoise.store.gradients import VALID, GradientReader, open_rows
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
-MATRICES = ("influence", *STATES)
 SHARD_KIND = "matrix_shard"
 
 
@@ -76,7 +77,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     if _is_current(manifest, layout.matrix(matrix), described):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
         return
-    state = None if matrix == "influence" else matrix
+    state = None if matrix == INFLUENCE else matrix
     terms = [_term(layout, epoch, weight, list(config.tasks), state, rows) for epoch, weight in zip(epochs, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
@@ -134,11 +135,6 @@ def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[in
     if not 0 <= first < len(pool["shards"]):
         raise UserError(f"shard {first}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
     return pool["rows"], dict(list(enumerate(pool["shards"]))[first : first + count])
-
-
-def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
-    """Epochs a matrix is made from: all of them for influence, the last one for states."""
-    return list(range(1, config.warmup.epochs + 1)) if matrix == "influence" else [config.warmup.epochs]
 
 
 def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list[float]:

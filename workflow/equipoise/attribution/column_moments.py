@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-CHUNK_ROWS = 1024
+from equipoise.layout import CHUNK_ROWS
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def run_snakemake(arguments: list[str]) -> None:
         folder = Path(options.directory or ".")
         own_run(folder)
         clear_leftovers(folder, arguments)
+        options.rerun_incomplete = True  # whatever the profile says: a job that a kill cut off runs again when the command is retyped
     sys.exit(0 if args_to_api(options, parser) else 1)
 
 

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from equipoise.cluster.failures import Failure, failures
-from equipoise.cluster.outputs import stage_outputs
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
+from equipoise.experiment import epochs, stages
 from equipoise.layout import Layout
+from equipoise.store.gradients import CHUNK_ROWS
 from equipoise.store.lease import LEASES, PATIENCE, is_gone, read_claim
 from equipoise.store.manifest import read_manifest
 
 RATE_OVER = 600.0  # seconds of which the rate is the mean
-CHUNK_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -67,16 +67,18 @@ def status_of(configuration: Path, folder: Path, now: float | None = None) -> St
     config = read_config(configuration)
     config = config.model_copy(update={"results": str(configuration.parent.parent), "experiment": configuration.parent.name})
     layout = config.layout
-    by_stage = stage_outputs(config)
-    written = _being_written({os.path.dirname(path) for outputs in by_stage.values() for path in outputs}, now)
-    stages = []
-    for stage, outputs in by_stage.items():
-        done = sum(os.path.exists(path) for path in outputs)
-        stages.append(StageStatus(stage, done, len(outputs), sum(path in written for path in outputs if not os.path.exists(path))))
+    planned = stages(config)
+    written = _being_written({os.path.dirname(path) for stage in planned for path in stage.outputs}, now)
+    states = []
+    for stage in planned:
+        items = [item for job in stage.jobs for item in job]
+        left = [item for item in items if not item.done]
+        running = sum(any(path in written for path in item.outputs) for item in left)
+        states.append(StageStatus(stage.name, len(items) - len(left), len(items), running))
     rows_done, rate = _rows(config, layout, now)
     return Status(
         config.experiment,
-        stages,
+        states,
         rows_done,
         _pool_rows(config, layout),
         rate,
@@ -102,7 +104,7 @@ def _being_written(folders: set[str], now: float) -> set[str]:
 def _rows(config: Experiment, layout: Layout, now: float) -> tuple[int, float]:
     """Pool rows whose gradients are stored, over all epochs, and rows per second over the last minutes."""
     times: list[float] = []
-    for epoch in range(1, config.warmup.epochs + 1):
+    for epoch in epochs(config):
         chunks = Path(layout.pool_gradients(epoch)) / "chunks"
         times += [_modified(entry) for entry in _entries(chunks) if entry.name.endswith(".json") and not entry.name.startswith(".")]
     recent = sorted(moment for moment in times if now - moment < RATE_OVER)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import ZERO_SHOT, experiment_runs
+from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 
@@ -36,11 +36,11 @@ def epochs_of(config: Experiment, text: str) -> list[int]:
 def run_of(config: Experiment, text: str, trained: bool) -> Run:
     """The run of a path: one of the experiment's, or another one whose selection (trained) or adapter is there.
 
-    trained: whether the run is to be trained now, as `zero_shot` never is. Raises `UserError` that names the closest runs there are, or
-    the selection that is missing.
+    trained: whether the run is to be trained now, as the untouched base never is. Raises `UserError` that names the closest runs there
+    are, or the selection that is missing.
     """
     run, layout = Run.parse(text), config.layout
-    known = [run for run in experiment_runs(config) if not (trained and run.selector == ZERO_SHOT)]
+    known = [run for run in experiment_runs(config) if run.trained or not trained]
     basis = layout.selection(run.selector, run.selection_seed, run.budget) if trained else layout.run_manifest(run)
     if run not in known and not Path(basis).is_file():
         closest = difflib.get_close_matches(text, [run.path for run in known], 3, 0.0)

@@ -8,7 +8,6 @@ from equipoise.store.lease import one_writer
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment
-    from equipoise.layout import Layout
 
 app = typer.Typer()
 
@@ -35,11 +34,6 @@ def _open(path: str, stage: str) -> "Experiment":
     return config
 
 
-def _layout(config: "Experiment") -> "Layout":
-
-    return config.layout
-
-
 def _open_training(path: str, stage: str) -> "Experiment":
     from equipoise.process import refuse_missing_reporters
 
@@ -61,7 +55,7 @@ def fetch_command(config: ConfigOption) -> None:
 def decontaminate_command(config: ConfigOption) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
     from equipoise.config_file import read_config
-    from equipoise.data.decontaminate import decontaminate
+    from equipoise.evaluation.decontaminate import decontaminate
 
     decontaminate(read_config(config))
 
@@ -90,7 +84,7 @@ def warm_up_command(config: ConfigOption) -> None:
     from equipoise.process import distributed
 
     experiment = _open_training(config, "warm_up")
-    with one_writer(_layout(experiment).checkpoint_manifest(experiment.warmup.epochs)):
+    with one_writer(experiment.layout.checkpoint_manifest(experiment.warmup.epochs)):
         if distributed(experiment.training.processes, ["warm_up", "--config", config]):
             return
         from equipoise.training.warm_up import warm_up
@@ -110,9 +104,9 @@ def collect_pool_gradients_command(
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
-    shard_plan(_layout(experiment), shard)  # raises for a shard there is not
+    shard_plan(experiment.layout, shard)  # raises for a shard there is not
     refuse_missing_checkpoints(experiment, numbers)
-    with one_writer(*(_layout(experiment).pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
+    with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
 
 
@@ -126,7 +120,7 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
     numbers, names = epochs_of(experiment, epochs), some_of("--tasks", tasks, experiment.tasks)
     refuse_missing_targets(experiment, names)
     refuse_missing_checkpoints(experiment, numbers)
-    with one_writer(*(_layout(experiment).target_gradients_manifest(epoch, name) for epoch in numbers for name in names)):
+    with one_writer(*(experiment.layout.target_gradients_manifest(epoch, name) for epoch in numbers for name in names)):
         collect_target_gradients(experiment, numbers, names)
 
 
@@ -135,23 +129,24 @@ def assemble_attribution_command(
     config: ConfigOption, shard: Annotated[int, typer.Option(help="Number of the shard, from 0.")], matrix: Matrix = "influence"
 ) -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
-    from equipoise.attribution.assemble import MATRICES, assemble_attribution, shard_plan
+    from equipoise.attribution.assemble import assemble_attribution, shard_plan
     from equipoise.commands.options import one_of
     from equipoise.layout import shard_label
+    from equipoise.selectors import MATRICES
 
     experiment = _open(config, "assemble_attribution")
     one_of("--matrix", matrix, MATRICES)
-    shard_plan(_layout(experiment), shard)  # raises for a shard there is not
-    with one_writer(_layout(experiment).matrix_shard_manifest(matrix, shard_label(shard))):
+    shard_plan(experiment.layout, shard)  # raises for a shard there is not
+    with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
 
 @app.command("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
 def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence") -> None:
     """Checks that all rows of the matrix are there and merges the column moments."""
-    from equipoise.attribution.assemble import MATRICES
     from equipoise.attribution.seal import seal_attribution
     from equipoise.commands.options import one_of
+    from equipoise.selectors import MATRICES
 
     experiment = _open(config, "seal_attribution")
     seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
@@ -194,7 +189,7 @@ def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
 
     experiment = _open_training(config, "fine_tune")
     asked = run_of(experiment, run, trained=True)
-    with one_writer(_layout(experiment).run_manifest(asked)):
+    with one_writer(experiment.layout.run_manifest(asked)):
         if distributed(experiment.training.processes, ["fine_tune", "--config", config, "--run", run]):
             return
         from equipoise.training.fine_tune import fine_tune
@@ -212,12 +207,17 @@ def evaluate_command(
     suite: Annotated[str, typer.Option(help="Name of a suite.")],
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
 ) -> None:
-    """Evaluates a run on a suite with lm-eval, hold-outs left out."""
+    """Evaluates a run on a suite with lm-eval, hold-outs left out; in the suite's own interpreter where it names one."""
     from equipoise.commands.options import one_of, run_of
+    from equipoise.process import continue_in
 
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
     one_of("--suite", suite, experiment.suites)
+    continue_in(
+        experiment.suites[suite].python,
+        ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)],
+    )
     from equipoise.evaluation.evaluate import evaluate
 
     evaluate(experiment, asked, suite, suite_seed)
@@ -228,14 +228,14 @@ def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, sel
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.commands.options import one_of, run_of
     from equipoise.evaluation.fine_tune_and_evaluate import fine_tune_and_evaluate
-    from equipoise.experiment import ZERO_SHOT, folds
+    from equipoise.experiment import folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
     one_of("--selection-seed", str(selection_seed), (str(seed) for name, seed in folds(experiment) if name == selector))
-    for run in folds(experiment)[selector, selection_seed] if selector != ZERO_SHOT else []:
-        run_of(experiment, run.path, trained=True)  # raises for a selection there is not
-    with one_writer(_layout(experiment).fold_manifest(selector, selection_seed)):
+    for run in folds(experiment)[selector, selection_seed]:
+        run_of(experiment, run.path, trained=run.trained)  # raises for a selection there is not
+    with one_writer(experiment.layout.fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 
 

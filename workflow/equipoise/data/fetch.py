@@ -1,22 +1,14 @@
 """Brings base, pool and benchmark data from the hub into the local cache once, so that every later stage runs offline."""
 
 import os
-from pathlib import Path
 from typing import Any
 
-from equipoise.config import Experiment
-from equipoise.data.benchmarks import BENCHMARKS, benchmark
-from equipoise.data.benchmarks.benchmark import refuse_missing_columns
+from equipoise.benchmarks import BENCHMARKS, concerned
+from equipoise.config import Experiment, Task
 from equipoise.errors import UserError
 from equipoise.hub import hub_reason
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
-
-
-def needs_hub(config: Experiment) -> bool:
-    """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = {task.benchmark for task in config.tasks.values()}
-    return bool(config.pool.dataset) or benchmarks != {"jsonl"} or not (Path(config.model.base) / "config.json").exists()
 
 
 def fetch(config: Experiment) -> None:
@@ -29,7 +21,7 @@ def fetch(config: Experiment) -> None:
     if os.environ.get("HF_HUB_OFFLINE") or os.environ.get("HF_DATASETS_OFFLINE"):
         raise UserError("fetch: HF_HUB_OFFLINE is set; unset it on a machine with internet, fetch there, and set it for the other stages")
     content: dict[str, Any] = {}
-    if any(task.benchmark == "ifeval" for task in config.tasks.values()):  # first: gigabytes of weights are no use without it
+    if any(map(_needs_punkt_tab, config.tasks.values())):  # first: gigabytes of weights are no use without it
         content["punkt_tab"] = _fetch_punkt_tab(config)
     content |= {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
     for name in config.tasks:
@@ -79,20 +71,25 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
 
 
 def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:
+    from equipoise.harness.documents import refuse_missing_columns
     from equipoise.harness.revisions import commits
     from equipoise.harness.tasks import load_tasks
 
     task = config.tasks[name]
-    names = task.lm_eval_tasks or (() if task.benchmark == "jsonl" else benchmark(task.benchmark).tasks)
+    source = BENCHMARKS[task.benchmark]
+    names = task.lm_eval_tasks or source.tasks
     if not names:
         return {}
     include_path = config.suites[task.suite].include_path if task.suite else None
     loaded = load_tasks(names, include_path, f"tasks.{name}.lm_eval_tasks", task.revision).tasks
-    if task.benchmark in BENCHMARKS:
-        for leaf, lm_eval_task in loaded.items():
-            refuse_missing_columns(benchmark(task.benchmark), f"tasks.{name}", leaf, lm_eval_task)
+    for leaf, lm_eval_task in loaded.items():
+        refuse_missing_columns(source, f"tasks.{name}", leaf, lm_eval_task)
     log(f"fetch {name}: {len(loaded)} lm-eval tasks")
     return {leaf: commits(lm_eval_task.dataset) for leaf, lm_eval_task in loaded.items()}
+
+
+def _needs_punkt_tab(task: Task) -> bool:
+    return any(entry.punkt_tab for entry in concerned(task.benchmark, task.lm_eval_tasks))
 
 
 def _fetch_punkt_tab(config: Experiment) -> bool:
@@ -105,7 +102,7 @@ def _fetch_punkt_tab(config: Experiment) -> bool:
         return True
     lacking = "NLTK's punkt_tab could not be fetched"
     for name, task in config.tasks.items():
-        if task.benchmark == "ifeval" and task.suite and config.suites[task.suite].limit is None:
+        if _needs_punkt_tab(task) and task.suite and config.suites[task.suite].limit is None:
             raise UserError(f"tasks.{name}: {lacking}, and without suites.{task.suite}.limit items are evaluated that need it; {REMEDY}")
     log(f"WARNING: {lacking}; IFEval's items that need it will be refused, so {REMEDY}")
     return False

@@ -1,12 +1,12 @@
 """Pool records from JSONL or Parquet: prompt/response, instruction/response or chat messages become one `Record`."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
+from equipoise.files import read_jsonl
 
 PROMPT_KEYS = ("prompt", "instruction")
 RESPONSE_KEYS = ("response", "output", "completion")
@@ -29,7 +29,7 @@ def read_records(path: str | Path) -> Iterator[Record]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; write the path of a .jsonl or .parquet file")
-    readers = {".jsonl": _jsonl_rows, ".parquet": _parquet_rows}
+    readers = {".jsonl": lambda file: (row for _, row in read_jsonl(file)), ".parquet": _parquet_rows}
     if path.suffix not in readers:
         raise UserError(f"{path}: neither .jsonl nor .parquet; convert it to one of them")
     for number, row in enumerate(readers[path.suffix](path), 1):
@@ -71,18 +71,6 @@ def _from_messages(messages: Any, where: str) -> tuple[str, str]:
         raise UserError(f"{where}: messages must start with user (or system) and end with assistant; found {', '.join(map(str, roles))}")
     opening = turns[0][1] + "".join(f"\n<|{role}|>\n{content}" for role, content in turns[1:-1])
     return opening, turns[-1][1]
-
-
-def _jsonl_rows(path: Path) -> Iterator[Any]:
-    # Lines end at \n alone: texts may hold U+2028, at which str.splitlines would cut.
-    with open(path, encoding="utf-8", newline="\n") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise UserError(f"{path}:{number}: not JSON ({error})") from None
 
 
 def _parquet_rows(path: Path) -> Iterator[Any]:

@@ -3,8 +3,7 @@
 from itertools import pairwise
 
 from equipoise.errors import UserError
-
-CHUNK_ROWS = 1024
+from equipoise.layout import CHUNK_ROWS
 
 
 def chunk_count(rows: int) -> int:

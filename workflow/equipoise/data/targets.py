@@ -1,17 +1,16 @@
 """Validation examples of the target tasks, and the test items that must not be evaluated because of them."""
 
-import json
 import random
 import sys
 from pathlib import Path
 from typing import Any
 
+from equipoise.benchmarks import BENCHMARKS
+from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.config import Experiment, Suite, Task
-from equipoise.data.benchmarks import benchmark
-from equipoise.data.benchmarks.benchmark import Benchmark, refuse_missing_columns
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
-from equipoise.files import atomic_path, file_digest
+from equipoise.files import atomic_path, file_digest, read_jsonl
 from equipoise.hub import hub_reason
 from equipoise.progress import log
 from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
@@ -42,17 +41,11 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
 def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The validation examples of one task, and its manifest but for the digest of the file and the tokens."""
     task = config.tasks[name]
-    suite = config.suites[task.suite] if task.suite else None
-    if task.benchmark == "jsonl":
-        return _from_files(config, name, task.files, suite.chat if suite else True)
-    source = benchmark(task.benchmark)
-    suite = suite or Suite(chat=source.chat, num_fewshot=source.num_fewshot)
-    if config.targets.validation == "leak_free" and source.leak_free_split is None:
-        if not task.substitutes:
-            raise UserError(
-                f"tasks.{name}.substitutes: {task.benchmark} has no split but its test set, so targets.validation: leak_free needs a file "
-                f"of other examples; write substitutes: [path/to/{name}.jsonl] with lines of prompt and response"
-            )
+    source = BENCHMARKS[task.benchmark]
+    suite = config.suites[task.suite] if task.suite else Suite(chat=source.chat, num_fewshot=source.num_fewshot)
+    if source.files == "examples":
+        return _from_files(config, name, task.files, suite.chat)
+    if config.targets.validation == "leak_free" and source.substitutable:
         return _from_files(config, name, task.substitutes, suite.chat)
     return _from_benchmark(config, name, source, suite)
 
@@ -86,25 +79,13 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
 
 
 def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a JSONL file of prompts and responses. Lines end at line feeds only: texts may hold other separators.
-
-    Raises `UserError` naming file and line for broken JSON and for missing or empty texts.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; write the path of a JSONL file with lines of prompt and response")
-    found = []
-    for number, text in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
-        if not text.strip():
-            continue
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            raise UserError(f"{path}:{number}: not JSON ({error}); write one object a line") from None
+    """(line number, object) of a JSONL file of prompts and responses. Raises `UserError` naming file and line of missing or empty texts."""
+    lines = list(read_jsonl(path))
+    for number, line in lines:
         for key in ("prompt", "response"):
-            if not isinstance(line, dict) or not isinstance(line.get(key), str) or not line[key].strip():
+            if not isinstance(line.get(key), str) or not line[key].strip():
                 raise UserError(f"{path}:{number}: no text under {key!r}; write " + '{"prompt": "...", "response": "..."}')
-        found.append((number, line))
-    return found
+    return lines
 
 
 # benchmarks
@@ -118,7 +99,8 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.documents import evaluation_prompt
+    from equipoise.harness.documents import evaluation_prompt, refuse_missing_columns, target_text
+    from equipoise.harness.punkt import refuse_without_punkt_tab
     from equipoise.harness.revisions import commits, refuse_other_commits
     from equipoise.harness.shots import fixed_shots
     from equipoise.harness.tasks import load_tasks, set_up
@@ -135,7 +117,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
-    responses = _file_responses(name, task) if source.accept else {}
+    responses = _file_responses(task) if source.accept else {}
     shots = {leaf: fixed_shots(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
 
     def serves(document: Document) -> bool:
@@ -144,7 +126,10 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         if source.accept is None:
             return True
         response = responses.get(document.content_hash)
-        return response is not None and source.accept(loaded[document.leaf], document.doc, response)
+        if response is None:
+            return False
+        refuse_without_punkt_tab(f"lm-eval task {document.leaf}", [document.doc])
+        return source.accept(loaded[document.leaf], document.doc, response)
 
     chosen = draw(pool, config.targets.size, _seed(config, name), serves)
     if len(chosen) < config.targets.size:
@@ -152,14 +137,14 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than targets.size {config.targets.size}; write a smaller one")
     rows = []
     for document in chosen:
-        lm_eval_task = loaded[document.leaf]
-        response = responses[document.content_hash] if source.accept else source.response(lm_eval_task, dict(document.doc))
+        lm_eval_task, doc = loaded[document.leaf], dict(document.doc)
+        given = responses.get(document.content_hash)
         rows.append(
             {
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
                 "task": name,
-                "prompt": evaluation_prompt(lm_eval_task, dict(document.doc), suite.chat),
-                "response": response,
+                "prompt": evaluation_prompt(lm_eval_task, doc, suite.chat),
+                "response": given if source.accept else source.response(lm_eval_task, doc, target_text(lm_eval_task, doc)),
                 "chat": suite.chat,
                 "content_hash": document.content_hash,
                 "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
@@ -185,11 +170,9 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
     return [Document(leaf, split, i, known_as, doc) for i, (doc, known_as) in enumerate(zip(docs, hashes, strict=True))]
 
 
-def _file_responses(name: str, task: Task) -> dict[str, str]:
+def _file_responses(task: Task) -> dict[str, str]:
     from equipoise.harness.documents import content_hash
 
-    if not task.files:
-        raise UserError(f"tasks.{name}.files: {task.benchmark} has no responses of its own; write files: [path/to/responses.jsonl]")
     return {content_hash(line["prompt"]): line["response"] for path in task.files for _, line in read_lines(path)}
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.session import Session, adapter_digest
-from equipoise.experiment import ZERO_SHOT
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED
 from equipoise.layout import Layout, Run
@@ -32,7 +32,7 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
     session = session or Session(config)
     items = session.items(suite)
     layout = config.layout
-    adapter = None if run.selector == ZERO_SHOT else layout.adapter(run)
+    adapter = layout.adapter(run) if run.trained else None
     identity = _fingerprint(session, items, suite, suite_seed, adapter)
     if is_evaluated(layout, run, suite, suite_seed, identity):
         log(f"evaluate {run.path}, suite {suite}: already there")
@@ -162,19 +162,16 @@ def definition(task: Any) -> dict[str, Any]:
 
 
 def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: int, adapter: str | None) -> str:
-    config = session.config
+    determined = determinants(session.config, "evaluate", tasks=items.leaves, suites=[suite])
     return fingerprint(
         {
             "base": session.identity,
             "adapter": adapter_digest(adapter),
-            "precision": config.model.precision,
-            "suite": config.suites[suite].model_dump(exclude={"include_path", "seeds", "python"}),
+            "config": determined,
             "suite_seed": suite_seed,
             "fewshot_seed": FEWSHOT_SEED,
-            "tasks": {name: config.tasks[name].model_dump(include={"lm_eval_tasks", "metric"}) for name in items.leaves},
             "targets": items.target_manifests,
             "items": {leaf: [[i, items.hashes[leaf][i], items.targets[leaf][i]] for i in ids] for leaf, ids in items.samples.items()},
-            "sandbox": config.sandbox.model_dump(exclude={"mode"}) if items.runs_programs else None,
             "definitions": {leaf: definition(task) for leaf, task in items.tasks.items()},
             "lm_eval": version("lm-eval"),
         }

@@ -16,7 +16,7 @@ from equipoise.evaluation.sandbox import run_program
 from equipoise.programs import program_of
 
 Doc = dict[str, Any]
-VERIFIED_IDS = Path(__file__).parents[1] / "data" / "benchmarks" / "mbpp_verified_ids.json"
+VERIFIED_IDS = Path(__file__).parents[1] / "benchmarks" / "mbpp_verified_ids.json"
 
 BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)

@@ -5,7 +5,8 @@ ids. So every leaf task gets a sorted, explicit, non-empty list, and limits are 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
@@ -43,11 +44,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
     whole: for looking at the items only: without the suite's limit, and without checking that their answers can be graded here.
     Raises `UserError` when the data are no longer what the hold-outs were made for, or when a leaf task has no item left.
     """
-    from equipoise.evaluation.session import remember_requests
-
     names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite}
-    if not names:
-        raise UserError(f"suites.{suite}: no task is evaluated by it; write `suite: {suite}` under one of tasks")
     settings = config.suites[suite]
     loaded = {
         name: load_tasks(listed, settings.include_path, f"tasks.{name}.lm_eval_tasks", config.tasks[name].revision)
@@ -113,3 +110,22 @@ def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[st
     if limit is None or limit >= len(kept):
         return kept
     return [kept[i * len(kept) // limit] for i in range(limit)]
+
+
+def remember_requests(task: Any) -> None:
+    """Lets a task keep the requests it has built: asked for the same ones, it gets them again, emptied of answers.
+
+    lm-eval's own request cache ignores `samples` and keeps pickles on disk, so it is not used.
+    """
+    build, built = partial(type(task).build_all_requests, task), {}
+
+    def build_or_reuse(**wanted: Any) -> None:
+        key = {name: value for name, value in wanted.items() if not callable(value)}
+        if built.get("key") != key:
+            build(**wanted)
+            built.update(key=key, instances=task._instances)
+        for instance in built["instances"]:
+            instance.resps, instance.filtered_resps = [], {}
+        task._instances = built["instances"]
+
+    task.build_all_requests = build_or_reuse

@@ -1,8 +1,8 @@
 """What stays alive between evaluations in one process: base model, tokenizer and lm-eval's task objects. Start-ups dominate small runs."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,27 +108,3 @@ def adapter_digest(adapter: str | None) -> str | None:
     if not weights.is_file():
         raise UserError(f"{adapter}: no adapter_model.safetensors; run fine_tune for this run first")
     return file_digest(weights)
-
-
-def built_once(build: Callable[..., None], task: Any) -> Callable[..., None]:
-    """Wraps a task's `build_all_requests`: the same request for requests gets the same ones again, emptied of answers.
-
-    lm-eval's own request cache ignores `samples` and keeps pickles on disk, so it is not used.
-    """
-    built: dict[str, Any] = {}
-
-    def build_or_reuse(**wanted: Any) -> None:
-        key = {name: value for name, value in wanted.items() if not callable(value)}
-        if built.get("key") != key:
-            build(**wanted)
-            built.update(key=key, instances=task._instances)
-        for instance in built["instances"]:
-            instance.resps, instance.filtered_resps = [], {}
-        task._instances = built["instances"]
-
-    return build_or_reuse
-
-
-def remember_requests(task: Any) -> None:
-    """Lets a task keep the requests it has built."""
-    task.build_all_requests = built_once(partial(type(task).build_all_requests, task), task)

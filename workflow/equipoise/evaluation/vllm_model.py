@@ -11,7 +11,7 @@ from lm_eval.models.vllm_causallms import VLLM
 from vllm.lora.request import LoRARequest
 
 from equipoise.config import Experiment
-from equipoise.errors import UserError
+from equipoise.config_checks import VLLM_RANKS
 from equipoise.harness.documents import fold
 from equipoise.modelling.base import base_folder
 from equipoise.modelling.chat import chat_prefix
@@ -21,25 +21,17 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
-RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)  # ranks that vLLM reserves room for
 
 
 class VllmModel(VLLM):
-    """Answers lm-eval's requests for the base with an adapter that may be exchanged (`use`).
-
-    Raises `UserError` for an adapter that vLLM cannot serve: on lm_head, or of a higher rank than it knows.
-    """
+    """Answers lm-eval's requests for the base with an adapter that may be exchanged (`use`)."""
 
     def __init__(self, config: Experiment, tokenizer: "PreTrainedTokenizerBase"):
-        if "lm_head" in config.lora.target_modules:
-            raise UserError(
-                "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
-            )
         super().__init__(
             pretrained=str(base_folder(config.model)),
             dtype=DTYPES[config.model.precision],
             batch_size="auto",
-            max_lora_rank=room_for(config.lora.rank),
+            max_lora_rank=next(room for room in VLLM_RANKS if room >= config.lora.rank),
             enable_lora=True,
             # else vLLM also makes room for one on lm_head, whose likelihoods of prompts are wrong or fail (its issue 51594)
             lora_target_modules=list(config.lora.target_modules),
@@ -80,11 +72,3 @@ class VllmModel(VLLM):
             # vLLM's own text continues the prompt's: it may begin with a space, and holds special tokens
             answer.text = self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
         return outputs
-
-
-def room_for(rank: int) -> int:
-    """The smallest rank that vLLM reserves room for and that adapters of `rank` fit in. Raises `UserError` when there is none."""
-    for room in RANKS:
-        if rank <= room:
-            return room
-    raise UserError(f"lora.rank: {rank} is more than vLLM's {RANKS[-1]}; write backend: hf for the suites")

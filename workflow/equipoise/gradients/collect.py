@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
+from equipoise.determinants import determinants
+from equipoise.estimators import estimator
+from equipoise.gradients.estimator import build_rows
 from equipoise.gradients.loop import Collection, collect
 from equipoise.layout import Layout, shard_label
 from equipoise.modelling.adapter import load_adapter
@@ -23,9 +26,9 @@ from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 if TYPE_CHECKING:
     from equipoise.gradients.engine import Engine
-    from equipoise.gradients.estimators import Estimator
+    from equipoise.gradients.estimator import Rows
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -88,17 +91,15 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     _collect(config, layout, "target", parts)
 
 
-def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], estimator: "Estimator") -> dict[str, object]:
+def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
     """All that determines a row besides its own tokens. folder: the epoch checkpoint; base: `base_identity`."""
     return {
         "format": STORE_FORMAT,
         "side": side,
+        "config": determinants(config, f"collect_{side}_gradients"),
         "base": base,
         "adapter": adapter_identity(folder),
-        "estimator": {"name": estimator.name, **estimator.identity(side, folder)},
-        "precision": config.gradients.precision,
-        "token_budget": config.gradients.token_budget,
-        "seed": config.seed,
+        "inputs": rows.inputs(side, folder),
         "states": list(_states(config, epoch)),
     }
 
@@ -108,20 +109,18 @@ def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
 
 
 def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, list[_Part]]) -> None:
-    from equipoise.gradients.estimators import build_estimator
-
-    estimator = build_estimator(config, layout)
+    entry, row_source = estimator(config.gradients.estimator), build_rows(config)
     base = base_identity(config.model)
     for epoch, engine in _engines(config, layout, list(parts)):
         folder = layout.checkpoint(epoch)
         attributes = {
-            "settings": fingerprint(settings(config, folder, side, epoch, base, estimator)),
-            "estimator": estimator.name,
+            "settings": fingerprint(settings(config, folder, side, epoch, base, row_source)),
+            "estimator": entry.name,
             "side": side,
             "epoch": epoch,
-            "scaled": estimator.scaled,
+            "scaled": entry.scaled,
         }
-        maker = estimator.maker(engine, side, folder)
+        maker = row_source.maker(engine, side, folder)
         for part in parts[epoch]:
             Path(part.manifest).unlink(missing_ok=True)
             title = f"{part.title} gradients, epoch {epoch}"

@@ -57,6 +57,9 @@ class Engine:
             ids = torch.arange(4, device=self.device)[None] % self._embed.num_embeddings
             expected = causal(input_ids=ids, use_cache=False).logits.float()
             found = self._logits(self._hidden(ids)).float()
+        if not expected.isfinite().all():
+            where = [f"non-finite weights in {name}" for name, weights in causal.named_parameters() if not weights.isfinite().all()]
+            raise UserError(f"model.base: the logits are not finite ({where[0] if where else 'write gradients.precision: fp32'})")
         if not torch.allclose(found, expected, rtol=1e-3, atol=1e-3):
             raise UserError(f"model.base: the output layer of {type(causal).__name__} is more than a linear map, which is not supported")
 

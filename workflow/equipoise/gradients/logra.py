@@ -8,21 +8,26 @@ u u^T over a sample of the pool (the empirical Fisher matrix of the layer), lamb
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from equipoise.config import Experiment
-from equipoise.data.encoding import encode_rows
+from equipoise.data.encoding import encode_rows, examples_digest
 from equipoise.errors import UserError
+from equipoise.gradients.autograd import autograd_gradients
 from equipoise.gradients.batches import plan_batches
 from equipoise.gradients.capture import Factors, Layer
+from equipoise.gradients.estimator import Recompute
 from equipoise.gradients.hashing import signs, stream_key
 from equipoise.gradients.rows import outer_products
 from equipoise.modelling.chat import Encoded
 
 if TYPE_CHECKING:
+    from peft import PeftModel
+
     from equipoise.gradients.engine import Engine
 
 
@@ -106,3 +111,51 @@ def invert_damped(fisher: np.ndarray, damping: float) -> np.ndarray:
     if not (mean > 0).all():
         raise UserError("gradients.logra: a layer's gradients are all zero; leave it out of lora.target_modules")
     return np.linalg.inv(fisher + (damping * mean)[:, None, None] * np.eye(fisher.shape[1]))
+
+
+class Logra:
+    """Low-rank projections of the base's gradients; a target's times the damped inverse Fisher matrix (see the module's text)."""
+
+    def __init__(self, config: Experiment):
+        self._config, self._options = config, config.gradients.logra
+
+    @cached_property
+    def _sample(self) -> list[Encoded]:
+        return fisher_sample(self._config, self._config.layout.pool)
+
+    def inputs(self, side: str, folder: str) -> dict[str, Any]:
+        """As `estimator.Rows.inputs`: the Fisher matrix's examples for targets."""
+        return {"fisher": examples_digest(self._sample)} if side == "target" else {}
+
+    def maker(self, engine: "Engine", side: str, folder: str) -> LograRows:
+        """As `estimator.Rows.maker`."""
+        layers = engine.capture.layers
+        inverse = self._inverse(engine) if side == "target" else None
+        return LograRows(layers, self._options.rank, self._config.seed, inverse)
+
+    def _inverse(self, engine: "Engine") -> np.ndarray:
+        rows = LograRows(engine.capture.layers, self._options.rank, self._config.seed)
+        return damped_inverse(engine, rows, self._sample, self._config.gradients.token_budget, self._options.damping)
+
+    def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
+        """As `estimator.Rows.recompute`: P G Q^T of every layer's whole weight gradient G; the inverse Fisher matrix is the engine's."""
+        from equipoise.gradients.engine import Engine
+
+        engine, options = Engine(model), self._options
+        weights = {layer.name: layer.weight for layer in sorted(engine.capture.layers, key=lambda layer: layer.name)}
+        inverse = self._inverse(engine) if side == "target" else None
+
+        def row(example: Encoded) -> tuple[np.ndarray, float]:
+            gradients, loss = autograd_gradients(model, example, weights)
+            parts = []
+            for at, (name, gradient) in enumerate(gradients.items()):
+                whole = gradient.double().cpu().numpy()
+                left, right = (
+                    projection_matrix(self._config.seed, name, which, options.rank, width)
+                    for which, width in zip(("output", "input"), whole.shape, strict=True)
+                )
+                part = (left @ whole @ right.T).flatten()
+                parts.append(part if inverse is None else part @ inverse[at])
+            return np.concatenate(parts), loss
+
+        return row

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from equipoise.config import Projection as ProjectionConfig
-from equipoise.errors import UserError
 from equipoise.gradients.hashing import signs, stream_key, words
 
 if TYPE_CHECKING:
@@ -144,8 +143,6 @@ Projector = Sketch | Rademacher | Identity
 
 def build_projector(config: ProjectionConfig, shapes: dict[str, int], seed: int) -> Projector:
     """The projection that `gradients.projection` asks for, of parameters with `shapes` (elements by saved name)."""
-    if config.repeats > 1 and config.kind != "sketch":
-        raise UserError(f"gradients.projection.repeats: {config.repeats} is for kind sketch only; write 1 with {config.kind}")
     if config.kind == "sketch":
         return Sketch(shapes, config.dimension, seed, config.repeats)
     if config.kind == "rademacher":

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.errors import UserError
 
 if TYPE_CHECKING:
@@ -80,3 +81,19 @@ def target_text(task: "Task", doc: dict[str, Any]) -> str:
     if task.config.doc_to_choice is not None and isinstance(target, int):
         target = task.doc_to_choice(doc)[target]
     return str(target)
+
+
+def refuse_missing_columns(source: Benchmark, where: str, leaf: str, task: "Task") -> None:
+    """Raises `UserError` naming data set, split and column when a split to evaluate or to draw from lacks one of `source.columns`.
+
+    where: the task of the experiment; task: the loaded lm-eval task `leaf`.
+    """
+    wanted = (task.config.test_split or task.config.validation_split, source.split, source.leak_free_split)
+    for split in dict.fromkeys(split for split in wanted if split in task.dataset):
+        found = task.dataset[split].column_names
+        for column in source.columns:
+            if column not in found:
+                raise UserError(
+                    f"{where}: {task.config.dataset_path or leaf}, split {split}, has no column {column!r}, it has {', '.join(found)}; "
+                    "check the data set's id and revision"
+                )

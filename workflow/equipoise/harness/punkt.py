@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from equipoise.benchmarks import BENCHMARKS
 from equipoise.errors import UserError
 
-NEEDING = {"length_constraints:number_sentences", "change_case:capital_word_frequency"}
+NEEDING = frozenset().union(*(entry.punkt_tab for entry in BENCHMARKS.values()))
 REMEDY = "run `python -m nltk.downloader punkt_tab` on a machine with internet (NLTK_DATA names the folder that is searched)"
 
 

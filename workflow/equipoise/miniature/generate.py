@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from random import Random
 
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Miniature
 from equipoise.errors import UserError
 from equipoise.files import atomic_path
 from equipoise.miniature.generated_pool import DIFFICULTIES, PROFILES, pool_rows
@@ -17,7 +17,6 @@ from equipoise.miniature.skills import SKILLS, Skill
 ITEMS = {"validation": 60, "test": 200}
 """Items per task; `targets.size` validation examples are drawn of the first."""
 
-RESOURCES = "resources/miniature"
 LONGEST_ANSWER = 32
 """Tokens of the longest right answer, end included, rounded up."""
 
@@ -49,11 +48,6 @@ metadata:
 """
 
 
-def folder(profile: str, seed: int) -> str:
-    """Where the data of a pool lie, relative to the working directory: `resources/miniature/<profile>-<seed>`."""
-    return f"{RESOURCES}/{profile}-{seed}"
-
-
 def lm_eval_task(task: str) -> str:
     """Name of a task in lm-eval: `miniature_<task>`."""
     return f"miniature_{task}"
@@ -74,7 +68,7 @@ def items(skill: Skill, part: str) -> list[dict]:
 
 
 def generate(config: Experiment) -> None:
-    """Writes pool.jsonl, validation/<task>.jsonl, test/<task>.jsonl and lm_eval/<task>.yaml to `folder(profile, seed)`.
+    """Writes pool.jsonl, validation/<task>.jsonl, test/<task>.jsonl and lm_eval/<task>.yaml to the folder of `config.miniature`.
 
     Raises `UserError` when the experiment has no `miniature` section.
     """
@@ -87,11 +81,12 @@ def write_data(profile: str, seed: int, root: str | Path = ".") -> Path:
     """Writes the files of `generate` under `root` and returns their folder. Raises `UserError` for an unknown profile."""
     if profile not in PROFILES:
         raise UserError(f"profile {profile!r}: no such noise profile; write one of {', '.join(PROFILES)}")
-    target = Path(root) / folder(profile, seed)
+    folder = Miniature(profile=profile, seed=seed).folder
+    target = Path(root) / folder
     for name, skill in SKILLS.items():
         for part in ITEMS:
             _write_lines(target / part / f"{name}.jsonl", items(skill, part))
-        text = LM_EVAL_TASK.format(name=lm_eval_task(name), folder=folder(profile, seed), task=name, tokens=LONGEST_ANSWER)
+        text = LM_EVAL_TASK.format(name=lm_eval_task(name), folder=folder, task=name, tokens=LONGEST_ANSWER)
         with atomic_path(target / "lm_eval" / f"{name}.yaml") as part:
             part.write_text(text, encoding="utf-8")
     _write_lines(target / "pool.jsonl", pool_rows(profile, seed))

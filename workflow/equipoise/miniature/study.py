@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import fmean, stdev
 
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Miniature
 from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
-from equipoise.experiment import ZERO_SHOT, experiment_runs
-from equipoise.files import atomic_path
+from equipoise.experiment import run_epochs, trained_runs
+from equipoise.files import atomic_path, read_jsonl
 from equipoise.miniature.composition import Audit, audit_selection, read_metadata
-from equipoise.miniature.generate import folder
 from equipoise.progress import log
+from equipoise.selectors import selector as find_selector
 from equipoise.store.manifest import read_manifest
 
 PROFILE = "profiles/local"
@@ -68,7 +68,7 @@ def pool_experiment(base: Experiment, profile: str, seed: int) -> Experiment:
         raise UserError("miniature: not set; give the study an experiment with miniature: {profile: noisy, seed: 0}, such as config.yaml")
     if (profile, seed) == (base.miniature.profile, base.miniature.seed):
         return base
-    old, new = folder(base.miniature.profile, base.miniature.seed), folder(profile, seed)
+    old, new = base.miniature.folder, Miniature(profile=profile, seed=seed).folder
     values = json.loads(json.dumps(base.model_dump(mode="json")).replace(f"{old}/", f"{new}/"))
     values |= {"experiment": f"{base.experiment}-{profile}-{seed}", "miniature": {"profile": profile, "seed": seed}}
     return Experiment.model_validate(values)
@@ -100,10 +100,9 @@ def read_macros(experiment: Experiment) -> dict[tuple[str, str], float]:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the experiment's report") from None
-    epochs = {"full": str(experiment.finetune.full_epochs[-1]), ZERO_SHOT: "0"}
     found: dict[tuple[str, str], list[float]] = {}
     for row in rows:
-        if row["epochs"] == epochs.get(row["selector"], str(experiment.finetune.epochs)):
+        if int(row["epochs"]) == run_epochs(experiment, row["selector"])[-1]:
             found.setdefault((row["selector"], row["budget"]), []).append(float(row["score"]))
     return {key: fmean(scores) for key, scores in found.items()}
 
@@ -122,7 +121,7 @@ def markdown(cells: Sequence[Cell]) -> str:
     parts = []
     for profile in dict.fromkeys(cell.profile for cell in cells):
         own = [cell for cell in cells if cell.profile == profile]
-        swept = [cell for cell in own if cell.selector not in (ZERO_SHOT, "full")]
+        swept = [cell for cell in own if find_selector(cell.selector).swept]
         budgets = sorted({cell.budget for cell in swept}, key=float)
         by_place = {(cell.selector, cell.budget): cell for cell in own}
         lines = [
@@ -132,7 +131,7 @@ def markdown(cells: Sequence[Cell]) -> str:
             f"|---{'|---' * len(budgets)}|",
         ]
         for selector in dict.fromkeys(cell.selector for cell in own):
-            if selector in (ZERO_SHOT, "full"):
+            if not find_selector(selector).swept:
                 texts = [_text(next(cell for cell in own if cell.selector == selector)), *[""] * (len(budgets) - 1)]
             else:
                 texts = [_text(by_place[selector, budget]) if (selector, budget) in by_place else "" for budget in budgets]
@@ -157,11 +156,8 @@ def audit_rows(experiment: Experiment) -> list[dict[str, object]]:
     pool = pq.read_table(layout.pool, columns=["id", "source", "metadata"]).to_pydict()
     metadata = read_metadata(pool["metadata"])
     rows = []
-    for selector, seed, budget in dict.fromkeys((r.selector, r.selection_seed, r.budget) for r in experiment_runs(experiment)):
-        if selector == ZERO_SHOT:
-            continue
-        with open(layout.selection(selector, seed, budget), encoding="utf-8") as file:
-            picked = [json.loads(line)["row"] for line in file]
+    for selector, seed, budget in dict.fromkeys((r.selector, r.selection_seed, r.budget) for r in trained_runs(experiment)):
+        picked = [line["row"] for _, line in read_jsonl(layout.selection(selector, seed, budget))]
         audit = audit_selection(picked, pool["id"], pool["source"], metadata)
         rows.append({"experiment": experiment.experiment, "selector": selector, "selection_seed": seed, "budget": budget, **_flat(audit)})
     return rows

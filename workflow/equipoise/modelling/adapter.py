@@ -48,7 +48,16 @@ def attach_adapter(base: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel
 
 
 def load_adapter(base: "PreTrainedModel", folder: str | Path) -> "PeftModel":
-    """The adapter saved in `folder` on the frozen base, in eval mode and not trainable."""
+    """The adapter saved in `folder` on the frozen base, in eval mode and not trainable. Raises `UserError` for non-finite weights."""
     from peft import PeftModel
 
-    return PeftModel.from_pretrained(base, str(folder), adapter_name=ADAPTER, is_trainable=False).eval()
+    model = PeftModel.from_pretrained(base, str(folder), adapter_name=ADAPTER, is_trainable=False).eval()
+    refuse_non_finite_weights(model, folder)
+    return model
+
+
+def refuse_non_finite_weights(model: "PeftModel", folder: str | Path) -> None:
+    """Raises `UserError` when the adapter in `model`, read from `folder`, holds a number that is not finite."""
+    for name, parameter in lora_parameters(model).items():
+        if not parameter.isfinite().all():
+            raise UserError(f"{folder}: non-finite weights in {name}; remove it and train again, with a lower training.learning_rate")

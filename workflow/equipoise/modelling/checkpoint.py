@@ -2,7 +2,7 @@
 
 A checkpoint is a folder (`Layout.checkpoint`), made whole under another name and then renamed. `moments.safetensors` holds
 `exp_avg.<saved name>` and `exp_avg_sq.<saved name>` (float32, the parameter's shape; names as PEFT saves them); `state.json` holds
-epoch, step, mean_learning_rate, beta1, beta2 and eps.
+epoch, step, mean_learning_rate, beta1, beta2, eps, the warm-up's fingerprint and the digests of the other files (see `whole_state`).
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest, sync_folder
-from equipoise.modelling.adapter import lora_parameters
+from equipoise.modelling.adapter import lora_parameters, refuse_non_finite_weights
 
 if TYPE_CHECKING:
     import torch
@@ -41,8 +41,12 @@ def save_checkpoint(
     epoch: int,
     step: int,
     mean_learning_rate: float,
+    fingerprint: str,
 ) -> None:
-    """Writes a whole epoch checkpoint to `folder`, replacing what was there. Raises `KeyError` for a parameter without moments."""
+    """Writes a whole epoch checkpoint to `folder`, replacing what was there. Raises `KeyError` for a parameter without moments.
+
+    fingerprint: of the training's inputs (`warm_up_fingerprint`).
+    """
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -59,6 +63,8 @@ def save_checkpoint(
         "beta1": group["betas"][0],
         "beta2": group["betas"][1],
         "eps": group["eps"],
+        "fingerprint": fingerprint,
+        "files": folder_digests(part),
     }
     (part / "state.json").write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
     publish_folder(part, folder)
@@ -105,9 +111,17 @@ def folder_digests(folder: str | Path) -> dict[str, str]:
     return {path.name: file_digest(path) for path in sorted(Path(folder).iterdir()) if path.is_file()}
 
 
-def read_state(folder: str | Path) -> dict[str, Any]:
-    """The `state.json` of an epoch checkpoint."""
-    return json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
+def whole_state(folder: str | Path, fingerprint: str) -> dict[str, Any] | None:
+    """The `state.json` of an epoch checkpoint that is whole and was made from inputs of this fingerprint, else None."""
+    try:
+        state = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
+        if state["fingerprint"] != fingerprint:
+            return None
+        found = folder_digests(folder)
+    except (OSError, ValueError, KeyError, TypeError):  # missing, another process is removing it, or written by an earlier version
+        return None
+    found.pop("state.json")
+    return state if found == state["files"] else None
 
 
 def adapter_identity(folder: str | Path) -> dict[str, Any]:
@@ -121,7 +135,7 @@ def adapter_identity(folder: str | Path) -> dict[str, Any]:
 
 
 def swap_adapter(model: "PeftModel", folder: str | Path) -> None:
-    """Puts the weights of another checkpoint of the same adapter into `model`, in place."""
+    """Puts the weights of another checkpoint of the same adapter into `model`, in place. Raises `UserError` where they do not fit."""
     import torch
     from safetensors.torch import load_file
 
@@ -133,3 +147,4 @@ def swap_adapter(model: "PeftModel", folder: str | Path) -> None:
             if parameter.shape != saved[name].shape:
                 raise UserError(f"{folder}: {name} is {list(saved[name].shape)}, the model's is {list(parameter.shape)}")
             parameter.copy_(saved[name])
+    refuse_non_finite_weights(model, folder)

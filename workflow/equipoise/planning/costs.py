@@ -1,8 +1,9 @@
-"""What a unit of work costs, and the jobs it is cut into."""
+"""What a unit of work costs, and the jobs of an experiment with their costs."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+
+from equipoise.experiment import Item
 
 
 @dataclass(frozen=True)
@@ -22,40 +23,27 @@ class Cost:
 
 
 @dataclass(frozen=True)
-class Part:
-    """A piece of a job with results of its own: done once they all exist."""
-
-    outputs: tuple[str, ...]
-    cost: Cost
-
-    @property
-    def done(self) -> bool:
-        """Whether every result is there."""
-        return all(Path(output).exists() for output in self.outputs)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One rule: its jobs, each a list of parts; peak GPU memory of one process in bytes, none on CPUs."""
+class CostedStage:
+    """One rule: its jobs, each a list of items with their costs; peak GPU memory of one process in bytes, none on CPUs."""
 
     name: str
-    jobs: list[list[Part]]
+    jobs: list[list[tuple[Item, Cost]]]
     memory: float | None = None
 
     @property
     def cost(self) -> Cost:
         """Everything."""
-        return total(part.cost for job in self.jobs for part in job)
+        return total(cost for job in self.jobs for _, cost in job)
 
     @property
     def jobs_left(self) -> int:
-        """Jobs with a part that is not done."""
-        return sum(any(not part.done for part in job) for job in self.jobs)
+        """Jobs with an item that is not done."""
+        return sum(any(not item.done for item, _ in job) for job in self.jobs)
 
     @property
     def left(self) -> Cost:
         """What is not done."""
-        return total(part.cost for job in self.jobs for part in job if not part.done)
+        return total(cost for job in self.jobs for item, cost in job if not item.done)
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -12,7 +12,7 @@ get their own (2 x adapter), attention has four products for two (2 x). The firs
 runs the layers forward once more, but for the last map of each (down_proj), whose result nobody keeps.
 Gradients of examples: the same, but the head, forth and back, at completion tokens alone; per-example outer products cost what an
 adapter's own gradient does.
-`tests/unit/test_planning.py` holds all of them to torch's counter.
+`tests/unit/planning/test_formulas.py` holds all of them to torch's counter.
 """
 
 from dataclasses import dataclass

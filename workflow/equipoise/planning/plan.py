@@ -7,9 +7,9 @@ from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
 from equipoise.planning.architecture import Architecture, architecture
-from equipoise.planning.costs import Cost, Stage, total
+from equipoise.planning.costing import Planner
+from equipoise.planning.costs import Cost, CostedStage, total
 from equipoise.planning.hardware import Gpu, gpu
-from equipoise.planning.stages import Planner
 from equipoise.planning.workload import SPREAD, pool_load
 
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
@@ -19,7 +19,7 @@ COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left
 class Plan:
     """A planned experiment."""
 
-    stages: list[Stage]
+    stages: list[CostedStage]
     gpu: Gpu
     mfu: float
     shape: Architecture
@@ -73,7 +73,7 @@ def _evaluation_assumptions(config: Experiment) -> list[str]:
     return said
 
 
-def _warnings(config: Experiment, stages: list[Stage], device: Gpu, rows: int) -> list[str]:
+def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
     advice = {
         "collect_pool_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
         "collect_target_gradients": "lower gradients.token_budget or set gradients.activation_checkpointing: true",
@@ -107,7 +107,7 @@ def as_text(made: Plan) -> str:
     return "\n".join([*(f"# {line}" for line in made.assumptions), "", *table, *(f"warning: {line}" for line in made.warnings)]) + "\n"
 
 
-def _row(stage: Stage) -> tuple[str, ...]:
+def _row(stage: CostedStage) -> tuple[str, ...]:
     memory = _bytes(stage.memory) if stage.memory else "-"
     return (stage.name, f"{len(stage.jobs):,}", f"{stage.jobs_left:,}", *_amounts(stage.cost, stage.left), memory, _bytes(stage.cost.disk))
 

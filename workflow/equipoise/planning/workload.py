@@ -7,9 +7,12 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from equipoise.benchmarks import BENCHMARKS
+from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
 from equipoise.errors import UserError
 from equipoise.gradients.batches import plan_batches
+from equipoise.layout import CHUNK_ROWS
 from equipoise.planning.flops import Load
 
 if TYPE_CHECKING:
@@ -21,7 +24,6 @@ ASSUMED_TOKENS = 600  # UltraInteract: 687 MB of JSON in 288,579 rows, about 4 b
 COMPLETION_SHARE = 0.6
 SPREAD = 0.6  # standard deviation of assumed lengths over their mean (lognormal)
 SAMPLE = 8192
-CHUNK = 1024
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class PoolLoad:
     def collected(self, token_budget: int) -> Load:
         """The whole pool once, padded as the gradient stages' batch plan does it."""
         padded = squares = 0
-        for start in range(0, len(self.lengths), CHUNK):
-            chunk = self.lengths[start : start + CHUNK].tolist()
+        for start in range(0, len(self.lengths), CHUNK_ROWS):
+            chunk = self.lengths[start : start + CHUNK_ROWS].tolist()
             for batch in plan_batches(chunk, token_budget):
                 longest = max(chunk[i] for i in batch)
                 padded += longest * len(batch)
@@ -145,17 +147,8 @@ def _rows(config: Experiment, counted: int) -> tuple[int, str]:
     return (limit, "pool.limit") if limit and limit < rows else (rows, source)
 
 
-@dataclass(frozen=True)
-class Items:
-    """A benchmark before the hold-out: items, leaf tasks, tokens of a prompt, of an answer on average (0: scored, not generated), and at
-    most (where the evaluation cuts it)."""
-
-    items: int
-    leaves: int
-    prompt: int
-    answer: int
-    cap: int = 0
-    held_out_each: int = 1
+class Items(KnownItems):
+    """What one evaluation of a task runs through."""
 
     def lengths(self, stops: bool) -> "np.ndarray":
         """Tokens of answers: around the mean and up to the cap; all at the cap of a model that never stops."""
@@ -164,23 +157,9 @@ class Items:
         return assumed_lengths(self.answer, self.cap) if stops else np.full(1, self.cap)
 
 
-# Items: the benchmarks' own counts. Prompt and answer lengths: assumed from their texts (BBH with 3 shots, MMLU with 5), in tokens.
-# Caps: as the lm-eval tasks say (lm-eval's 256 where a task says nothing).
-BENCHMARKS = {
-    "human_eval": Items(164, 1, 200, 250, 1024),
-    "mbpp": Items(399, 1, 150, 200, 1024),
-    "bbh": Items(6511, 27, 1000, 200, 1024),
-    "mmlu": Items(14042, 57, 700, 0, held_out_each=0),
-    "gsm_plus": Items(10552, 1, 150, 250, 1024, held_out_each=8),
-    "math": Items(5000, 7, 150, 400, 1024),
-    "ifeval": Items(541, 1, 80, 400, 1280),
-    "jsonl": Items(1000, 1, 200, 200, 256, held_out_each=0),
-}
-
-
 def items_of(config: Experiment, task: Task, suite: Suite) -> Items:
     """What one evaluation of a task runs through: the hold-out taken away, limits applied."""
-    known = BENCHMARKS[task.benchmark]
+    known = BENCHMARKS[task.benchmark].items
     left = max(1, known.items - known.held_out_each * config.targets.size)
     items = min(left, suite.limit * known.leaves) if suite.limit else left
     cap = suite.max_new_tokens if suite.max_new_tokens and known.answer else known.cap

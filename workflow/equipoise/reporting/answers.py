@@ -8,32 +8,28 @@ the smallest content hash are shown, in both directions, with the number of item
 import numpy as np
 import pandas as pd
 
-from equipoise.config import Experiment
 from equipoise.reporting.arms import Arm, opposed_arms
-from equipoise.reporting.comparisons import Bootstrap
-from equipoise.reporting.labels import budget_text, short_label
+from equipoise.reporting.labels import budget_text
+from equipoise.reporting.material import Material
 from equipoise.reporting.scores import read_answers
-from equipoise.reporting.tables import Column, Table
+from equipoise.reporting.table import Column, Table
 
-PAIRS = 2  # shown a task and direction
+PAIRS = 2  # shown per task and direction
 CHARACTERS = 700
 KEYS = ["capability", "task", "right", "items", "content_hash", "prompt", "target"]
 KEYS += ["answer_a", "verdict_a", "seed_a", "answer_b", "verdict_b", "seed_b"]
 
 
-def answer_table(config: Experiment, bootstrap: Bootstrap) -> Table | None:
-    """Pairs of answers grouped by capability; none when the experiment has fewer than two arms to oppose."""
-    arms = opposed_arms(bootstrap.arms)
-    if arms is None:
-        return None
+def tables_5_to_7_answers(material: Material) -> Table:
+    """Answers of two arms to the same prompt, one right and one wrong in the checker's eyes, chosen by a stated rule from the logged
+    samples, in both directions. The pairs illustrate; the tables of scores measure."""
+    arms = opposed_arms(material.bootstrap.arms)
     names = [_arm_text(arm) for arm in arms]
-    lines = [line for task in bootstrap.evaluation.tasks for line in _task_lines(config, bootstrap, task, arms)]
+    lines = [line for task in material.bootstrap.evaluation.tasks for line in _task_lines(material, task, arms)]
     caption = (
-        f"Answers to the same prompt of {names[0]} (A) and {names[1]} (B), with the checker's verdict, from the logged samples. Rule: of "
-        "the "
-        f"items that all runs of one side get right and all runs of the other wrong, the {PAIRS} with the smallest content hash, in both "
-        "directions; where there is none, items with the largest lead in the share of right runs. Items tells how many items of the task "
-        "favour that direction by this rule: the pairs illustrate, the tables of scores measure."
+        f"Here A is {names[0]} and B is {names[1]}. Rule: of the items that all runs of one side get right and all runs of the other "
+        f"wrong, the {PAIRS} with the smallest content hash; where there is none, items with the largest lead in the share of right runs. "
+        "Items is the number of items of the task that favour that direction by this rule."
     )
     columns = (
         Column("task", "Task"),
@@ -46,15 +42,15 @@ def answer_table(config: Experiment, bootstrap: Bootstrap) -> Table | None:
         Column("answer_b", "Answer B", text=True),
         Column("verdict_b", "B"),
     )
-    frame = pd.DataFrame(lines, columns=KEYS).sort_values(
-        "capability", kind="stable", key=lambda c: c.map({n: i for i, n in enumerate(dict.fromkeys(c))})
-    )
-    return Table("tables_5_to_7_answers", "Tables 5 to 7. Right and wrong answers.", caption, frame, columns, group="capability")
+    frame = pd.DataFrame(lines, columns=KEYS)
+    place = {name: number for number, name in enumerate(dict.fromkeys(frame["capability"]))}
+    frame = frame.sort_values("capability", kind="stable", key=lambda names: names.map(place))
+    return Table(caption, frame, columns, group="capability")
 
 
 def _arm_text(arm: Arm) -> str:
-    budget = "" if arm.selector == "full" else f" at {budget_text(arm.budget)}"
-    return f"{short_label(arm.selector)}{budget}, {arm.epochs} epochs"
+    budget = f" at {budget_text(arm.budget)}" if arm.facts.swept else ""
+    return f"{arm.facts.short_label}{budget}, {arm.epochs} epochs"
 
 
 def chosen_items(a: np.ndarray, b: np.ndarray, hashes: list[str], pairs: int = PAIRS) -> tuple[list[int], int]:
@@ -73,9 +69,9 @@ def chosen_items(a: np.ndarray, b: np.ndarray, hashes: list[str], pairs: int = P
     return sorted(better.tolist(), key=lambda item: (-lead[item], hashes[item]))[:pairs], len(better)
 
 
-def _task_lines(config: Experiment, bootstrap: Bootstrap, task: str, arms: tuple[Arm, Arm]) -> list[dict[str, object]]:
+def _task_lines(material: Material, task: str, arms: tuple[Arm, Arm]) -> list[dict[str, object]]:
     """Both directions of one task; answers are those of a side's first run with the verdict the direction asks for."""
-    evaluation = bootstrap.evaluation
+    config, evaluation = material.config, material.bootstrap.evaluation
     keys = evaluation.items[task]
     scores = [evaluation.scores[task][list(arm.runs), 0] for arm in arms]
     logged: dict[int, dict] = {}

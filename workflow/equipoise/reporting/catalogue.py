@@ -1,59 +1,38 @@
-"""What the report of an experiment holds: every result with its files, category and labels, known before anything is computed.
+"""What the report of an experiment holds: one entry per result with all its facts, known before anything is computed.
 
-The workflow declares its outputs from here, annotated for `snakemake --report`; captions stand in workflow/report/<name>.rst.
+The page, the workflow's outputs, the report folder and `snakemake --report` all follow `RESULTS`. A new table or figure is one module
+with a function of this signature and one entry (docs/extending.md); the function's name is the result's, its docstring is the caption,
+and `python -m equipoise.reporting.captions` writes that caption to where `snakemake --report` reads it:
+
+    (material: equipoise.reporting.material.Material) -> equipoise.reporting.table.Table or equipoise.reporting.figure.Figure
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs
 from equipoise.reporting.arms import (
     ABLATION,
+    CHANCE,
+    LESS,
+    STUDIED,
+    Arm,
     arms_of,
     balance_pairs,
     baseline_pairs,
     budget_order,
     competitors,
+    names_that,
     opposed_arms,
     rival_pairs,
 )
 from equipoise.reporting.published import has_published, matched_thi
+from equipoise.reporting.result import Condition, Result, Section
 
-# No category may be called Workflow or Statistics: Snakemake puts link targets of these names below every caption, and a second one of
-# the same name is an error message in the caption.
 PAGE, SCORES = "index.html", "scores.csv"
-TABLE_FORMATS = ("csv", "md", "tex", "html")
-FIGURE_FORMATS = ("svg", "pdf", "png", "csv")
-
-
-@dataclass(frozen=True)
-class Result:
-    """One table or figure. folder: `tables` or `figures` below the report; shown: the format that `snakemake --report` displays."""
-
-    name: str
-    title: str
-    category: str
-    folder: str
-
-    @property
-    def formats(self) -> tuple[str, ...]:
-        return TABLE_FORMATS if self.folder == "tables" else FIGURE_FORMATS
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths below the report folder, the displayed one first."""
-        first = "html" if self.folder == "tables" else "svg"
-        return tuple(f"{self.folder}/{self.name}.{ending}" for ending in (first, *(e for e in self.formats if e != first)))
-
-    @property
-    def caption(self) -> str:
-        """Caption file, relative to workflow/."""
-        return f"report/{self.name}.rst"
-
-    @property
-    def labels(self) -> dict[str, str]:
-        return {"result": self.title, "kind": self.folder.removesuffix("s")}
+CHOOSING = names_that(chooses=True)
 
 
 def shown_budget(config: Experiment) -> str:
@@ -64,40 +43,75 @@ def shown_budget(config: Experiment) -> str:
 
 def results(config: Experiment) -> list[Result]:
     """Every table and figure of the experiment's report, in the page's order."""
+    return [result for result in RESULTS if result.when(config)]
+
+
+def sections() -> list[Section]:
+    """The sections of the page, in order."""
+    return list(dict.fromkeys(result.section for result in RESULTS))
+
+
+def _selected(least: int, *names: str) -> Condition:
+    """At least so many of these selectors are in the configuration."""
+    return lambda config: len(set(config.selectors) & set(names)) >= least
+
+
+def _ran(least: int, *names: str) -> Condition:
+    """At least so many of these selectors have runs, further ones of `finetune.extra` included."""
+    return lambda config: len({run.selector for run in experiment_runs(config)} & set(names)) >= least
+
+
+def _some(pairs: Callable[[list[Arm]], object]) -> Condition:
+    """The experiment's arms have such pairs."""
+    return lambda config: bool(pairs(arms_of(experiment_runs(config))))
+
+
+def _ranked(config: Experiment) -> bool:
+    """Several arms compete at some budget."""
     arms = arms_of(experiment_runs(config))
-    names = {arm.selector for arm in arms}
-    choosing = [name for name in config.selectors if name != "full"]
-    ranked = any(len(competitors(arms, budget_label(budget))) > 1 for budget in config.budgets)
-    compared, ablated = bool(baseline_pairs(arms)), bool(set(ABLATION) & set(config.selectors))
-    models = "two models" if config.report.second_model else "this model"
-    wanted = [
-        (True, "table_2_selectors", "Table 2: all selectors", "Scores", "tables"),
-        ({"random", "task_max"} <= names, "table_1_less_and_random", "Table 1: LESS and random", "Scores", "tables"),
-        (len(names & set(ABLATION)) > 1, "table_3_ablation", "Table 3: ablation", "Scores", "tables"),
-        (len(names & {"random", *ABLATION}) > 1, "table_4_model", f"Table 4: {models}", "Scores", "tables"),
-        (True, "score_by_budget", "Score against budget", "Scores", "figures"),
-        (compared, "statistics_comparisons", "Comparisons with random and LESS", "Comparisons", "tables"),
-        (bool(rival_pairs(arms, "bids")), "statistics_bids", "BIDS against everything else", "Comparisons", "tables"),
-        (True, "statistics_macro", "Macro averages and their errors", "Comparisons", "tables"),
-        (ranked, "statistics_ranks", "Ranks", "Comparisons", "tables"),
-        (bool(balance_pairs(arms)), "statistics_balance", "Balance", "Comparisons", "tables"),
-        (compared, "differences", "Differences from random and LESS", "Comparisons", "figures"),
-        (ranked, "ranks", "Ranks of the selectors", "Comparisons", "figures"),
-        (has_published(config), "published", "Side by side with the paper", "Scores", "tables"),
-        (bool(matched_thi(config, shown_budget(config))), "published_thi", "THI beside the paper's", "Influence", "tables"),
-        (True, "figure_1_aid_pool", "Figure 1: raw AID of the pool", "Influence", "figures"),
-        ("task_max" in config.selectors, "figure_2_thi_less", "Figure 2: THI of LESS's selection", "Influence", "figures"),
-        (ablated, "figure_3_thi_ablation", "Figure 3: THI of three selections", "Influence", "figures"),
-        (ablated, "figure_4_aid_ablation", "Figure 4: normalised AID of three selections", "Influence", "figures"),
-        (True, "figure_5_normality", "Figure 5: normality of the columns", "Influence", "figures"),
-        ("bids" in config.selectors, "steps_served", "Tasks served by the steps of BIDS", "Selections", "figures"),
-        (bool(choosing), "influence_along_ranking", "Influence per task along the ranking", "Selections", "figures"),
-        (bool(choosing), "sources", "Source composition", "Selections", "figures"),
-        (len(choosing) > 1, "overlap", "Overlap of the selections", "Selections", "figures"),
-        (bool(choosing), "pool_map", "Map of the pool", "Selections", "figures"),
-        (config.pool.decontaminate != "skip", "table_contamination", "Test items in the pool", "Selections", "tables"),
-        (config.miniature is not None, "table_audit", "Audit of the selections", "Selections", "tables"),
-        (opposed_arms(arms) is not None, "tables_5_to_7_answers", "Tables 5 to 7: right and wrong answers", "Answers", "tables"),
-        (bool(choosing), "table_cost", "Cost of selecting", "Cost", "tables"),
-    ]
-    return [Result(*fields) for present, *fields in wanted if present]
+    return any(len(competitors(arms, budget_label(budget))) > 1 for budget in config.budgets)
+
+
+def _has_published_thi(config: Experiment) -> bool:
+    return bool(matched_thi(config, shown_budget(config)))
+
+
+_table, _figure = partial(Result, "table"), partial(Result, "figure")
+_scores = Section("scores", "Scores", "Scores")
+_statistics = Section("statistics", "What the numbers support", "Comparisons")
+_paper = Section("paper", "Beside the paper", "Paper")
+_influence = Section("influence", "Influence", "Influence")
+_selections = Section("selections", "Selections", "Selections")
+_answers = Section("answers", "Answers", "Answers")
+_cost = Section("cost", "Cost", "Cost")
+
+RESULTS: tuple[Result, ...] = (
+    _table("score_tables:table_2_selectors", _scores, "Table 2: all selectors"),
+    _table("score_tables:table_1_less_and_random", _scores, "Table 1: LESS and random", _ran(2, CHANCE, LESS)),
+    _table("score_tables:table_3_ablation", _scores, "Table 3: ablation", _ran(2, *ABLATION)),
+    _table("score_tables:table_4_model", _scores, "Table 4: rows of the second model", _ran(2, CHANCE, *ABLATION)),
+    _figure("plot_scores:score_by_budget", _scores, "Score against budget"),
+    _table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
+    _table("statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))),
+    _table("statistics_tables:statistics_macro", _statistics, "Macro averages and their errors"),
+    _table("statistics_tables:statistics_ranks", _statistics, "Ranks", _ranked),
+    _table("statistics_tables:statistics_balance", _statistics, "Balance", _some(balance_pairs)),
+    _figure("plot_scores:differences", _statistics, "Differences from random and LESS", _some(baseline_pairs)),
+    _figure("plot_scores:ranks", _statistics, "Ranks of the selectors", _ranked),
+    _table("side_by_side:published", _paper, "Side by side with the paper", has_published),
+    _table("side_by_side:published_thi", _paper, "THI beside the paper's", _has_published_thi),
+    _figure("plot_influence:figure_1_aid_pool", _influence, "Figure 1: raw AID of the pool"),
+    _figure("plot_influence:figure_2_thi_less", _influence, "Figure 2: THI of LESS's selection", _selected(1, LESS)),
+    _figure("plot_influence:figure_3_thi_ablation", _influence, "Figure 3: THI of three selections", _selected(1, *ABLATION)),
+    _figure("plot_influence:figure_4_aid_ablation", _influence, "Figure 4: normalised AID of three selections", _selected(1, *ABLATION)),
+    _figure("plot_influence:figure_5_normality", _influence, "Figure 5: normality of the columns"),
+    _table("contamination:table_contamination", _selections, "Test items in the pool", lambda config: config.pool.decontaminate != "skip"),
+    _table("selection_audit:table_audit", _selections, "Audit of the selections", lambda config: config.miniature is not None),
+    _figure("plot_selections:steps_served", _selections, "Tasks served by the steps of BIDS", _selected(1, STUDIED)),
+    _figure("plot_selections:influence_along_ranking", _selections, "Influence per task along the ranking", _selected(1, *CHOOSING)),
+    _figure("plot_selections:sources", _selections, "Source composition", _selected(1, *CHOOSING)),
+    _figure("plot_selections:overlap", _selections, "Overlap of the selections", _selected(2, *CHOOSING)),
+    _figure("plot_selections:pool_map", _selections, "Map of the pool", _selected(1, *CHOOSING)),
+    _table("answers:tables_5_to_7_answers", _answers, "Tables 5 to 7: right and wrong answers", _some(opposed_arms)),
+    _table("cost:table_cost", _cost, "Cost of selecting", _selected(1, *CHOOSING)),
+)

@@ -6,16 +6,15 @@ import pandas as pd
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.reporting.comparisons import Bootstrap, adjust, difference
-from equipoise.reporting.labels import NO_BUDGET, budget_text, long_label
+from equipoise.reporting.bootstrap import Bootstrap, adjust, difference
+from equipoise.reporting.labels import NO_BUDGET, WHY_TWO, budget_text
 from equipoise.reporting.scores import Evaluation, read_evaluation
-from equipoise.reporting.statistics_tables import WHY_TWO
-from equipoise.reporting.tables import Column, Table
+from equipoise.reporting.table import Column, Table
 from equipoise.seeds import derive_seed
 
 
 def compare(first: Experiment, second: Experiment) -> Table:
-    """Macro averages and task scores of `second` minus `first`, one row an arm that both ran, over the tasks that both evaluated.
+    """Macro averages and task scores of `second` minus `first`, one row per arm that both ran, over the tasks that both evaluated.
 
     Items are paired where a task has the same items in both; otherwise each side's are resampled on their own. Holm over all rows.
     Raises `UserError` when no task or no arm is common.
@@ -24,7 +23,7 @@ def compare(first: Experiment, second: Experiment) -> Table:
     names = [_name(config, other) for config, other in ((first, second), (second, first))]
     tasks = [task for task in evaluations[0].tasks if task in evaluations[1].tasks]
     if not tasks:
-        raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate a same task")
+        raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate the same task")
     paired = [task for task in tasks if evaluations[0].items[task] == evaluations[1].items[task]]
     seed = derive_seed(first.seed, "compare")
     apart = {task: derive_seed(seed, "second", task) for task in tasks if task not in paired}
@@ -38,7 +37,7 @@ def compare(first: Experiment, second: Experiment) -> Table:
         other = known.get(arm.key)
         if other is not None:
             gains = theirs.mean(arm) - ours.mean(other)
-            row = {"group": NO_BUDGET if arm.selector == "zero_shot" else budget_text(arm.budget), "label": long_label(arm.selector)}
+            row = {"group": budget_text(arm.budget) if arm.facts.trains else NO_BUDGET, "label": arm.facts.label}
             row |= {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs}
             row |= {"first": ours.mean(other).mean(), "second": theirs.mean(arm).mean()} | difference((theirs, arm), (ours, other))
             rows.append(row | {f"gain_{task}": gain for task, gain in zip(tasks, gains, strict=True)})
@@ -62,10 +61,10 @@ def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list
     items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
     caption = (
         f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with 95 % bootstrap interval, "
-        f"and the difference of every task; {WHY_TWO}; adjusted by Holm over all rows."
+        f"and the difference of every task; p adjusted by Holm over all rows. {WHY_TWO}"
     )
     columns = [Column("label", "Selector"), Column("epochs", "Epochs", 0), Column("first", names[0], 1), Column("second", names[1], 1)]
     columns += [Column("difference", "Difference", 2, sign=True), Column("low", "Low", 2, sign=True), Column("high", "High", 2, sign=True)]
     columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("claim", "Verdict")]
     columns += [Column(f"gain_{task}", task, 1, sign=True) for task in tasks]
-    return Table("compare", f"{names[1]} against {names[0]}.", caption, frame, tuple(columns), group="group")
+    return Table(caption, frame, tuple(columns), group="group", name="compare", title=f"{names[1]} against {names[0]}")

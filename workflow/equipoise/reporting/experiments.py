@@ -21,7 +21,7 @@ def find_experiment(name: str, results: str = "results") -> Experiment:
             return config.model_copy(update={"results": str(folder.parent)}) if folder.name == config.experiment else config
     if Path(name).is_file():
         return read_config(name)
-    known = sorted(found.parent.name for found in Path(results).glob("*/config.yaml"))
+    known = sorted(path.parent.name for path in Path(results).glob("*/config.yaml"))
     choice = f"write one of {', '.join(known)}," if known else "there is none yet; write"
     raise UserError(f"no experiment {name!r} in {results}; {choice} a results folder or a YAML file")
 

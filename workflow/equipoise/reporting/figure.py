@@ -8,18 +8,18 @@ from typing import Any
 import pandas as pd
 
 from equipoise.files import atomic_path
-from equipoise.reporting.style import FORMATS, rendered, styled
+from equipoise.reporting.style import rendered, styled
 
 
 @dataclass(frozen=True)
 class Figure:
-    """name: of its files. title, caption: words around it. frame: the plotted numbers. draw: pyplot -> matplotlib figure."""
+    """caption: words below it. frame: the plotted numbers. draw: pyplot -> matplotlib figure. name, title: as in the catalogue."""
 
-    name: str
-    title: str
     caption: str
     frame: pd.DataFrame
     draw: Callable[[Any], Any]
+    name: str = ""
+    title: str = ""
 
 
 def write_figure(figure: Figure, folder: str | Path) -> str:
@@ -27,7 +27,7 @@ def write_figure(figure: Figure, folder: str | Path) -> str:
     with styled() as pyplot:
         files = rendered(figure.draw(pyplot))
     files["csv"] = figure.frame.to_csv(index=False, lineterminator="\n").encode()
-    for ending in (*FORMATS, "csv"):
+    for ending, content in files.items():
         with atomic_path(Path(folder) / f"{figure.name}.{ending}") as part:
-            part.write_bytes(files[ending])
+            part.write_bytes(content)
     return files["svg"].decode("utf-8")

@@ -12,10 +12,11 @@ from equipoise.attribution.analyses import aid, normality, thi_instance, thi_tas
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
-from equipoise.reporting.arms import ABLATION
+from equipoise.reporting.arms import ABLATION, LESS, STUDIED, UNNORMALIZED
 from equipoise.reporting.sealed_matrix import Matrix, read_matrix
+from equipoise.selectors import selector
 
-NORMAL_COLUMNS = 5  # sampled columns a task, as in the paper's Figure 5
+NORMAL_COLUMNS = 5  # sampled columns per task, as in the paper's Figure 5
 NORMAL_ROWS = 50_000  # shapes and axes need no more; a z-scored copy of the whole matrix would take 800 MB at the paper's size
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
@@ -42,23 +43,22 @@ class Influence:
 
     @cached_property
     def selectors(self) -> list[str]:
-        """Selectors that choose (all but `full`), in config order."""
-        return [name for name in self.config.selectors if name != "full"]
+        """Selectors that choose, in config order."""
+        return [name for name in self.config.selectors if selector(name).chooses]
 
-    def ranking(self, selector: str, selection_seed: int | None = None) -> Ranking:
-        """Ranking of a selector; the first selection seed unless told."""
+    def ranking(self, name: str) -> Ranking:
+        """Ranking of a selector at its first selection seed."""
         import pyarrow.parquet as pq
 
-        seed = selection_seeds(self.config, selector)[0] if selection_seed is None else selection_seed
-        path = self.layout.ranking(selector, seed)
+        path = self.layout.ranking(name, selection_seeds(self.config, name)[0])
         if not Path(path).exists():
-            raise UserError(f"{path}: missing; run the stage rank for {selector}")
+            raise UserError(f"{path}: missing; run the stage rank for {name}")
         table = pq.read_table(path, columns=["row", "column"])
         return Ranking(table["row"].to_numpy(), table["column"].to_numpy())
 
-    def selected(self, selector: str, rows: int) -> np.ndarray:
+    def selected(self, name: str, rows: int) -> np.ndarray:
         """Rows of the selection with `rows` examples: a prefix of the ranking."""
-        return self.ranking(selector).rows[:rows]
+        return self.ranking(name).rows[:rows]
 
     def normalised(self, rows: np.ndarray) -> np.ndarray:
         """z-scored rows of the matrix, float64 [rows, columns]; columns without spread are nan."""
@@ -69,20 +69,20 @@ class Influence:
         return pd.DataFrame({"task": [c["task"] for c in self.matrix.columns], "validation_id": [c["id"] for c in self.matrix.columns]})
 
     def aid_pool(self) -> pd.DataFrame:
-        """Figures 1 and 6: raw AID of all valid pool rows, one line a validation example."""
+        """Figures 1 and 6: raw AID of all valid pool rows, one line per validation example."""
         return self._columns().assign(aid=aid(self.matrix.values[self.matrix.valid]))
 
     def aid_normalised(self, rows: int) -> pd.DataFrame:
-        """Figures 4 and 9: AID of the ablation's selections after z-scoring, one column a selector."""
+        """Figures 4 and 9: AID of the ablation's selections after z-scoring, one column per selector."""
         frame = self._columns()
-        for selector in self._ablation():
-            frame[selector] = aid(self.normalised(self.selected(selector, rows)))
+        for name in self._ablation():
+            frame[name] = aid(self.normalised(self.selected(name, rows)))
         return frame
 
     def thi_less(self, rows: int) -> pd.DataFrame:
         """Figures 2 and 7: THI of LESS's choice in the task-mean form."""
-        counts = thi_task_mean(self.matrix.values[self.selected("task_max", rows)], self.task_of, len(self.tasks))
-        return pd.DataFrame({"task": self.tasks, "task_max": counts})
+        counts = thi_task_mean(self.matrix.values[self.selected(LESS, rows)], self.task_of, len(self.tasks))
+        return pd.DataFrame({"task": self.tasks, LESS: counts})
 
     def thi_ablation(self, rows: int) -> pd.DataFrame:
         """Figures 3 and 8: THI of the ablation's selections in the instance form.
@@ -90,10 +90,10 @@ class Influence:
         The unnormalised selector is counted on raw influence, the two others on z-scored influence: each on what it ranks.
         """
         frame = pd.DataFrame({"task": self.tasks})
-        for selector in self._ablation():
-            chosen = self.selected(selector, rows)
-            values = self.matrix.values[chosen] if selector == "instance_max" else self.normalised(chosen)
-            frame[selector] = thi_instance(values, self.task_of, len(self.tasks))
+        for name in self._ablation():
+            chosen = self.selected(name, rows)
+            values = self.matrix.values[chosen] if name == UNNORMALIZED else self.normalised(chosen)
+            frame[name] = thi_instance(values, self.task_of, len(self.tasks))
         return frame
 
     def _ablation(self) -> list[str]:
@@ -115,12 +115,12 @@ class Influence:
         shape = normality(normal, NORMAL_BINS, quantiles=1)
         moments = self._columns().iloc[usable].assign(skew=shape.skew, excess_kurtosis=shape.excess_kurtosis, sampled=False)
         moments.iloc[sampled, moments.columns.get_loc("sampled")] = True
-        found = normality(normal[:, sampled], NORMAL_BINS, quantiles=min(999, len(rows)))
-        middles = (found.edges[1:] + found.edges[:-1]) / 2
+        shown = normality(normal[:, sampled], NORMAL_BINS, quantiles=min(999, len(rows)))
+        middles = (shown.edges[1:] + shown.edges[:-1]) / 2
         curves = []
         for number, column in enumerate(usable[sampled]):
             name = self.matrix.columns[column]
-            for kind, x, y in (("density", middles, found.density[number]), ("quantile", found.expected, found.observed[number])):
+            for kind, x, y in (("density", middles, shown.density[number]), ("quantile", shown.expected, shown.observed[number])):
                 curves.append(pd.DataFrame({"kind": kind, "task": name["task"], "validation_id": name["id"], "x": x, "y": y}))
         return pd.concat(curves, ignore_index=True), moments.reset_index(drop=True)
 
@@ -131,19 +131,18 @@ class Influence:
     def along_ranking(self, rows: int) -> pd.DataFrame:
         """Mean z-scored influence on each task over the first picks: selector, task, picks, mean."""
         frames = []
-        for selector in self.selectors:
-            ranking = self.selected(selector, rows)
+        for name in self.selectors:
+            ranking = self.selected(name, rows)
             normal = self.normalised(ranking)
             picks = np.unique(np.geomspace(max(1, min(10, len(ranking))), len(ranking), CURVE_POINTS).astype(int))
             for number, task in enumerate(self.tasks):
                 running = np.cumsum(np.nanmean(normal[:, self.task_of == number], axis=1)) / np.arange(1, len(ranking) + 1)
-                frames.append(pd.DataFrame({"selector": selector, "task": task, "picks": picks, "mean": running[picks - 1]}))
+                frames.append(pd.DataFrame({"selector": name, "task": task, "picks": picks, "mean": running[picks - 1]}))
         return pd.concat(frames, ignore_index=True)
 
-    def steps_served(self, rows: int, selector: str = "bids") -> pd.DataFrame:
-        """Which task each step of a selector served: from, to (picks, 1-based), task, share of the steps between."""
-        ranking = self.ranking(selector)
-        served = self.task_of[ranking.columns[:rows]]
+    def steps_served(self, rows: int) -> pd.DataFrame:
+        """Which task each step of BIDS served: from, to (picks, 1-based), task, share of the steps between."""
+        served = self.task_of[self.ranking(STUDIED).columns[:rows]]
         edges = np.unique(np.linspace(0, len(served), min(STEP_BINS, len(served)) + 1).astype(int))
         lines = []
         for start, stop in pairwise(edges):
@@ -162,7 +161,7 @@ class Influence:
         return pd.DataFrame(lines)
 
     def pool_map(self, sources: np.ndarray, rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
-        """First two principal components of the z-scored rows: row, source, x, y, and one boolean column a selector.
+        """First two principal components of the z-scored rows: row, source, x, y, and one boolean column per selector.
 
         Pools above `points` rows are thinned at random; all selections keep the rows that remain.
         """
@@ -177,17 +176,17 @@ class Influence:
             valid = np.sort(generator.choice(valid, points, replace=False))
         place = self.normalised(valid)[:, usable] @ axes
         frame = pd.DataFrame({"row": valid, "source": sources[valid], "x": place[:, 0], "y": place[:, 1]})
-        for selector in self.selectors:
-            frame[selector] = np.isin(valid, self.selected(selector, rows))
+        for name in self.selectors:
+            frame[name] = np.isin(valid, self.selected(name, rows))
         return frame
 
     def sources(self, sources: np.ndarray, rows: int) -> pd.DataFrame:
         """Source composition: source, share of the valid pool, then the share of each selection, largest sources first."""
-        names, counts = np.unique(sources[self.matrix.valid], return_counts=True)
-        names = names[np.argsort(-counts, kind="stable")]
-        frame = pd.DataFrame({"source": names})
-        frame["pool"] = [np.mean(sources[self.matrix.valid] == name) for name in names]
-        for selector in self.selectors:
-            chosen = sources[self.selected(selector, rows)]
-            frame[selector] = [np.mean(chosen == name) for name in names]
+        origins, counts = np.unique(sources[self.matrix.valid], return_counts=True)
+        origins = origins[np.argsort(-counts, kind="stable")]
+        frame = pd.DataFrame({"source": origins})
+        frame["pool"] = [np.mean(sources[self.matrix.valid] == origin) for origin in origins]
+        for name in self.selectors:
+            chosen = sources[self.selected(name, rows)]
+            frame[name] = [np.mean(chosen == origin) for origin in origins]
         return frame

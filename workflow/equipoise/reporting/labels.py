@@ -1,20 +1,13 @@
-"""Words for selectors and budgets, the same in tables, figures and sentences."""
+"""Words that tables, figures and sentences share."""
 
 from equipoise.budgets import parse_budget
 from equipoise.selectors import selector
 
-ZERO_SHOT_LABEL = "Zero-shot"
 NO_BUDGET = "Anchors"  # heading over rows that have no budget
-
-
-def long_label(name: str) -> str:
-    """Name of a selector in tables, e.g. "LESS (task-wise max)"."""
-    return ZERO_SHOT_LABEL if name == "zero_shot" else selector(name).label
-
-
-def short_label(name: str) -> str:
-    """Name of a selector in figures: the table's without what stands in brackets."""
-    return long_label(name).split(" (")[0]
+WHY_TWO = (
+    "Claims rest on the larger of the bootstrap's p and that of Welch's t-test over runs, because a bootstrap of few runs finds too much; "
+    "an interval may therefore leave out 0 where nothing is claimed."
+)
 
 
 def budget_text(budget: str) -> str:
@@ -24,5 +17,7 @@ def budget_text(budget: str) -> str:
 
 
 def arm_label(name: str, epochs: int, usual_epochs: int) -> str:
-    """Label of a table row; epochs are told where they are not the experiment's usual ones."""
-    return long_label(name) if name == "zero_shot" or epochs == usual_epochs else f"{long_label(name)}, {epochs} epoch{'s' * (epochs != 1)}"
+    """Label of a table row; it names the epochs of the full pool, and of others where they are not the experiment's usual ones."""
+    facts = selector(name)
+    usual = not facts.trains or (facts.swept and epochs == usual_epochs)
+    return facts.label if usual else f"{facts.label}, {epochs} epoch{'s' * (epochs != 1)}"

@@ -6,75 +6,37 @@ import json
 import re
 from pathlib import Path
 
-from equipoise.config import Experiment
 from equipoise.files import atomic_path
+from equipoise.reporting.catalogue import results, sections
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
+from equipoise.reporting.material import Material
 from equipoise.reporting.render import html_cell
+from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.side_by_side import unmatched_note
-from equipoise.reporting.style import AXIS, BAND, GRID, INK, LOOKS, MUTED, NEUTRAL, PAPER, POOL
-from equipoise.reporting.tables import Table, cells
+from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
+from equipoise.reporting.table import Table, cells
+from equipoise.selectors import SELECTORS
 
 TEMPLATES = Path(__file__).parents[2] / "report" / "page"
 NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
 NUMBERS_INLINED = 300_000  # bytes of a figure's CSV offered for download from within the page
 
-# sections of the page in order: id, heading, tables, figures
-SECTIONS = (
-    ("scores", "Scores", ("table_2_selectors", "table_1_less_and_random", "table_3_ablation", "table_4_model"), ("score_by_budget",)),
-    (
-        "statistics",
-        "What the numbers support",
-        ("statistics_comparisons", "statistics_bids", "statistics_macro", "statistics_ranks", "statistics_balance"),
-        ("differences", "ranks"),
-    ),
-    ("paper", "Beside the paper", ("published", "published_thi"), ()),
-    (
-        "influence",
-        "Influence",
-        (),
-        ("figure_1_aid_pool", "figure_2_thi_less", "figure_3_thi_ablation", "figure_4_aid_ablation", "figure_5_normality"),
-    ),
-    (
-        "selections",
-        "Selections",
-        ("table_contamination", "table_audit"),
-        ("steps_served", "influence_along_ranking", "sources", "overlap", "pool_map"),
-    ),
-    ("answers", "Answers", ("tables_5_to_7_answers",), ()),
-    ("cost", "Cost", ("table_cost",), ()),
-)
 
-
-def write_page(
-    config: Experiment,
-    path: Path,
-    sentences: list[str],
-    tables: list[Table],
-    figures: list[tuple[Figure, str]],
-    examples: dict[str, object],
-) -> Path:
-    """Renders the page atomically to `path`; `figures` come with their SVG, `examples` as from `selected_examples`."""
+def write_page(material: Material, path: Path, sentences: list[str], svgs: dict[str, str]) -> Path:
+    """Renders the page atomically to `path`; `svgs`: SVG text of every figure by name."""
     import jinja2
 
-    by_name = {table.name: {"table": table, "html": page_table(table)} for table in tables}
-    drawn = {figure.name: {"figure": figure, "svg": themed_svg(svg, figure), "csv": _inlined_csv(figure)} for figure, svg in figures}
-    sections = []
-    for identifier, heading, table_names, figure_names in SECTIONS:
-        shown = [by_name[name] for name in table_names if name in by_name]
-        pictures = [drawn[name] for name in figure_names if name in drawn]
-        note = unmatched_note(config) if identifier == "paper" else ""
-        if shown or pictures or note:
-            sections.append({"id": identifier, "heading": heading, "tables": shown, "figures": pictures, "note": note})
+    config, examples = material.config, selected_examples(material.config)
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
     text = environment.get_template("page.html.jinja").render(
         config=config,
         sentences=[sentence.replace(" %", NARROW + "%") for sentence in sentences],
-        sections=sections,
+        sections=_sections(material, svgs),
         examples=examples,
         examples_json=_script_json(examples),
-        colors=[(name, look[0]) for name, look in LOOKS.items()],
-        facts=_facts(config),
+        colors=[(known.name, known.color) for known in SELECTORS],
+        facts=_facts(material),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
         **_datatables(),
@@ -82,6 +44,20 @@ def write_page(
     with atomic_path(path) as part:
         part.write_text(text, encoding="utf-8")
     return path
+
+
+def _sections(material: Material, svgs: dict[str, str]) -> list[dict[str, object]]:
+    """The sections that this experiment has, in the catalogue's order: id, heading, tables, figures, note."""
+    filled = []
+    for section in sections():
+        made = [material.make(result.name) for result in results(material.config) if result.section == section]
+        tables = [{"table": table, "html": page_table(table)} for table in made if isinstance(table, Table)]
+        drawn = [figure for figure in made if isinstance(figure, Figure)]
+        figures = [{"figure": figure, "svg": themed_svg(svgs[figure.name], figure), "csv": _inlined_csv(figure)} for figure in drawn]
+        note = unmatched_note(material.config) if section.id == "paper" else ""
+        if made or note:
+            filled.append({"id": section.id, "heading": section.heading, "tables": tables, "figures": figures, "note": note})
+    return filled
 
 
 def page_table(table: Table) -> str:
@@ -119,7 +95,7 @@ def themed_svg(svg: str, figure: Figure) -> str:
     svg = re.sub(r"font: ([^;\"]*?)inherit", r"font: \1var(--font)", svg)
     shades = {INK: "--ink", MUTED: "--muted", AXIS: "--axis", GRID: "--grid", POOL: "--pool", BAND: "--band", PAPER: "--paper"}
     shades[NEUTRAL] = "--neutral"
-    shades |= {look[0]: f"--selector-{name}" for name, look in LOOKS.items()}
+    shades |= {known.color: f"--selector-{known.name}" for known in SELECTORS}
     for shade, name in shades.items():
         svg = svg.replace(shade, f"var({name})")
     # the white card behind the figure is the page itself
@@ -134,11 +110,11 @@ def _inlined_csv(figure: Figure) -> str:
     return f"data:text/csv;base64,{base64.b64encode(data).decode()}" if len(data) <= NUMBERS_INLINED else ""
 
 
-def _facts(config: Experiment) -> dict[str, object]:
-    layout = config.layout
+def _facts(material: Material) -> dict[str, object]:
     import yaml
 
-    measured = times(config)
+    config = material.config
+    measured = times(config, material.benchmarks)
     sizes = disk(config)
     return {
         "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110),
@@ -153,7 +129,7 @@ def _facts(config: Experiment) -> dict[str, object]:
         "total_seconds": float(measured["seconds"].sum()),
         "disk": sizes,
         "total_bytes": sum(sizes.values()),
-        "root": layout.root,
+        "root": config.layout.root,
     }
 
 

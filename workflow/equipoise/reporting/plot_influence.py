@@ -4,16 +4,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.patheffects import withStroke
 
+from equipoise.reporting.arms import LESS
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.style import AXIS, BAND, INK, MUTED, NEUTRAL, PAPER, WIDTH, color, label
+from equipoise.reporting.material import Material
+from equipoise.reporting.published import thi_shares
+from equipoise.reporting.style import AXIS, BAND, INK, MUTED, NEUTRAL, PAPER, WIDTH
+from equipoise.selectors import selector
 
-Published = dict[str, dict[str, float]]
 EVEN = {"color": MUTED, "linewidth": 1, "linestyle": (0, (4, 3)), "label": "even spread"}
 PUBLISHED = {"linestyle": "none", "marker": "D", "color": INK, "markeredgecolor": PAPER, "markersize": 5, "label": "the paper's share"}
 
 
-def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
-    """Figures 1 and 6."""
+def figure_1_aid_pool(material: Material) -> Figure:
+    """Raw average influence distribution (AID) of the whole pool: one dot per validation example, one bar per task at its mean. The paper's
+    Figure 1 (Figure 6 for its second model)."""
+    frame = material.influence.aid_pool()
 
     def draw(pyplot):
         figure, axis = pyplot.subplots(figsize=(WIDTH, 3.0))
@@ -21,35 +26,27 @@ def aid_pool(frame: pd.DataFrame, rows: int) -> Figure:
         axis.set_ylabel("Average influence")
         return figure
 
-    caption = (
-        f"Raw average influence distribution (AID) of the whole pool ({rows:,} valid rows): a dot a validation example, a bar a task's "
-        "mean. "
-        "The paper's Figure 1 (Figure 6 for its second model)."
-    )
-    return Figure("figure_1_aid_pool", "Raw AID of the pool", caption, frame, draw)
+    return Figure(f"The pool has {material.valid:,} valid rows.", frame, draw)
 
 
-def aid_ablation(frame: pd.DataFrame, budget: str) -> Figure:
-    """Figures 4 and 9."""
+def figure_4_aid_ablation(material: Material) -> Figure:
+    """AID of Unnormalized, Normalized and BIDS after column-wise z-scoring: one dot per validation example, one bar per task at its mean;
+    the smallest and the largest value stand at the right. The paper's Figure 4 (Figure 9 for its second model)."""
+    frame = material.influence.aid_normalised(material.rows)
     selectors = list(frame.columns[2:])
 
     def draw(pyplot):
         size = (WIDTH, 0.4 + 1.75 * len(selectors))
         figure, axes = pyplot.subplots(len(selectors), 1, figsize=size, sharex=True, sharey=True, squeeze=False)
         for number, (axis, name) in enumerate(zip(axes[:, 0], selectors, strict=True)):
-            _by_task(axis, frame, name, color(name), names=number == len(selectors) - 1)
+            _by_task(axis, frame, name, selector(name).color, names=number == len(selectors) - 1)
             low, high = frame[name].min(), frame[name].max()
-            axis.set_title(label(name))
+            axis.set_title(selector(name).short_label)
             axis.set_title(f"{low:.2f} to {high:.2f}".replace("-", "−"), loc="right", fontweight="normal", fontsize=8.5, color=MUTED)
             axis.set_ylabel("Normalised AID")
         return figure
 
-    caption = (
-        f"AID of three selections at {budget} after column-wise z-scoring: a dot a validation example, a bar a task's mean; the smallest "
-        "and "
-        "the largest value stand at the right. The paper's Figure 4 (Figure 9 for its second model)."
-    )
-    return Figure("figure_4_aid_ablation", "Normalised AID of three selections", caption, frame, draw)
+    return Figure(f"Budget: {material.budget_text}.", frame, draw)
 
 
 def _by_task(axis, frame: pd.DataFrame, key: str, shade: str, names: bool = True) -> None:
@@ -73,14 +70,17 @@ def _by_task(axis, frame: pd.DataFrame, key: str, shade: str, names: bool = True
     axis.set_xticks(middles, tasks if names else [""] * len(tasks))
 
 
-def thi_less(frame: pd.DataFrame, budget: str, published: dict[str, float] | None = None) -> Figure:
-    """Figures 2 and 7; published: task -> the paper's share, where it has one."""
-    total = int(frame["task_max"].sum())
+def figure_2_thi_less(material: Material) -> Figure:
+    """Task frequency with highest influence (THI, task-mean form) of the rows that LESS selects; the dashed line is an even spread. The
+    paper's Figure 2 (Figure 7 for its second model)."""
+    frame = material.influence.thi_less(material.rows)
+    published = thi_shares(material.config, LESS, material.budget)
+    total = int(frame[LESS].sum())
 
     def draw(pyplot):
         figure, axis = pyplot.subplots(figsize=(WIDTH, 0.9 + 0.32 * len(frame)))
-        bars = axis.barh(frame["task"], frame["task_max"], color=color("task_max"), height=0.66)
-        texts = [f"{count:,}  ({count / total:.0%})" for count in frame["task_max"]]
+        bars = axis.barh(frame["task"], frame[LESS], color=selector(LESS).color, height=0.66)
+        texts = [f"{count:,}  ({count / total:.0%})" for count in frame[LESS]]
         axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK)
         axis.axvline(total / len(frame), **EVEN)
         if published:
@@ -92,19 +92,18 @@ def thi_less(frame: pd.DataFrame, budget: str, published: dict[str, float] | Non
         axis.set_xlabel("Selected rows whose mean influence is highest on the task")
         return figure
 
-    caption = (
-        f"Task frequency with highest influence (THI, task-mean form) of the {total:,} rows that LESS selects at {budget}; the dashed "
-        "line is "
-        "an even spread. The paper's Figure 2 (Figure 7 for its second model)."
-    )
     if published:
         frame = frame.assign(published_share=frame["task"].map(published))
-    return Figure("figure_2_thi_less", "THI of LESS's selection", caption, frame, draw)
+    return Figure(f"{total:,} rows (budget: {material.budget_text}).", frame, draw)
 
 
-def thi_ablation(frame: pd.DataFrame, budget: str, normalisation: str = "zscore", published: Published | None = None) -> Figure:
-    """Figures 3 and 8. normalisation: the one the experiment ranks on; published: selector -> task -> the paper's share."""
-    published = {name: shares for name, shares in (published or {}).items() if shares and name in frame}
+def figure_3_thi_ablation(material: Material) -> Figure:
+    """THI, instance form, of Unnormalized, Normalized and BIDS: the task of the validation example on which a row's influence is highest
+    (raw for Unnormalized, z-scored for the others); the dashed line is an even spread. The paper's Figure 3 (Figure 8 for its second
+    model), whose shares are shown where model and budget match."""
+    frame, normalisation = material.influence.thi_ablation(material.rows), material.config.selection.normalisation
+    shares = {name: thi_shares(material.config, name, material.budget) for name in frame.columns[1:]}
+    published = {name: by_task for name, by_task in shares.items() if by_task}
     tasks = list(frame["task"])
     selectors = list(frame.columns[1:])
     total = int(frame[selectors[0]].sum())
@@ -114,7 +113,7 @@ def thi_ablation(frame: pd.DataFrame, budget: str, normalisation: str = "zscore"
         width = 0.8 / len(selectors)
         for number, name in enumerate(selectors):
             places = np.arange(len(frame)) + (number - (len(selectors) - 1) / 2) * width
-            bars = axis.bar(places, frame[name], width * 0.9, color=color(name), label=label(name))
+            bars = axis.bar(places, frame[name], width * 0.9, color=selector(name).color, label=selector(name).short_label)
             halo = [withStroke(linewidth=2.5, foreground=PAPER)]  # keeps the number legible on the dashed line
             axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK, path_effects=halo)
             if name in published:
@@ -132,18 +131,16 @@ def thi_ablation(frame: pd.DataFrame, budget: str, normalisation: str = "zscore"
         return figure
 
     ranked = "each on what it ranks" if normalisation == "zscore" else f"although they rank on {normalisation}-normalised influence here"
-    caption = (
-        f"THI, instance form, of three selections of {total:,} rows at {budget}: the task of the validation example on which a row's "
-        f"influence is highest (raw for Unnormalized, z-scored for the others, {ranked}); the dashed line is an even spread. The paper's "
-        "Figure 3 (Figure 8 for its second model)."
-    )
+    caption = f"{total:,} rows in each selection (budget: {material.budget_text}), counted {ranked}."
     if published:
         frame = frame.assign(**{f"{name}_published_share": frame["task"].map(shares) for name, shares in published.items()})
-    return Figure("figure_3_thi_ablation", "THI of three selections", caption, frame, draw)
+    return Figure(caption, frame, draw)
 
 
-def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
-    """Figure 5: density and Q-Q plot of five sampled columns a task."""
+def figure_5_normality(material: Material) -> Figure:
+    """Normality of the matrix's columns after z-scoring: five sampled validation examples per task against N(0, 1) (dashed), as density and
+    as Q-Q plot. The paper's Figure 5."""
+    curves, moments = material.influence.normality(material.config.seed)
     tasks = list(dict.fromkeys(curves["task"]))
     columns = min(7, len(tasks))
     blocks = -(-len(tasks) // columns)
@@ -182,10 +179,7 @@ def normality(curves: pd.DataFrame, moments: pd.DataFrame) -> Figure:
     beyond = max(0.0, 1 - float(bins.mean()))
     middle = moments[["skew", "excess_kurtosis"]].median()
     caption = (
-        "Normality of the matrix's columns after z-scoring: five sampled validation examples a task against N(0, 1) (dashed), as density "
-        f"of the values from −5 to 5 ({100 * beyond:.1g} % lie beyond) and as Q-Q plot. Over all {len(moments):,} columns the median skew "
-        f"is {middle['skew']:.2f} and the median excess kurtosis {middle['excess_kurtosis']:.1f} (both 0 for a normal column). The paper's "
-        "Figure 5."
+        f"The density shows values from −5 to 5 ({100 * beyond:.1g} % lie beyond). Over all {len(moments):,} columns the median skew is "
+        f"{middle['skew']:.2f} and the median excess kurtosis {middle['excess_kurtosis']:.1f} (both 0 for a normal column)."
     )
-    shape = moments.assign(kind="moments")
-    return Figure("figure_5_normality", "Normality of the columns", caption, pd.concat([curves, shape], ignore_index=True), draw)
+    return Figure(caption, pd.concat([curves, moments.assign(kind="moments")], ignore_index=True), draw)

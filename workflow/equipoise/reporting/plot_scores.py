@@ -7,19 +7,22 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from equipoise.reporting.arms import budget_order
-from equipoise.reporting.comparisons import LEVEL
+from equipoise.reporting.arms import CHANCE, budget_order, names_that
+from equipoise.reporting.bootstrap import LEVEL
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.labels import budget_text
-from equipoise.reporting.statistics_tables import WHY_TWO
-from equipoise.reporting.style import AXIS, INK, MUTED, PAPER, WIDTH, color, label, marker
+from equipoise.reporting.labels import WHY_TWO, budget_text
+from equipoise.reporting.material import Material
+from equipoise.reporting.style import AXIS, INK, MUTED, PAPER, WIDTH
+from equipoise.selectors import selector
 
 
-def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
-    """Macro average against budget, a panel a selector, with random and the full pool in every panel."""
-    swept = macro[~macro["selector"].isin(("full", "zero_shot")) & (macro["epochs"] == usual_epochs)]
-    full = macro[macro["selector"] == "full"].nlargest(1, "epochs")
-    selectors = [name for name in dict.fromkeys(swept["selector"]) if name != "random"] or ["random"]
+def score_by_budget(material: Material) -> Figure:
+    """Macro average against budget, one panel per selector: mean over runs with its 95 % bootstrap interval; random selection in grey,
+    training on the full pool dashed."""
+    macro = material.frame("statistics_macro")
+    swept = macro[macro["selector"].isin(names_that(swept=True)) & (macro["epochs"] == material.config.finetune.epochs)]
+    full = macro[macro["selector"].isin(names_that(trains=True, swept=False))].nlargest(1, "epochs")
+    selectors = [name for name in dict.fromkeys(swept["selector"]) if name != CHANCE] or [CHANCE]
     budgets = _sorted_budgets(swept["budget"])
     place = {budget: number for number, budget in enumerate(budgets)}
 
@@ -30,12 +33,12 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
         for axis, name in zip(axes.flat, selectors, strict=False):
             if len(full):
                 axis.axhline(full["macro"].iloc[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
-            for shown in dict.fromkeys(("random", name)):
-                rows = swept[swept["selector"] == shown]
+            for shown in dict.fromkeys((CHANCE, name)):
+                rows, look = swept[swept["selector"] == shown], selector(shown)
                 x = [place[budget] for budget in rows["budget"]]
-                axis.fill_between(x, rows["low"], rows["high"], color=color(shown), alpha=0.18, linewidth=0)
-                axis.plot(x, rows["macro"], color=color(shown), marker=marker(shown))
-            axis.set_title(label(name))
+                axis.fill_between(x, rows["low"], rows["high"], color=look.color, alpha=0.18, linewidth=0)
+                axis.plot(x, rows["macro"], color=look.color, marker=look.marker)
+            axis.set_title(selector(name).short_label)
             axis.set_xticks(range(len(budgets)), [budget_text(budget).replace(" examples", "") for budget in budgets])
             axis.set_xlim(-0.25, len(budgets) - 0.75)
         for axis in list(axes.flat)[len(selectors) :]:
@@ -43,27 +46,28 @@ def score_by_budget(macro: pd.DataFrame, usual_epochs: int) -> Figure:
         for axis in axes[:, 0]:
             axis.set_ylabel("Macro average")
         figure.supxlabel("Budget", fontsize=9)
-        keys = (
-            [Line2D([], [], color=color("random"), marker=marker("random"), label=label("random"))]
-            if "random" in set(swept["selector"])
-            else []
-        )
+        keys = []
+        if CHANCE in set(swept["selector"]):
+            look = selector(CHANCE)
+            keys.append(Line2D([], [], color=look.color, marker=look.marker, label=look.short_label))
         if len(full):
-            text = f"{label('full')}, {int(full['epochs'].iloc[0])} epochs"
+            text = f"{full['label'].iloc[0]}, {int(full['epochs'].iloc[0])} epochs"
             keys.append(Line2D([], [], color=INK, linewidth=1, linestyle=(0, (4, 3)), label=text))
         keys.append(Patch(facecolor=MUTED, alpha=0.3, label="95 % interval"))
         figure.legend(handles=keys, loc="outside upper left", ncols=len(keys))
         return figure
 
-    caption = f"Macro average against budget, mean over runs with the 95 % bootstrap interval ({_kinds(swept)}); grey is random selection."
+    caption = _intervals(swept)
     if len(full):
         row = full.iloc[0]
-        caption += f" The dashed line is training on the full pool for {int(row['epochs'])} epochs ({row['macro']:.1f})."
-    return Figure("score_by_budget", "Score against budget", caption, macro, draw)
+        caption += f" Training on the full pool for {int(row['epochs'])} epochs gives {row['macro']:.1f}."
+    return Figure(caption, macro, draw)
 
 
-def differences(comparisons: pd.DataFrame) -> Figure:
-    """Difference of macro averages from each baseline with 95 % intervals: a row of panels a baseline, a panel a budget."""
+def differences(material: Material) -> Figure:
+    """Macro average minus the baseline's, with 95 % paired bootstrap intervals. Filled markers are distinguishable from the baseline after
+    Holm's adjustment over all comparisons; hollow markers are not, or carry no claim."""
+    comparisons = material.frame("statistics_comparisons")
     baselines = list(dict.fromkeys(comparisons["baseline"]))
     budgets = _sorted_budgets(comparisons["budget"])
     usual = comparisons["epochs"].mode().iloc[0]
@@ -79,16 +83,17 @@ def differences(comparisons: pd.DataFrame) -> Figure:
             for axis, budget in zip(line, budgets, strict=True):
                 axis.axvline(0, color=AXIS, linewidth=1)
                 for number, name in enumerate(names):
-                    found = rows[(rows["selector"] == name) & (rows["baseline"] == baseline) & (rows["budget"] == budget)]
-                    for row in found.to_dict("records"):
+                    look = selector(name)
+                    own = rows[(rows["selector"] == name) & (rows["baseline"] == baseline) & (rows["budget"] == budget)]
+                    for row in own.to_dict("records"):
                         sure = row["p_holm"] < LEVEL
-                        axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=1.8, solid_capstyle="round")
-                        face = color(name) if sure else PAPER
-                        axis.plot(row["difference"], number, marker(name), color=color(name), markerfacecolor=face, markersize=6)
-                axis.set_yticks(range(len(names)), [label(name) for name in names])
+                        axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=1.8, solid_capstyle="round")
+                        face = look.color if sure else PAPER
+                        axis.plot(row["difference"], number, look.marker, color=look.color, markerfacecolor=face, markersize=6)
+                axis.set_yticks(range(len(names)), [selector(name).short_label for name in names])
                 axis.set_ylim(len(names) - 0.4, -0.6)
                 axis.grid(axis="y", visible=False)
-                axis.set_title(f"{budget_text(budget)}, against {label(baseline)}")
+                axis.set_title(f"{budget_text(budget)}, against {selector(baseline).short_label}")
         figure.supxlabel("Difference of macro averages, points", fontsize=9)
         dot = {"linestyle": "none", "marker": "o", "color": INK, "markersize": 6}
         sure = Line2D([], [], **dot, label=f"p below {LEVEL:g} (Holm)")
@@ -96,30 +101,27 @@ def differences(comparisons: pd.DataFrame) -> Figure:
         figure.legend(handles=[sure, unsure], loc="outside upper left", ncols=2)
         return figure
 
-    caption = (
-        f"Macro average minus the baseline's, with 95 % paired bootstrap intervals ({_kinds(rows)}). Filled markers: p below {LEVEL:g} "
-        f"after Holm's adjustment over all comparisons; hollow markers are not distinguishable from the baseline or carry no "
-        f"claim; {WHY_TWO}."
-    )
-    return Figure("differences", "Differences from random and from LESS", caption, comparisons, draw)
+    return Figure(f"{_intervals(rows)} {WHY_TWO}", comparisons, draw)
 
 
-def rank_plot(ranks: pd.DataFrame) -> Figure:
-    """Mean rank and its 95 % interval, a panel a budget."""
-    budgets = list(dict.fromkeys(ranks["budget"]))
-    overall = ranks.groupby("selector", sort=False)["mean_rank"].mean().sort_values(kind="stable")
+def ranks(material: Material) -> Figure:
+    """Observed rank (dot) and mean rank over bootstrap draws with its 95 % interval; an interval of no width lies under its marker. This
+    experiment does not separate selectors whose intervals overlap widely."""
+    frame = material.frame("statistics_ranks")
+    budgets = list(dict.fromkeys(frame["budget"]))
+    overall = frame.groupby("selector", sort=False)["mean_rank"].mean().sort_values(kind="stable")
     selectors = list(overall.index)
 
     def draw(pyplot):
         size = (WIDTH, 1.1 + 0.26 * len(selectors))
         figure, axes = pyplot.subplots(1, len(budgets), figsize=size, sharex=True, sharey=True, squeeze=False)
         for axis, budget in zip(axes[0], budgets, strict=True):
-            for row in ranks[ranks["budget"] == budget].to_dict("records"):
-                number, name = selectors.index(row["selector"]), row["selector"]
-                axis.plot([row["low"], row["high"]], [number, number], color=color(name), linewidth=5, alpha=0.3, solid_capstyle="round")
+            for row in frame[frame["budget"] == budget].to_dict("records"):
+                number, look = selectors.index(row["selector"]), selector(row["selector"])
+                axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=5, alpha=0.3, solid_capstyle="round")
                 axis.plot(row["rank"], number, ".", color=INK, markeredgecolor=PAPER, markersize=7, zorder=4)
-                axis.plot(row["mean_rank"], number, marker(name), color=color(name), markersize=6)
-            axis.set_yticks(range(len(selectors)), [label(name) for name in selectors])
+                axis.plot(row["mean_rank"], number, look.marker, color=look.color, markersize=6)
+            axis.set_yticks(range(len(selectors)), [selector(name).short_label for name in selectors])
             axis.set_ylim(len(selectors) - 0.4, -0.6)
             axis.set_xticks(np.arange(1, len(selectors) + 1, 1 if len(selectors) < 9 else 2))
             axis.set_title(budget_text(budget))
@@ -133,17 +135,14 @@ def rank_plot(ranks: pd.DataFrame) -> Figure:
         figure.legend(handles=keys, loc="outside upper left", ncols=3)
         return figure
 
-    caption = (
-        f"Observed rank (dot) and mean rank over bootstrap draws with its 95 % interval ({_kinds(ranks)}); an interval of no width "
-        "lies under its marker. Selectors whose intervals overlap widely are not told apart by this experiment."
-    )
-    return Figure("ranks", "Ranks of the selectors", caption, ranks, draw)
+    return Figure(_intervals(frame), frame, draw)
 
 
 def _sorted_budgets(budgets: Sequence[str]) -> list[str]:
     return sorted(dict.fromkeys(budgets), key=budget_order)
 
 
-def _kinds(frame: pd.DataFrame) -> str:
+def _intervals(frame: pd.DataFrame) -> str:
     kinds = list(dict.fromkeys(frame["interval"]))
-    return f"over {kinds[0]}" if len(kinds) == 1 else "over runs and items, over items only where there are fewer than three runs"
+    over = kinds[0] if len(kinds) == 1 else "runs and items, over items only where there are fewer than three runs"
+    return f"Intervals are over {over}."

@@ -5,16 +5,22 @@ import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from equipoise.reporting.arms import STUDIED
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.style import DIVERGING, INK, PAPER, POOL, SEQUENTIAL, SOURCES, WIDTH, color, label, marker, text_on
+from equipoise.reporting.material import Material
+from equipoise.reporting.style import DIVERGING, INK, PAPER, POOL, SEQUENTIAL, SOURCES, WIDTH, text_on
+from equipoise.selectors import selector
 
 SOURCES_SHOWN = 8
 CARD = "#ffffff"  # the map is an image: it keeps a white ground in the dark theme
 OTHER = "other sources"
+SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
 
 
-def overlap(frame: pd.DataFrame, budget: str) -> Figure:
-    """Jaccard matrix of the selections."""
+def overlap(material: Material) -> Figure:
+    """Overlap of every two selections: rows in both over rows in either (Jaccard). Seeded selectors are shown with their first seed; two
+    random selections of a share b overlap by about b / (2 - b)."""
+    frame = material.influence.overlap(material.rows)
     names = list(dict.fromkeys(frame["selector"]))
     values = frame.pivot(index="selector", columns="other", values="jaccard").loc[names, names].to_numpy()
 
@@ -27,22 +33,20 @@ def overlap(frame: pd.DataFrame, budget: str) -> Figure:
             for place in range(line + 1):
                 value = values[line, place]
                 axis.text(place + 0.5, line + 0.5, f"{value:.2f}", ha="center", va="center", fontsize=8, color=text_on(value))
-        axis.set_xticks(np.arange(len(names)) + 0.5, [label(name) for name in names], rotation=40, ha="right", rotation_mode="anchor")
-        axis.set_yticks(np.arange(len(names)) + 0.5, [label(name) for name in names])
+        labels = [selector(name).short_label for name in names]
+        axis.set_xticks(np.arange(len(names)) + 0.5, labels, **SLANTED)
+        axis.set_yticks(np.arange(len(names)) + 0.5, labels)
         axis.invert_yaxis()
         _bare(axis)
         return figure
 
-    caption = (
-        f"Overlap of the selections at {budget}: rows in both over rows in either (Jaccard). Seeded selectors are shown with their first "
-        "seed; "
-        "two random selections of a share b overlap by about b / (2 - b)."
-    )
-    return Figure("overlap", "Overlap of the selections", caption, frame, draw)
+    return Figure(f"Budget: {material.budget_text}.", frame, draw)
 
 
-def along_ranking(frame: pd.DataFrame) -> Figure:
-    """Mean z-scored influence on each task over the first picks: a panel a task, a line a selector."""
+def influence_along_ranking(material: Material) -> Figure:
+    """Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking; each task has a scale
+    of its own. The higher a line, the more the picks are expected to help that task, to first order."""
+    frame = material.influence.along_ranking(material.most_rows)
     tasks = list(dict.fromkeys(frame["task"]))
     selectors = list(dict.fromkeys(frame["selector"]))
     span = frame["picks"].max() / frame["picks"].min()
@@ -54,10 +58,9 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
         for axis, task in zip(axes.flat, tasks, strict=False):
             for number, name in enumerate(selectors):
                 rows = frame[(frame["task"] == task) & (frame["selector"] == name)]
-                every = (number * 7 % 25, 25)
-                width = 1.6 if name == "bids" else 1.2
-                style = {"marker": marker(name), "markevery": every, "markersize": 4}
-                axis.plot(rows["picks"], rows["mean"], color=color(name), linewidth=width, label=label(name), **style)
+                look, width = selector(name), 1.6 if name == STUDIED else 1.2
+                style = {"marker": look.marker, "markevery": (number * 7 % 25, 25), "markersize": 4}
+                axis.plot(rows["picks"], rows["mean"], color=look.color, linewidth=width, label=look.short_label, **style)
             axis.set_title(task)
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if span < 100 else (1,)))
@@ -74,15 +77,12 @@ def along_ranking(frame: pd.DataFrame) -> Figure:
         figure.supylabel("Mean normalised influence", fontsize=9)
         return figure
 
-    caption = (
-        "Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking; each task has a "
-        "scale of its own. The higher a line, the more the picks are expected to help that task to first order."
-    )
-    return Figure("influence_along_ranking", "Influence per task along the ranking", caption, frame, draw)
+    return Figure("", frame, draw)
 
 
-def steps_served(frame: pd.DataFrame, selector: str) -> Figure:
-    """Heat map: which task the steps of a greedy selector served."""
+def steps_served(material: Material) -> Figure:
+    """Tasks served by the steps of BIDS: the task of the validation example whose normalised influence each pick improved most."""
+    frame = material.influence.steps_served(material.most_rows)
     tasks = list(dict.fromkeys(frame["task"]))
     starts = list(dict.fromkeys(frame["from"]))
     values = frame.pivot(index="task", columns="from", values="share").loc[tasks, starts].to_numpy()
@@ -94,7 +94,7 @@ def steps_served(frame: pd.DataFrame, selector: str) -> Figure:
         mesh = axis.pcolormesh(edges, np.arange(len(tasks) + 1), values, cmap=SEQUENTIAL, vmin=0, vmax=max(values.max(), 1e-9))
         axis.set_yticks(np.arange(len(tasks)) + 0.5, tasks)
         axis.invert_yaxis()
-        axis.set_xlabel(f"Step of {label(selector)}")
+        axis.set_xlabel(f"Step of {selector(STUDIED).short_label}")
         _bare(axis)
         axis.tick_params(axis="x", length=3)
         bar = figure.colorbar(mesh, ax=axis, pad=0.015, aspect=14)
@@ -104,16 +104,14 @@ def steps_served(frame: pd.DataFrame, selector: str) -> Figure:
         return figure
 
     totals = frame.assign(weight=frame["share"] * (frame["to"] - frame["from"] + 1)).groupby("task", sort=False)["weight"].sum()
-    caption = (
-        f"Tasks served by the {stops[-1]:,} steps of {label(selector)}: the task of the validation example whose normalised influence "
-        "each pick "
-        f"improved most. In total {', '.join(f'{task} {total / stops[-1]:.0%}' for task, total in totals.items())}."
-    )
-    return Figure("steps_served", f"Tasks served by the steps of {label(selector)}", caption, frame, draw)
+    shares = ", ".join(f"{task} {total / stops[-1]:.0%}" for task, total in totals.items())
+    return Figure(f"Of all {stops[-1]:,} steps: {shares}.", frame, draw)
 
 
-def source_composition(frame: pd.DataFrame, budget: str) -> Figure:
-    """Heat map of source shares: number = share of the selection, colour = against the pool."""
+def sources(material: Material) -> Figure:
+    """Sources of each selection, in percent of the selection; colour shows how many times more or less often than in the pool a source was
+    chosen."""
+    frame = material.influence.sources(material.sources, material.rows)
     shown = _few_sources(frame)
     names = list(frame.columns[2:])
 
@@ -130,7 +128,8 @@ def source_composition(frame: pd.DataFrame, budget: str) -> Figure:
                 shade = "#ffffff" if dark else "#111111"
                 axis.text(place + 0.5, line + 0.5, text, ha="center", va="center", fontsize=8, color=shade)
         axis.axvline(1, color=INK, linewidth=1.2)
-        axis.set_xticks(np.arange(len(names) + 1) + 0.5, ["Pool", *map(label, names)], rotation=40, ha="right", rotation_mode="anchor")
+        labels = ["Pool", *(selector(name).short_label for name in names)]
+        axis.set_xticks(np.arange(len(labels)) + 0.5, labels, **SLANTED)
         axis.set_yticks(np.arange(len(shown)) + 0.5, shown["source"])
         axis.invert_yaxis()
         _bare(axis)
@@ -139,17 +138,14 @@ def source_composition(frame: pd.DataFrame, budget: str) -> Figure:
         bar.outline.set_visible(False)
         return figure
 
-    caption = (
-        f"Sources of each selection at {budget}, in percent of the selection; colour tells how many times more or less often than in the "
-        "pool a "
-        "source was chosen."
-    )
-    return Figure("sources", "Source composition of the selections", caption, frame, draw)
+    return Figure(f"Budget: {material.budget_text}.", frame, draw)
 
 
-def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
-    """Two-dimensional projection of the matrix's rows, by source and by selection."""
-    selectors = [name for name in frame.columns[4:] if name not in ("oracle",)]
+def pool_map(material: Material) -> Figure:
+    """The first two principal components of the z-scored matrix rows, coloured by source and, over the pool in grey, by selection.
+    Distances in two dimensions hide most of the differences between rows."""
+    frame = material.influence.pool_map(material.sources, material.rows, material.config.seed)
+    selectors = [name for name in frame.columns[4:] if selector(name).competes]
     names = list(frame["source"].value_counts().index)
     names = names if len(names) <= SOURCES_SHOWN else [*names[: SOURCES_SHOWN - 1], OTHER]
     group = frame["source"].where(frame["source"].isin(names), OTHER)
@@ -173,8 +169,8 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
             axis = figure.add_subplot(grid[line, place], sharex=first, sharey=first)
             axis.scatter(frame["x"], frame["y"], s=2, color=POOL, alpha=0.5, linewidth=0, rasterized=True)
             points = frame[frame[name]]
-            axis.scatter(points["x"], points["y"], s=size * 0.6, color=color(name), alpha=0.75, linewidth=0, rasterized=True)
-            axis.set_title(label(name))
+            axis.scatter(points["x"], points["y"], s=size * 0.6, color=selector(name).color, alpha=0.75, linewidth=0, rasterized=True)
+            axis.set_title(selector(name).short_label)
         for axis in figure.axes:
             axis.set(xticks=[], yticks=[])
             axis.grid(visible=False)
@@ -185,12 +181,7 @@ def pool_map(frame: pd.DataFrame, budget: str) -> Figure:
         first.set(xlim=(low["x"] - margin["x"], high["x"] + margin["x"]), ylim=(low["y"] - margin["y"], high["y"] + margin["y"]))
         return figure
 
-    caption = (
-        "Map of the pool: the two first principal components of the z-scored matrix rows, coloured by source and, in grey, with each "
-        "selection "
-        f"at {budget} on top. Distances in two dimensions hide most of the differences between rows."
-    )
-    return Figure("pool_map", "Map of the pool", caption, frame, draw)
+    return Figure(f"Budget: {material.budget_text}.", frame, draw)
 
 
 def _few_sources(frame: pd.DataFrame) -> pd.DataFrame:

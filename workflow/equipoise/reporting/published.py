@@ -3,12 +3,13 @@
 import csv
 from pathlib import Path
 
+from equipoise import benchmarks
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs
 from equipoise.reporting.arms import arms_of
 
 FOLDER = Path(__file__).parents[2] / "report" / "published"
-BENCHMARKS = ("human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval")
+BENCHMARKS = tuple(entry.published for entry in benchmarks.BENCHMARKS.values() if entry.published)
 THI_BUDGET = "0.1"
 
 
@@ -30,12 +31,12 @@ def _read(name: str) -> list[dict[str, str]]:
 def benchmark_of(config: Experiment) -> dict[str, str]:
     """Task -> the paper's benchmark it is; a task over own files is one only by its name and with one of the paper's models."""
     models = {row["model"] for row in published_scores()}
-    found = {}
+    names = {}
     for task, settings in config.tasks.items():
         name = task if settings.benchmark == "jsonl" and config.model.name in models else settings.benchmark
         if name in BENCHMARKS:
-            found[task] = name
-    return found
+            names[task] = name
+    return names
 
 
 def matches(config: Experiment) -> dict[tuple[str, str, int], dict[str, str]]:
@@ -43,12 +44,12 @@ def matches(config: Experiment) -> dict[tuple[str, str, int], dict[str, str]]:
     published = {
         (row["selector"], float(row["budget_percent"]) / 100, int(row["epochs"])): row for row in _of_model(config, published_scores())
     }
-    found = {}
+    matched = {}
     for arm in arms_of(experiment_runs(config)):
         row = published.get((arm.selector, float(arm.budget), arm.epochs)) if "." in arm.budget else None
         if row is not None:
-            found[arm.key] = row
-    return found
+            matched[arm.key] = row
+    return matched
 
 
 def has_published(config: Experiment) -> bool:
@@ -63,7 +64,7 @@ def matched_thi(config: Experiment, budget: str) -> dict[str, dict[str, str]]:
     return {row["selector"]: row for row in _of_model(config, published_counts()) if row["selector"] in config.selectors}
 
 
-def published_thi(config: Experiment, selector: str, budget: str) -> dict[str, float]:
+def thi_shares(config: Experiment, selector: str, budget: str) -> dict[str, float]:
     """Task -> share of the paper's selection whose highest influence is on it; empty unless model, selector and budget match."""
     row = matched_thi(config, budget).get(selector)
     if row is None:

@@ -6,9 +6,8 @@ import unicodedata
 from pathlib import Path
 
 from equipoise.files import atomic_path
-from equipoise.reporting.tables import Cell, Table, cells
+from equipoise.reporting.table import Cell, Table, cells
 
-FORMATS = ("csv", "md", "tex", "html")
 LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}", "{": r"\{", "}": r"\}"}
 LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar\allowbreak{}"}
 LATEX |= {"−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "“": "``", "”": "''", "’": "'", "≥": r"$\geq$", "≤": r"$\leq$", '"': "''"}
@@ -19,10 +18,10 @@ def write_table(table: Table, folder: str | Path) -> list[Path]:
     """Writes <folder>/<name>.{csv,md,tex,html} atomically; returns the paths."""
     texts = {"csv": to_csv(table), "md": to_markdown(table), "tex": to_latex(table), "html": to_html(table) + "\n"}
     paths = []
-    for ending in FORMATS:
+    for ending, text in texts.items():
         path = Path(folder) / f"{table.name}.{ending}"
         with atomic_path(path) as part:
-            part.write_text(texts[ending], encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
         paths.append(path)
     return paths
 
@@ -34,14 +33,14 @@ def to_csv(table: Table) -> str:
 
 def to_markdown(table: Table) -> str:
     """A GitHub-flavoured table under its title: best bold, second underlined."""
-    lines = [f"**{table.title}**", "", table.caption, ""]
+    lines = [f"**{table.title}.**", "", table.caption, ""]
     lines.append("| " + " | ".join(_markdown(column.header) for column in table.columns) + " |")
     lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in table.columns) + "|")
     for group in cells(table):
         if group.heading:
             lines.append(f"| **{_markdown(group.heading)}** |" + " |" * (len(table.columns) - 1))
         lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in group.rows]
-    return "\n".join([*lines, "", table.note]).rstrip() + "\n"
+    return "\n".join(lines) + "\n"
 
 
 def to_latex(table: Table) -> str:
@@ -62,7 +61,7 @@ def to_latex(table: Table) -> str:
                 r"\addlinespace[2pt]",
             ]
         body += [" & ".join(map(_latex_cell, row)) + r" \\" for row in group.rows]
-    caption = f"\\textbf{{{latex_text(table.title)}}} {latex_text(table.caption)} {latex_text(table.note)}".strip()
+    caption = f"\\textbf{{{latex_text(table.title)}.}} {latex_text(table.caption)}"
     caption = rf"\caption{{{caption}}}\label{{tab:{table.name.replace('_', '-')}}}"
     head = [r"\toprule", " & ".join(latex_text(column.header) for column in table.columns) + r" \\", r"\midrule"]
     if texts:

@@ -25,7 +25,7 @@ class Evaluation:
 
     tasks: evaluated target tasks in config order. runs: in table order. items: task -> keys of its items.
     scores: task -> float32 [runs, suite seeds, items], each in 0..1, items in the order of `items[task]` for every run.
-    rows: one mapping a (run, suite seed, task), as in scores.csv.
+    rows: one mapping per run, suite seed and task, as in scores.csv.
     """
 
     tasks: tuple[str, ...]
@@ -79,23 +79,23 @@ def read_evaluation(config: Experiment) -> Evaluation:
 
 def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey, ...], np.ndarray]]:
     """task -> (keys sorted, item scores float32 in that order) of one samples file."""
-    found: dict[str, list[tuple[ItemKey, float]]] = {task: [] for task in tasks}
+    by_task: dict[str, list[tuple[ItemKey, float]]] = {task: [] for task in tasks}
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:
                 sample = json.loads(line)
-                if sample["task"] in found:
+                if sample["task"] in by_task:
                     key = (sample["lm_eval_task"], str(sample["doc_id"]), sample["content_hash"])
-                    found[sample["task"]].append((key, float(sample["score"])))
+                    by_task[sample["task"]].append((key, float(sample["score"])))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the stage evaluate for this run") from None
     except (ValueError, KeyError) as error:
         raise UserError(f"{path}: not a file of samples ({error!r}); delete it and evaluate again") from None
-    for task, pairs in found.items():
+    for task, pairs in by_task.items():
         if not pairs:
             raise UserError(f"{path}: no item of task {task}; delete it and evaluate again")
         pairs.sort()
-    return {task: (tuple(key for key, _ in pairs), np.array([score for _, score in pairs], np.float32)) for task, pairs in found.items()}
+    return {task: (tuple(key for key, _ in pairs), np.array([score for _, score in pairs], np.float32)) for task, pairs in by_task.items()}
 
 
 def _check(path: str, task: str, from_items: float, recorded: float) -> None:

@@ -7,7 +7,8 @@ from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
-from equipoise.reporting.labels import budget_text, short_label
+from equipoise.reporting.labels import budget_text
+from equipoise.selectors import selector
 
 PICKS = 500  # shown of one selector: the page stays small for a large pool
 CHARACTERS = 500  # shown of one prompt or response
@@ -20,7 +21,7 @@ def selected_examples(config: Experiment) -> dict[str, object]:
     picks: [[selector, rank, pool row, task or -1, validation id, score, margin]]} with places in the lists of names.
     """
     layout = config.layout
-    selectors = [name for name in config.selectors if name != "full"]
+    selectors = [name for name in config.selectors if selector(name).chooses]
     tasks, sources = list(config.tasks), []
     rows: dict[int, list[object]] = {}
     picks, sizes = [], {}
@@ -39,7 +40,7 @@ def selected_examples(config: Experiment) -> dict[str, object]:
             why = [pick.get("validation_id") or "", _rounded(pick.get("score")), _rounded(pick.get("margin"))]
             picks.append([selectors.index(name), pick["rank"], pick["row"], task, *why])
     return {
-        "selectors": [short_label(name) for name in selectors],
+        "selectors": [selector(name).short_label for name in selectors],
         "tasks": tasks,
         "sources": sources,
         "budgets": sorted(([budget_text(label), size] for label, size in sizes.items()), key=lambda pair: pair[1]),

@@ -1,55 +1,45 @@
-"""The table that sets the paper's numbers beside the experiment's."""
+"""The tables that set the paper's numbers beside the experiment's."""
 
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.reporting.catalogue import shown_budget
-from equipoise.reporting.labels import arm_label, budget_text, long_label
-from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matched_thi, matches, published_scores, published_thi
-from equipoise.reporting.tables import Column, Table
+from equipoise.reporting.arms import LESS
+from equipoise.reporting.labels import arm_label, budget_text
+from equipoise.reporting.material import Material
+from equipoise.reporting.published import BENCHMARKS, benchmark_of, has_published, matched_thi, matches, published_scores, thi_shares
+from equipoise.reporting.table import Column, Table
+from equipoise.selectors import selector
 
 
-def side_by_side(config: Experiment, scores: pd.DataFrame) -> Table | None:
-    """Published and own macro averages and task scores with differences, one line an arm that both have; none when none matches."""
-    if not has_published(config):
-        return None
-    published = matches(config)
+def published(material: Material) -> Table:
+    """The paper's numbers beside this experiment's, where model, budget, selector and epochs match; ± standard deviation over runs."""
+    config, scores = material.config, material.frame("table_2_selectors")
+    arms = matches(config)
     tasks = {task: name for task, name in benchmark_of(config).items() if task in scores.columns}
     lines = []
     for ours in scores.to_dict("records"):
-        theirs = published.get((ours["selector"], ours["budget"], ours["epochs"]))
+        theirs = arms.get((ours["selector"], ours["budget"], ours["epochs"]))
         if theirs is not None:
             lines += _lines(config, ours, theirs, tasks)
     columns = [Column("label", "Selector"), Column("task", "Task"), Column("published", "Published", 1), Column("ours", "Here", 1, "sd")]
     columns += [Column("difference", "Difference", 1, sign=True), Column("source", "Source")]
-    caption = (
-        "The paper's numbers beside this experiment's, where model, budget, selector and epochs match; ± standard deviation over runs."
-    )
-    return Table("published", "Side by side with the paper.", caption, pd.DataFrame(lines), tuple(columns), group="group")
+    return Table("", pd.DataFrame(lines), tuple(columns), group="group")
 
 
-def thi_side_by_side(config: Experiment, figures: dict[str, pd.DataFrame]) -> Table | None:
-    """Published and own THI shares with differences, a line a selector and task; none where none matches.
-
-    figures: the numbers of Figures 2 and 3 by the figure's name, counts by selector and task.
-    """
-    budget = shown_budget(config)
+def published_thi(material: Material) -> Table:
+    """Share of a selection whose highest influence is on a task (THI): the paper's beside this experiment's, in percent, and the difference
+    in points. LESS in the task-mean form, the others in the instance form."""
+    config, budget = material.config, material.budget
     lines = []
     for name, row in matched_thi(config, budget).items():
-        counts = figures["figure_2_thi_less" if name == "task_max" else "figure_3_thi_ablation"].set_index("task")[name]
-        for task, share in published_thi(config, name, budget).items():
-            line = {"label": long_label(name), "selector": name, "budget": budget, "task": task, "published": 100 * share}
+        counts = material.frame("figure_2_thi_less" if name == LESS else "figure_3_thi_ablation").set_index("task")[name]
+        for task, share in thi_shares(config, name, budget).items():
+            line = {"label": selector(name).label, "selector": name, "budget": budget, "task": task, "published": 100 * share}
             line |= {"ours": 100 * counts[task] / counts.sum(), "source": row["source"]}
             lines.append(line | {"difference": line["ours"] - line["published"]})
-    if not lines:
-        return None
     columns = [Column("label", "Selector"), Column("task", "Task"), Column("published", "Published, %", 1), Column("ours", "Here, %", 1)]
     columns += [Column("difference", "Difference", 1, sign=True), Column("source", "Source")]
-    caption = (
-        f"Which share of a selection of {budget_text(budget)} has its highest influence on a task (THI): the paper's beside this "
-        "experiment's, in percent, and the difference in points. LESS in the task-mean form, the others in the instance form."
-    )
-    return Table("published_thi", "THI beside the paper's.", caption, pd.DataFrame(lines), tuple(columns))
+    return Table(f"Budget: {material.budget_text}.", pd.DataFrame(lines), tuple(columns))
 
 
 def unmatched_note(config: Experiment) -> str:
@@ -64,15 +54,14 @@ def unmatched_note(config: Experiment) -> str:
 
 
 def _lines(config: Experiment, ours: dict[str, object], theirs: dict[str, str], tasks: dict[str, str]) -> list[dict[str, object]]:
-    """One line a task, and the macro average where all seven benchmarks were run."""
+    """One line per task, and the macro average where all seven benchmarks were run."""
     pairs = [(task, task, name) for task, name in tasks.items()]
     if set(tasks.values()) == set(BENCHMARKS):
         pairs.append(("macro average", "macro", "macro_avg"))
-    usual = config.finetune.epochs if ours["selector"] != "full" else -1
     return [
         {
             "group": budget_text(str(ours["budget"])),
-            "label": arm_label(str(ours["selector"]), int(ours["epochs"]), usual),
+            "label": arm_label(str(ours["selector"]), int(ours["epochs"]), config.finetune.epochs),
             "selector": ours["selector"],
             "budget": ours["budget"],
             "epochs": ours["epochs"],

@@ -13,7 +13,7 @@ NO_SCATTER = 1e-9  # points; less between equal means is rounding
 
 
 def task_scores(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Task scores in points, float64 [runs, tasks], from one array [runs, suite seeds, items] a task."""
+    """Task scores in points, float64 [runs, tasks], from one array [runs, suite seeds, items] per task."""
     return np.stack([np.median(task.astype(np.float64).mean(axis=2), axis=1) for task in scores], axis=1) * 100.0
 
 
@@ -70,7 +70,7 @@ def two_sided_p(differences: np.ndarray) -> float:
 
 
 def runs_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
-    """Two-sided p of Welch's t-test (Welch 1947) between the macro averages of two arms' runs, a value a run, in points.
+    """Two-sided p of Welch's t-test (Welch 1947) between the macro averages of two arms' runs, one value per run, in points.
 
     nan where neither side's runs scatter at all: they then say nothing about how far another run would fall.
     """

@@ -1,9 +1,9 @@
-"""How figures look: one style file, one colour and marker a selector everywhere, colour-blind safe.
+"""How figures look: one style file, and the colours of all that is no selector, colour-blind safe.
 
-Colours of selectors and of sources are near those of Okabe and Ito (2008) and of Paul Tol's muted scheme, moved apart until every two
-differ by 24 (a selector and a source by 15) in CIELAB, and by 13 (7) as seen without red or green cones; a test holds them there. They are
-light enough for the page's dark theme and dark enough for paper. Colour alone never carries the meaning: markers and labels do too. The
-page swaps every colour below for a custom property.
+Colours of selectors (equipoise/selectors.py) and of sources are near those of Okabe and Ito (2008) and of Paul Tol's muted scheme, moved
+apart until every two differ by 24 (a selector and a source by 15) in CIELAB, and by 13 (7) as seen without red or green cones; a test holds
+them there. They are light enough for the page's dark theme and dark enough for paper. Colour alone never carries the meaning: markers and
+labels do too. The page swaps every colour for a custom property.
 """
 
 import io
@@ -17,51 +17,17 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.colors import LinearSegmentedColormap
 
-from equipoise.reporting.labels import short_label
-
 STYLE_FILE = Path(__file__).with_name("style.mplstyle")
-FORMATS = ("svg", "pdf", "png")
 WIDTH = 7.6  # inches; a figure fills the page's column and a paper's text width
 INK, MUTED, AXIS, GRID = "#1f2933", "#66727f", "#8a949e", "#dfe3e8"
 POOL, PAPER, BAND = "#a9b2bb", "#fefefe", "#eef1f4"
 NEUTRAL = "#566573"  # of what is no selector's
 
-# selector -> (colour, marker)
-LOOKS = {
-    "random": ("#938b92", "d"),
-    "task_max": ("#cd5b09", "s"),
-    "sum": ("#5cb1ee", "^"),
-    "instance_max": ("#e39f0e", "v"),
-    "instance_max_normalized": ("#03a372", "D"),
-    "bids": ("#0072b2", "o"),
-    "rds": ("#aa649b", "P"),
-    "round_robin": ("#b0396b", "X"),
-    "task_quota": ("#9e8d42", "<"),
-    "rds_plus": ("#916de2", ">"),
-    "full": ("#81604c", "h"),
-    "oracle": ("#9fb74b", "*"),
-    "zero_shot": ("#77b0c2", "p"),
-}
 SOURCES = ("#4836a2", "#8bcaf3", "#117a33", "#dfc879", "#d26e76", "#832711", "#4fb9a2", "#a14398")
 """Colours of the pool's sources: others than the selectors', beside which they stand in the map of the pool."""
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])
 DIVERGING = LinearSegmentedColormap.from_list("equipoise_diverging", ["#a84a00", "#e8a36e", "#f6f5f3", "#7fb6d9", "#005a8f"])
-
-
-def color(selector: str) -> str:
-    """The selector's colour, in every figure."""
-    return LOOKS[selector][0]
-
-
-def marker(selector: str) -> str:
-    """The selector's marker, in every figure."""
-    return LOOKS[selector][1]
-
-
-def label(selector: str) -> str:
-    """Name of a selector in figures."""
-    return short_label(selector)
 
 
 @contextmanager

@@ -6,15 +6,17 @@ import pandas as pd
 
 from equipoise.attribution.analyses import balance as evenness
 from equipoise.config import Experiment
+from equipoise.reporting.arms import LESS, STUDIED, names_that
+from equipoise.reporting.bootstrap import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.reporting.catalogue import shown_budget
-from equipoise.reporting.comparisons import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
-from equipoise.reporting.labels import budget_text, long_label, short_label
+from equipoise.reporting.labels import budget_text
+from equipoise.selectors import selector
 
 NO_CLAIM = "test items only, fewer than three runs: no claim"
 
 
 def summary(config: Experiment, frames: dict[str, pd.DataFrame]) -> list[str]:
-    """Sentences on what was run, what is higher than what, what cannot be told apart, ranks, balance, what may explain it, and anchors.
+    """Sentences on what was run, what is higher than what, what is not distinguishable, ranks, balance, what may explain it, and anchors.
 
     frames: the numbers of tables and figures by name, as far as the experiment has them.
     """
@@ -40,21 +42,20 @@ def summary(config: Experiment, frames: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def _what_ran(config: Experiment, macro: pd.DataFrame) -> str:
-    swept = [name for name in dict.fromkeys(macro["selector"]) if name not in ("zero_shot", "full", "oracle")]
-    runs = int(macro["runs"].sum())
-    budgets = [budget_text(text) for text in dict.fromkeys(macro[macro["selector"].isin(swept)]["budget"])]
-    error = macro[macro["selector"].isin(swept)]["se_items"].median()
+    competing = macro[macro["selector"].isin(names_that(competes=True))]
+    budgets = [budget_text(text) for text in dict.fromkeys(competing["budget"])]
+    tasks = sum(bool(task.suite) for task in config.tasks.values())
     return (
-        f"{len(swept)} selectors were compared at {_list(budgets)} of the pool on {sum(bool(t.suite) for t in config.tasks.values())} "
-        "tasks "
-        f"({runs} runs of {config.model.name}); the test items alone give one macro average a standard error of about {error:.1f} points."
+        f"{competing['selector'].nunique()} selectors were compared at {_list(budgets)} of the pool on {tasks} tasks "
+        f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one macro average a standard error of about "
+        f"{competing['se_items'].median():.1f} points."
     )
 
 
 def _headline(comparisons: pd.DataFrame, usual: int) -> list[str]:
     """BIDS minus each baseline in numbers, budget by budget."""
     sentences = []
-    own = comparisons[(comparisons["selector"] == "bids") & (comparisons["epochs"] == usual)]
+    own = comparisons[(comparisons["selector"] == STUDIED) & (comparisons["epochs"] == usual)]
     for baseline, rows in own.groupby("baseline", sort=False):
         parts = [
             f"{_signed(row['difference'])} at {budget_text(row['budget'])} ({_signed(row['low'])} to {_signed(row['high'])}"
@@ -62,22 +63,22 @@ def _headline(comparisons: pd.DataFrame, usual: int) -> list[str]:
             for row in rows.to_dict("records")
         ]
         kinds = f" (intervals over {_list(list(dict.fromkeys(rows['interval'])))})"
-        sentences.append(f"BIDS minus {short_label(baseline)}, macro average in points with 95 % interval{kinds}: {_list(parts)}.")
+        sentences.append(f"BIDS minus {selector(baseline).short_label}, macro average in points with 95 % interval{kinds}: {_list(parts)}.")
     return sentences
 
 
 def _against(rows: pd.DataFrame, baseline: str, usual: int) -> list[str]:
     """Who is higher than the baseline, who is lower, and who is not distinguishable from it, all budgets in one sentence each."""
     sentences = []
-    name = short_label(baseline)
+    name = selector(baseline).short_label
     about = _about(rows)
     for verdict in ("higher", "lower"):
-        found = rows[rows["verdict"] == verdict]
-        if len(found):
-            sentences.append(f"By macro average, scored {verdict} than {name}{about}: {_named(found, 'selector', usual)}.")
-    found = rows[rows["verdict"] == "not distinguishable"]
-    if len(found):
-        sentences.append(f"By macro average, not distinguishable from {name}: {_named(found, 'selector', usual)}.")
+        claimed = rows[rows["verdict"] == verdict]
+        if len(claimed):
+            sentences.append(f"By macro average, scored {verdict} than {name}{about}: {_named(claimed, 'selector', usual)}.")
+    equal = rows[rows["verdict"] == "not distinguishable"]
+    if len(equal):
+        sentences.append(f"By macro average, not distinguishable from {name}: {_named(equal, 'selector', usual)}.")
     unclaimed = rows[rows["interval"] == ITEMS]
     if len(unclaimed):
         sentences.append(
@@ -96,13 +97,13 @@ def _about(rows: pd.DataFrame) -> str:
 def _bids(rows: pd.DataFrame, usual: int) -> list[str]:
     """Whether BIDS itself stands out among the selectors, in one sentence."""
     parts = [
-        f"{words} {_named(found, 'baseline', usual)}"
+        f"{words} {_named(rivals, 'baseline', usual)}"
         for verdict, words in (
             ("not distinguishable", "not distinguishable from"),
             ("higher", "higher than"),
             ("lower", "lower than"),
         )
-        if len(found := rows[rows["verdict"] == verdict])
+        if len(rivals := rows[rows["verdict"] == verdict])
     ]
     if not parts:
         return [f"BIDS against the other selectors: no claim, as no side has {RUNS_FOR_A_CLAIM} runs that differ."]
@@ -111,7 +112,7 @@ def _bids(rows: pd.DataFrame, usual: int) -> list[str]:
 
 def _named(rows: pd.DataFrame, key: str, usual: int) -> str:
     """Selectors with the budgets at which something holds of them."""
-    return "; ".join(f"{short_label(name)} at {_list(_budgets(group, usual))}" for name, group in rows.groupby(key, sort=False))
+    return "; ".join(f"{selector(name).short_label} at {_list(_budgets(group, usual))}" for name, group in rows.groupby(key, sort=False))
 
 
 def _budgets(group: pd.DataFrame, usual: int) -> list[str]:
@@ -124,8 +125,8 @@ def _first(ranks: pd.DataFrame) -> list[str]:
     for budget, rows in ranks.groupby("budget", sort=False):
         leader = rows.sort_values(["rank", "mean_rank"], kind="stable").iloc[0]
         others = rows[(rows["low"] <= leader["high"]) & (rows["selector"] != leader["selector"])]
-        rivals = [short_label(name) for name in others["selector"]]
-        name, share = short_label(leader["selector"]), leader["best_share"]
+        rivals = [selector(name).short_label for name in others["selector"]]
+        name, share = selector(leader["selector"]).short_label, leader["best_share"]
         text = f"At {budget_text(budget)} {name} has the highest macro average, and in {share:.0%} of the draws"
         tail = f"; its rank interval overlaps that of {_list(rivals)}" if rivals else ""
         sentences.append(f"{text}{tail}{_items_only(rows)}.")
@@ -139,7 +140,7 @@ def _items_only(rows: pd.DataFrame) -> str:
 
 def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
     """Whose gains over random differ between tasks by more than noise, and the highest smallest gain at each budget."""
-    rows = balance[(balance["epochs"] == epochs) & (balance["selector"] != "oracle")]
+    rows = balance[(balance["epochs"] == epochs) & balance["selector"].isin(names_that(competes=True))]
     if rows.empty:
         return []
     uneven = rows[rows["p_uneven_holm"] < LEVEL]
@@ -153,7 +154,7 @@ def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
     else:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
     best = [
-        f"{short_label(row['selector'])} at {budget_text(row['budget'])} ({_signed(row['minimum'])} on {row['worst_task']}, "
+        f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} ({_signed(row['minimum'])} on {row['worst_task']}, "
         f"{_signed(row['minimum_low'])} to {_signed(row['minimum_high'])})"
         for _, group in rows.groupby("budget", sort=False)
         for row in group.nlargest(1, "minimum").to_dict("records")
@@ -165,14 +166,14 @@ def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
 def _why(frames: dict[str, pd.DataFrame], budget: str) -> list[str]:
     """How evenly the selections of LESS and BIDS serve the tasks, by the counts of Figures 2 and 3: a description, not a test."""
     parts = []
-    for figure, name in (("figure_2_thi_less", "task_max"), ("figure_3_thi_ablation", "bids")):
+    for figure, name in (("figure_2_thi_less", LESS), ("figure_3_thi_ablation", STUDIED)):
         if figure in frames and name in frames[figure]:
             counts = frames[figure].set_index("task")[name]
             most, least = counts.idxmax(), counts.idxmin()
             empty = list(counts[counts == 0].index)
             rest = f"no row serves {_list(empty)}" if empty else f"fewest {least} ({counts[least] / counts.sum():.0%})"
             parts.append(
-                f"of the rows of {short_label(name)}, most serve {most} ({counts[most] / counts.sum():.0%}), {rest}; evenness "
+                f"of the rows of {selector(name).short_label}, most serve {most} ({counts[most] / counts.sum():.0%}), {rest}; evenness "
                 f"{evenness(counts.to_numpy()):.2f}"
             )
     if not parts:
@@ -184,10 +185,10 @@ def _why(frames: dict[str, pd.DataFrame], budget: str) -> list[str]:
 
 
 def _anchors(macro: pd.DataFrame) -> list[str]:
-    found = macro[macro["selector"].isin(("zero_shot", "full"))]
+    anchors = macro[macro["selector"].isin(names_that(swept=False))]
     named = [
-        long_label(row["selector"]) + (f" ({row['epochs']} epochs)" if row["epochs"] else "") + f" {row['macro']:.1f}"
-        for row in found.to_dict("records")
+        selector(row["selector"]).label + (f" ({row['epochs']} epochs)" if row["epochs"] else "") + f" {row['macro']:.1f}"
+        for row in anchors.to_dict("records")
     ]
     return [f"Anchors, macro average: {_list(named)}."] if named else []
 

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.selection.selection_file import find_selection, read_lines
+from equipoise.files import read_jsonl
+from equipoise.selection.selection_file import find_selection
 
 GAP = " | "
 
@@ -23,13 +24,13 @@ def explain(path: str | Path, row: str, width: int) -> str:
 
 def _find(file: Path, row: str) -> dict[str, Any]:
     by_number = None
-    for line in read_lines(file):
+    for _, line in read_jsonl(file):
         if line.get("id") == row:
             return line
         if str(line.get("row")) == row:
             by_number = line
     if by_number is None:
-        raise UserError(f"{file}: no pick with id or row {row!r}; write one that was selected, e.g. {next(read_lines(file))['id']}")
+        raise UserError(f"{file}: no pick with id or row {row!r}; write one that was selected, e.g. {next(read_jsonl(file))[1]['id']}")
     return by_number
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import atomic_path
-from equipoise.selection.selection_file import find_selection, read_lines
+from equipoise.files import atomic_path, read_jsonl
+from equipoise.selection.selection_file import find_selection
 
 PROVENANCE = {"id": str, "source": str, "row": int, "rank": int, "score": float, "column": int, "validation_id": str, "task": str}
 CARD = """---
@@ -30,7 +30,7 @@ def export(path: str | Path, form: str, output: str | Path, pool: str | Path | N
     """
     if form not in FORMS:
         raise UserError(f"format {form!r}: write one of {', '.join(FORMS)}")
-    lines = list(read_lines(find_selection(path)))
+    lines = [line for _, line in read_jsonl(find_selection(path))]
     if not lines:
         raise UserError(f"{path}: holds no pick")
     lines = _with_messages(lines, path, pool)

@@ -27,11 +27,12 @@ from typing import Any
 import numpy as np
 
 from equipoise.errors import UserError
+from equipoise.layout import CHUNK_ROWS
+from equipoise.selectors import MATRICES
 from equipoise.store.manifest import read_manifest
 
-CHUNK_ROWS = 1024
 VALID, NO_COMPLETION_TOKEN, NON_FINITE, UNWRITTEN = 0, 1, 2, -1
-STATES = ("last_token", "position_weighted")
+STATES = MATRICES[1:]
 COLUMNS = {"norm": "float32", "loss": "float32", "tokens": "int32", "status": "int8"}
 CHUNK_KIND = "gradient_chunk"
 

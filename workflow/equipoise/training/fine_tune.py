@@ -5,61 +5,84 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
+from equipoise.determinants import determinants
 from equipoise.files import file_digest
 from equipoise.layout import Layout, Run
+from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.training.divergence import Diverged
+from equipoise.training.resumption import open_scratch, remove_scratch
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from peft import PeftModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = None) -> None:
     """Trains `run`'s adapter and writes its manifest last; does nothing when a whole one of the same inputs is there.
 
-    base: an already loaded base, for several runs in one process; it is left as it was.
+    base: an already loaded base, for several runs in one process; it is left as it was. Raises `Diverged` when the training does not stay
+    finite; the run's manifest then holds the reason as `failed`, and no files.
     """
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
     from equipoise.modelling.chat import pad_token
-    from equipoise.modelling.checkpoint import folder_digests, publish_folder, save_adapter
     from equipoise.training.trainer import train
     from equipoise.training.training_set import pool_examples, selected_rows
 
     layout = config.layout
-    identity = run_fingerprint(config, run)
+    folder, identity = Path(layout.run(run)), run_fingerprint(config, run)
+    scratch = folder / "trainer"
     if is_finished(layout, run, identity):
         log(f"{run.path}: already there")
+        if first_process():
+            remove_scratch(scratch)  # a kill may have left it
         return
     rows = selected_rows(layout.selection(run.selector, run.selection_seed, run.budget))
     tokenizer = load_tokenizer(config.model)
     examples = pool_examples(config, tokenizer, layout.pool, rows)
     log(f"{run.path}: {len(examples):,} examples, {run.epochs} epochs")
-    folder = Path(layout.run(run))
-    scratch = folder / "trainer" / identity[:16]
+    if first_process():
+        open_scratch(scratch, identity)
     # The seed leaves the selector out: arms of equal seed start from the same adapter.
     base = base if base is not None else load_base(config.model, config.model.precision, resolve_device(config.model.device))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "finetune.adapter", run.seed))
     seed = derive_seed(config.seed, "finetune.data", run.seed)
-    trainer = train(config, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch, folder / "tensorboard")
-    if trainer.is_world_process_zero():
-        part = folder / ".adapter.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_adapter(part, model, tokenizer)
-        publish_folder(part, Path(layout.adapter(run)))
-        write_manifest(
-            layout.run_manifest(run),
-            "run",
-            run=vars(run),
-            rows=len(examples),
-            steps=trainer.state.global_step,
-            files=folder_digests(layout.adapter(run)),
-            fingerprint=identity,
-        )
-        shutil.rmtree(scratch.parent, ignore_errors=True)
-    model.unload()
+    try:
+        trainer = train(config, run.path, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch, folder / "tensorboard")
+        if first_process():
+            _publish(layout, run, model, tokenizer, len(examples), trainer.state.global_step, identity)
+            remove_scratch(scratch)
+    except Diverged as error:
+        if first_process():
+            _record_failure(layout, run, str(error), identity)
+        raise
+    finally:
+        model.unload()
+
+
+def _publish(
+    layout: Layout, run: Run, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", rows: int, steps: int, identity: str
+) -> None:
+    from equipoise.modelling.checkpoint import folder_digests, publish_folder, save_adapter
+
+    adapter = Path(layout.adapter(run))
+    part = adapter.with_name(".adapter.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    save_adapter(part, model, tokenizer)
+    Path(layout.run_manifest(run)).unlink(missing_ok=True)  # an earlier one would vouch for the new adapter
+    publish_folder(part, adapter)
+    files = folder_digests(adapter)
+    write_manifest(layout.run_manifest(run), "run", run=vars(run), rows=rows, steps=steps, files=files, fingerprint=identity)
+
+
+def _record_failure(layout: Layout, run: Run, reason: str, identity: str) -> None:
+    """Says in the run's manifest that there is no adapter, and why; an earlier configuration's adapter goes."""
+    write_manifest(layout.run_manifest(run), "run", run=vars(run), failed=reason, fingerprint=identity)
+    shutil.rmtree(layout.adapter(run), ignore_errors=True)
 
 
 def run_fingerprint(config: Experiment, run: Run) -> str:
@@ -74,12 +97,8 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
             "pool": pool,
             "selection": selection,
             "base": base_identity(config.model),
-            "max_length": config.model.max_length,
-            "precision": config.model.precision,
-            "lora": config.lora.model_dump(),
-            "training": config.training.model_dump(exclude={"report_to", "save_steps"}),
+            "config": determinants(config, "fine_tune"),
             "run": vars(run),
-            "seed": config.seed,
         }
     )
 
@@ -92,4 +111,4 @@ def is_finished(layout: Layout, run: Run, identity: str) -> bool:
         return False
     manifest = read_manifest(layout.run_manifest(run), "run")
     folder = Path(layout.adapter(run))
-    return manifest["fingerprint"] == identity and folder.is_dir() and folder_digests(folder) == manifest["files"]
+    return manifest["fingerprint"] == identity and folder.is_dir() and folder_digests(folder) == manifest.get("files")

@@ -3,24 +3,12 @@
 import math
 
 from equipoise.config import Training
-from equipoise.errors import UserError
-
-
-def accumulation(training: Training) -> int:
-    """Forward passes per optimizer step and process. Raises `UserError` when the batch does not divide."""
-    at_once = training.micro_batch_size * training.processes
-    if training.batch_size % at_once:
-        raise UserError(
-            f"training.batch_size: {training.batch_size} is no multiple of micro_batch_size x processes = "
-            f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
-        )
-    return training.batch_size // at_once
 
 
 def steps_per_epoch(training: Training, examples: int) -> int:
     """Optimizer steps of one epoch, as the HF Trainer counts them (the last one may be short)."""
     micro_batches = math.ceil(math.ceil(examples / training.processes) / training.micro_batch_size)
-    return math.ceil(micro_batches / accumulation(training))
+    return math.ceil(micro_batches / training.accumulation)
 
 
 def warmup_steps(training: Training, total_steps: int) -> int:

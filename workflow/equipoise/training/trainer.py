@@ -1,7 +1,6 @@
 """Supervised fine-tuning of a LoRA adapter with the HF Trainer: the one place where it is set up."""
 
 import os
-import shutil
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -11,17 +10,19 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, pad
 from equipoise.progress import log
-from equipoise.training.schedule import accumulation, steps_per_epoch, warmup_steps
+from equipoise.training.resumption import last_checkpoint, mark_whole
+from equipoise.training.schedule import steps_per_epoch, warmup_steps
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
 
-WHOLE = "whole"
+    from equipoise.training.loop import BatchTrainer
 
 
 def train(
     config: Experiment,
+    title: str,
     model: "PeftModel",
     examples: Sequence[Encoded],
     pad_token: int,
@@ -30,29 +31,36 @@ def train(
     scratch: str | Path,
     curves: str | Path,
     callbacks: Sequence["TrainerCallback"] = (),
+    latest: int | None = None,
 ) -> "Trainer":
-    """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer.
+    """Trains `model` in place for `epochs` over `examples` and returns the finished Trainer. title: what messages call the training.
 
     scratch: folder of the Trainer's own checkpoints (every `training.save_steps` steps); a run that was killed resumes from the last
-    whole one. The caller removes it once its results are safe. curves: folder of TensorBoard's files, where `training.report_to` names it.
-    Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one.
+    whole one at or before step `latest`. The caller opens it before and removes it once its results are safe (`resumption`).
+    curves: folder of TensorBoard's files, where `training.report_to` names it.
+    Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one; and `Diverged`
+    when loss, gradient norm or adapter is not finite.
     """
-    from transformers import Trainer
+    from equipoise.training.loop import BatchTrainer
 
     _refuse_other_processes(config.training.processes)
     scratch = Path(scratch)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(curves)  # read when the Trainer is made
     arguments = _arguments(config, len(examples), epochs, seed, scratch)
-    trainer = Trainer(
+    trainer = BatchTrainer(
+        training=config.training,
+        examples=len(examples),
+        title=title,
         model=model,
         args=arguments,
         train_dataset=list(range(len(examples))),
         data_collator=partial(_collate, examples, pad_token),
-        callbacks=[_progress(), _marker(scratch), *callbacks],
     )
+    for callback in (_watch(trainer), *callbacks, _marker(scratch)):
+        trainer.add_callback(callback)
     trainer.remove_callback(_default_printer())
     with arguments.main_process_first(local=False):
-        last = last_checkpoint(scratch)
+        last = last_checkpoint(scratch, latest)
     if last:
         log(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=last)
@@ -66,17 +74,6 @@ def _refuse_other_processes(wanted: int) -> None:
             f"training.processes: {wanted}, but {running} train here; write training.processes: 1 with jobs.runs: together, "
             "or jobs.runs: separate, where the stage starts them"
         )
-
-
-def last_checkpoint(scratch: Path) -> str | None:
-    """The newest whole Trainer checkpoint below `scratch`, or none; parts that a kill left are removed."""
-    whole = []
-    for folder in scratch.glob("checkpoint-*"):
-        if (folder / WHOLE).exists():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return str(max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]))) if whole else None
 
 
 def _collate(examples: Sequence[Encoded], pad_token: int, rows: Sequence[int]) -> dict[str, Any]:
@@ -94,7 +91,7 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         output_dir=str(scratch),
         num_train_epochs=epochs,
         per_device_train_batch_size=training.micro_batch_size,
-        gradient_accumulation_steps=accumulation(training),
+        gradient_accumulation_steps=training.accumulation,
         learning_rate=training.learning_rate,
         lr_scheduler_type=training.schedule,
         warmup_steps=warmup_steps(training, total),
@@ -109,9 +106,9 @@ def _arguments(config: Experiment, examples: int, epochs: int, seed: int, scratc
         data_seed=seed,
         save_strategy="steps" if training.save_steps < total else "no",
         save_steps=training.save_steps,
-        save_total_limit=2,  # the older one stays until the newer is whole
         report_to=list(training.report_to) or "none",
         logging_steps=max(1, total // 50),
+        logging_nan_inf_filter=False,  # it would hide what stops the training, and waits for the device at every micro batch
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=False,
@@ -130,7 +127,7 @@ def _marker(scratch: Path) -> "TrainerCallback":
         def on_save(self, args, state, control, **kwargs):
             args.distributed_state.wait_for_everyone()
             if state.is_world_process_zero:
-                (scratch / f"checkpoint-{state.global_step}" / WHOLE).touch()
+                mark_whole(scratch, state.global_step)
 
     return Marker()
 
@@ -141,21 +138,23 @@ def _default_printer():
     return PrinterCallback
 
 
-def _progress() -> "TrainerCallback":
-    """A rich bar on a terminal, plain lines in a log: the same as every other long stage."""
+def _watch(trainer: "BatchTrainer") -> "TrainerCallback":
+    """Stops at an adapter that is not finite, and shows progress: a rich bar on a terminal, plain lines in a log, as every long stage."""
     from transformers import TrainerCallback
 
     from equipoise.progress import track
 
-    class Progress(TrainerCallback):
+    def note() -> str:
+        return ", ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in trainer.latest.items())
+
+    class Watch(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
-            self.steps = track(range(state.global_step, state.max_steps), "training", state.max_steps - state.global_step, "steps")
+            left = range(state.global_step, state.max_steps)
+            self.steps = track(left, "training", len(left), "steps", note=note)
             next(self.steps, None)
 
         def on_step_end(self, args, state, control, **kwargs):
+            trainer.refuse_non_finite_adapter(state.global_step)
             next(self.steps, None)
 
-        def on_log(self, args, state, control, logs=None, **kwargs):
-            self.last_loss = (logs or {}).get("loss", getattr(self, "last_loss", None))
-
-    return Progress()
+    return Watch()

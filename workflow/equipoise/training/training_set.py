@@ -1,6 +1,5 @@
 """Training examples from prepared files: texts to tokens, rows without a completion token left out."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,6 +7,7 @@ from equipoise.config import Experiment
 from equipoise.data.pool import read_pool
 from equipoise.data.records import read_records
 from equipoise.errors import UserError
+from equipoise.files import read_jsonl
 from equipoise.modelling.chat import Encoded, encode_many
 from equipoise.seeds import derive_seed
 
@@ -42,8 +42,7 @@ def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", po
 
 def selected_rows(selection_path: str | Path) -> list[int]:
     """Pool rows of a selection.jsonl, in rank order. Raises `UserError` when it holds none."""
-    with open(selection_path, encoding="utf-8", newline="\n") as file:
-        rows = [json.loads(line)["row"] for line in file if line.strip()]
+    rows = [line["row"] for _, line in read_jsonl(selection_path)]
     if not rows:
         raise UserError(f"{selection_path}: an empty selection; delete it and run again")
     return rows

@@ -1,0 +1,1 @@
+"""What tests share: places, rows, a tiny base, experiments, stand-ins."""

@@ -1,0 +1,27 @@
+"""The Makefile's targets that are too long to run here: what they would start."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from helpers.places import REPOSITORY
+
+
+def would_run(target: str) -> str:
+    if not shutil.which("make"):
+        pytest.skip("no make here")
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    command = ["make", "--dry-run", "--no-print-directory", "--assume-old=.venv/.installed", target]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=True)
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("target", "option"), [("demo", ""), ("report", "--forcerun report"), ("dry-run", "--dry-run")])
+def test_every_run_of_the_embedded_experiment_can_go_on_after_a_kill(target, option):
+    assert f"equipoise run --profile profiles/local --cores all {option}".strip() in would_run(target)
+
+
+def test_benchmarks_leave_no_bytecode_among_the_tests_which_would_make_them_run_anew():
+    assert "PYTHONDONTWRITEBYTECODE=1 .venv/bin/python $script" in would_run("bench")

@@ -1,0 +1,73 @@
+"""The account of an experiment's jobs (experiment.py) is the Snakefile's own, job by job and output by output."""
+
+import re
+
+import pytest
+import yaml
+
+from equipoise.config_file import parse_config
+from equipoise.experiment import stages
+from helpers.places import REPOSITORY
+from helpers.rows import write_jsonl
+from helpers.workflow_runs import Workflow, evaluated
+
+CUTS = [{}, {"epochs": "together"}, {"tasks": "together"}, {"runs": "together"}, {"assembly": 2}]
+
+
+def shipped(path: str, tmp_path, **changes) -> Workflow:
+    """A shipped experiment in a folder of its own, with the one file that it needs and that is not shipped."""
+    values = yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))
+    for task in values["tasks"].values():
+        if task.get("benchmark") == "ifeval":
+            task["files"] = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "p", "response": "r"}])]
+    if not (tmp_path / "workflow").exists():
+        (tmp_path / "workflow").symlink_to(REPOSITORY / "workflow")  # the miniature's base is named from the repository
+    for key, value in changes.items():
+        values[key] = values.get(key, {}) | value
+    return Workflow(tmp_path, values)
+
+
+def declared_jobs(workflow: Workflow) -> list[tuple[str, tuple[str, ...]]]:
+    """(rule, outputs) of every job of a dry run; of the report, whose other files follow from its results, the page and the scores."""
+    jobs, rule = [], ""
+    for line in workflow.run("-n").splitlines():
+        if found := re.match(r"(?:local)?rule (\w+):$", line):
+            rule = found[1]
+        elif found := re.match(r"    output: (.*)$", line):
+            outputs = [path for path in found[1].split(", ") if rule != "report" or path.endswith(("index.html", "scores.csv"))]
+            jobs.append((rule, tuple(sorted(outputs))))
+    return sorted(jobs)
+
+
+def planned_jobs(workflow: Workflow) -> list[tuple[str, tuple[str, ...]]]:
+    """The same from `experiment.stages`; items of a fold but its last one are no declared outputs."""
+    jobs = []
+    for stage in stages(parse_config(workflow.values)):
+        for job in stage.jobs:
+            items = job[-1:] if stage.name == "fine_tune_and_evaluate" else job
+            jobs.append((stage.name, tuple(sorted(output for item in items for output in item.outputs))))
+    return sorted(jobs)
+
+
+@pytest.mark.parametrize("cut", CUTS, ids=str)
+def test_every_cut_into_jobs(tiny_values, tmp_path, cut):
+    values = evaluated(tiny_values | {"selectors": ["random", "bids", "rds", "rds_plus", "full"]})
+    workflow = Workflow(tmp_path, values | {"pool": values["pool"] | {"shards": 5, "decontaminate": "remove"}, "jobs": cut})
+    assert declared_jobs(workflow) == planned_jobs(workflow)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{n}.yaml" for n in ("realdata-check", "less", "smollm2-135m"))])
+def test_the_shipped_experiments(name, tmp_path):
+    workflow = shipped(name, tmp_path)
+    assert declared_jobs(workflow) == planned_jobs(workflow)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llama3-8b", "mistral-7b-v0.3"])
+def test_ten_thousand_shards(name, tmp_path):
+    size = {"pool": {"shards": 10_000}, "jobs": {"assembly": 100}} if name == "llama3-8b" else {}
+    workflow = shipped(f"workflow/experiments/{name}.yaml", tmp_path, **size)
+    jobs = planned_jobs(workflow)
+    assert declared_jobs(workflow) == jobs
+    assert sum(rule == "collect_pool_gradients" for rule, _ in jobs) == (40_000 if size else 4 * workflow.values["pool"]["shards"])

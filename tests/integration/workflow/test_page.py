@@ -1,0 +1,164 @@
+"""The page in a real browser: it opens from disk without network, without a console error; sorting, filters and keyboard work."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from equipoise.reporting.report import report
+from helpers.reporting_experiment import make_experiment
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="no chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    config = make_experiment(tmp_path_factory.mktemp("results"), name="seen", items=24)
+    report(config)
+    return Path(config.layout.report) / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser(page):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed; pip install selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
+        options.add_argument(argument)
+    # any request that is not the file itself fails and is logged
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.get(page.as_uri())
+    wait(driver, lambda: driver.execute_script("return document.documentElement.dataset.ready === 'true'"))
+    yield driver
+    driver.quit()
+
+
+def wait(driver, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60).until(lambda _: condition())
+
+
+def rows(driver, table: str) -> list[list[str]]:
+    script = """return [...document.querySelectorAll(`#${arguments[0]} tbody tr`)].map(r => [...r.cells].map(c => c.textContent.trim()))"""
+    return driver.execute_script(script, table)
+
+
+def test_opens_without_console_error_and_without_any_request(browser):
+    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+    assert [name for name in loaded if not name.startswith(("blob:", "data:"))] == []
+
+
+def test_tables_sort_by_value_in_both_directions(browser):
+    from selenium.webdriver.common.by import By
+
+    head = browser.find_element(By.XPATH, "//table[@id='table_2_selectors']//th[contains(., 'Macro avg.')]")
+    seen = []
+    for direction in ("ascending", "descending"):
+        browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", head)
+        head.find_element(By.CSS_SELECTOR, ".dt-column-order").click()
+        wait(browser, lambda direction=direction: head.get_attribute("aria-sort") == direction)
+        seen.append([float(row[-1].split()[0]) for row in rows(browser, "table_2_selectors")])
+    assert seen[0] == sorted(seen[0])
+    assert seen[1] == sorted(seen[1], reverse=True)
+
+
+def test_examples_are_filtered_searched_and_explained(browser):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.support.ui import Select
+
+    def choose(name, text):
+        Select(browser.find_element(By.ID, f"filter-{name}")).select_by_visible_text(text)
+
+    def total():
+        return int(browser.find_element(By.CSS_SELECTOR, "#example-table_info, .dt-info").text.split(" of ")[1].split()[0].replace(",", ""))
+
+    everything = total()
+    choose("selector", "BIDS")
+    assert total() == 35 < everything
+    assert {row[0] for row in rows(browser, "example-table")} == {"BIDS"}
+    Select(browser.find_element(By.ID, "filter-budget")).select_by_value("11")
+    assert total() == 11
+    Select(browser.find_element(By.ID, "filter-budget")).select_by_value("35")
+    tasks = {row[2] for row in rows(browser, "example-table")}
+    task = sorted(tasks)[0]
+    choose("task", task)
+    assert {row[2] for row in rows(browser, "example-table")} == {task}
+    choose("task", "all")
+
+    prompt = rows(browser, "example-table")[0][4]
+    box = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
+    box.send_keys(f'"{prompt}"')
+    wait(browser, lambda: len(rows(browser, "example-table")) == 1)
+    assert rows(browser, "example-table")[0][4] == prompt
+
+    button = browser.find_element(By.CSS_SELECTOR, "#example-table tbody td:first-child button")
+    for key, expanded in ((Keys.SPACE, "true"), (Keys.ENTER, "false"), (Keys.ENTER, "true")):
+        button.send_keys(key)
+        wait(browser, lambda expanded=expanded: button.get_attribute("aria-expanded") == expanded)
+        assert len(browser.find_elements(By.CSS_SELECTOR, ".whole")) == (expanded == "true")
+    whole = browser.find_element(By.CSS_SELECTOR, ".whole").text
+    assert "BIDS, pick" in whole
+    assert "served" in whole
+    assert "<b>" in whole  # text of an example is shown as text, never as markup
+
+
+def test_theme_switches_and_figures_follow(browser):
+    from selenium.webdriver.common.by import By
+
+    button = browser.find_element(By.ID, "theme")
+    script = "return [getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('.picture text')).fill]"
+    before, (label, pressed) = browser.execute_script(script), (button.accessible_name, button.get_attribute("aria-pressed"))
+    button.click()
+    assert button.accessible_name == label  # the state alone tells which theme it is: a changing name would say it twice
+    assert {pressed, button.get_attribute("aria-pressed")} == {"false", "true"}
+    after = browser.execute_script(script)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+    assert after[0] != after[1]
+    button.click()
+    assert browser.execute_script(script) == before
+
+
+def test_page_is_usable_by_keyboard_and_screen_reader(browser):
+    problems = browser.execute_script(
+        """
+        const unnamed = [...document.querySelectorAll('button, select, input')].filter(e =>
+          !(e.labels && e.labels.length) && !e.getAttribute('aria-label') && !e.textContent.trim());
+        const pictures = [...document.querySelectorAll('figure svg')].filter(e =>
+          e.getAttribute('role') !== 'img' || !e.getAttribute('aria-label'));
+        const sections = [...document.querySelectorAll('section')].filter(e => !document.getElementById(e.getAttribute('aria-labelledby')));
+        const ids = [...document.querySelectorAll('[id]')].map(e => e.id);
+        const unreachable = [...document.querySelectorAll('table.report thead th.dt-orderable-asc')].filter(e =>
+          !e.querySelector('[tabindex="0"]'));
+        const untitled = [...document.querySelectorAll('table')].filter(e => !(e.caption && e.caption.textContent.trim()));
+        const roles = [...document.querySelectorAll('tr[tabindex], tr[aria-expanded]')];
+        return {unnamed: unnamed.map(e => e.outerHTML.slice(0, 200)), pictures: pictures.length, sections: sections.length,
+                doubled: ids.filter((id, i) => ids.indexOf(id) !== i).slice(0, 5), unreachable: unreachable.length,
+                untitled: untitled.map(e => e.id), roles: roles.length,
+                dead: [...document.querySelectorAll('nav a')].filter(a => !document.querySelector(a.getAttribute('href'))).length};
+        """
+    )
+    assert problems == {"unnamed": [], "pictures": 0, "sections": 0, "doubled": [], "unreachable": 0, "untitled": [], "roles": 0, "dead": 0}
+
+
+def test_nothing_is_wider_than_the_window(browser):
+    assert browser.execute_script("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_inlined_figures_point_at_their_own_parts(browser):
+    missing = browser.execute_script(
+        """
+        const used = [...document.querySelectorAll('figure svg use')].map(e => e.getAttribute('xlink:href') || e.getAttribute('href'));
+        return used.filter(href => !document.getElementById(href.slice(1))).length;
+        """
+    )
+    assert missing == 0

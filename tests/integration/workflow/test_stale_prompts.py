@@ -1,0 +1,23 @@
+"""Validation prompts are those of the evaluation: what changes these schedules them again, and nothing else of a suite does."""
+
+import pytest
+
+from helpers.workflow_runs import Workflow
+
+
+@pytest.mark.slow
+def test_an_edit_of_how_a_suite_puts_its_prompts_schedules_the_validation_examples(tiny_values, tmp_path):
+    for name in ("definitions", "others"):
+        (tmp_path / name).mkdir()
+    suite = {"include_path": str(tmp_path / "definitions"), "batch_size": 8}
+    tiny_values["suites"] = {"mine": suite, "apart": {}}
+    for task, name in (("first", "mine"), ("second", "apart")):
+        tiny_values["tasks"][task] |= {"suite": name, "lm_eval_tasks": [name]}
+    workflow = Workflow(tmp_path, tiny_values)
+    goals = [str(workflow.results / "tiny" / "tiny" / "targets" / task / "manifest.json") for task in tiny_values["tasks"]]
+    workflow.run(*goals)
+    for edit in ({"chat": False}, {"num_fewshot": 3}, {"include_path": str(tmp_path / "others")}):
+        workflow.values["suites"] = {"mine": suite | edit, "apart": {}}
+        assert workflow.planned(*goals) == {"prepare_targets": 1}, edit
+    workflow.values["suites"] = {"mine": suite | {"batch_size": 4, "limit": 2, "seeds": [1]}, "apart": {"batch_size": 2}}
+    assert workflow.planned(*goals) == {}

@@ -1,0 +1,187 @@
+"""`equipoise status`: what is done, running and failed, told from files alone."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from equipoise.cluster.failures import failures
+from equipoise.cluster.show import duration, shown, size
+from equipoise.cluster.status import find_experiments, status_of
+from equipoise.config_file import parse_config
+from equipoise.errors import UserError
+from equipoise.store.lease import one_writer
+from equipoise.store.manifest import write_manifest
+
+FLAKY = """
+rule all:
+    input: "good", "bad", "flaky", "packed"
+rule good:
+    output: "good"
+    log: "logs/good.log"
+    shell: "echo fine > {log}; touch {output}"
+rule bad:
+    output: "bad"
+    log: "logs/bad.log"
+    shell: "echo first > {log}; echo 'error: the disk is full' >> {log}; exit 1"
+rule flaky:
+    output: "flaky"
+    log: "logs/flaky.log"
+    shell: "echo tried > {log}; echo tried >> tries; test $(wc -l < tries) = 2 && touch {output}"
+rule packed:
+    output: "packed"
+    log: "logs/packed.log"
+    group: "pack"
+    shell: "echo 'error: in a group' > {log}; exit 1"
+"""
+
+
+@pytest.fixture
+def experiment(tiny_values, tmp_path):
+    """The tiny experiment's configuration with its effective file written, 2 shards, nothing run."""
+    tiny_values["pool"]["shards"] = 2
+    config = parse_config(tiny_values)
+    layout = config.layout
+    Path(layout.config).parent.mkdir(parents=True)
+    Path(layout.config).write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    return config, layout
+
+
+def stage(status, name):
+    return next(stage for stage in status.stages if stage.stage == name)
+
+
+def finish_chunk(layout, epoch, chunk, age, now):
+    record = Path(layout.pool_gradients(epoch)) / "chunks" / f"{chunk:06d}.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text("{}")
+    os.utime(record, (now - age, now - age))
+
+
+def test_done_and_running_items_are_counted_by_stage(experiment, tmp_path):
+    _, layout = experiment
+    write_manifest(layout.pool_manifest, "pool", rows=3000)
+    Path(layout.pool).touch()
+    write_manifest(layout.pool_gradients_manifest(1, "00000"), "pool_gradients")
+    with one_writer(layout.pool_gradients_manifest(1, "00001")):
+        status = status_of(Path(layout.config), tmp_path)
+    found = stage(status, "collect_pool_gradients")
+    assert (found.done, found.running, found.total) == (1, 1, 4)
+    assert (stage(status, "prepare_pool").done, stage(status, "warm_up").done) == (1, 0)
+    assert "1 running" in shown(status)
+    assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0
+
+
+def test_a_dead_writer_does_not_count_as_running(experiment, tmp_path):
+    _, layout = experiment
+    manifest = layout.pool_gradients_manifest(1, "00000")
+    write = f"import os; from equipoise.store.lease import one_writer\nwith one_writer({manifest!r}): os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", write], check=False).returncode == 9
+    assert list((Path(manifest).parent / ".leases").iterdir())
+    assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0
+
+
+def test_rate_and_time_left_come_from_the_last_minutes(experiment, tmp_path):
+    _, layout = experiment
+    now = 2_000_000_000.0
+    write_manifest(layout.pool_manifest, "pool", rows=5 * 1024)
+    for chunk, age in enumerate((5000, 100, 60, 20)):
+        finish_chunk(layout, 1, chunk, age, now)
+    status = status_of(Path(layout.config), tmp_path, now)
+    assert (status.rows_done, status.rows) == (4 * 1024, 2 * 5 * 1024)
+    assert status.rate == pytest.approx(2 * 1024 / 100)
+    assert status.seconds_left == pytest.approx(6 * 1024 / status.rate)
+    later = status_of(Path(layout.config), tmp_path, now + 3600)
+    assert later.rate == 0
+    assert later.seconds_left is None
+
+
+def test_failed_jobs_are_named_with_their_last_words_and_those_that_succeeded_later_are_not(tmp_path):
+    (tmp_path / "Snakefile").write_text(FLAKY)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--retries", "1", "--keep-going", "--show-failed-logs"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    found = {failure.rule: failure for failure in failures(tmp_path)}
+    assert found.keys() == {"bad", "packed"}
+    assert found["bad"].log == "logs/bad.log"
+
+
+def test_listing_rules_after_a_failure_does_not_hide_it(tmp_path):
+    (tmp_path / "Snakefile").write_text('rule bad:\n    output: "bad"\n    log: "bad.log"\n    shell: "echo no > {log}; exit 1"\n')
+    command = [sys.executable, "-m", "snakemake", "--cores", "1"]
+    for options in ([], ["-l"], ["--summary"], ["--unlock"], ["--rulegraph"]):
+        subprocess.run([*command, *options], cwd=tmp_path, capture_output=True, check=False)
+    assert len(list((tmp_path / ".snakemake" / "log").glob("*.log"))) > 1
+    assert [failure.rule for failure in failures(tmp_path)] == ["bad"]
+
+
+def test_a_failure_is_shown_under_its_own_experiment_alone(experiment, tmp_path):
+    config, layout = experiment
+    write_log(tmp_path, f"Error in rule rank:\n    jobid: 3\n    output: {layout.root}/rank\n    log: logs/rank.log\n")
+    (failure,) = status_of(Path(layout.config), tmp_path).failed
+    assert failure.rule == "rank"
+    other = Path(config.results) / "tiny-2" / "config.yaml"
+    other.parent.mkdir()
+    other.write_text(Path(layout.config).read_text())
+    assert status_of(other, tmp_path).failed == []
+
+
+def test_files_and_folders_may_go_while_one_looks(experiment, tmp_path, monkeypatch):
+    """As the parts and trainer folders of running jobs do: listed, then gone."""
+    _, layout = experiment
+    finish_chunk(layout, 1, 0, 10, time.time())
+    Path(layout.root, "trainer", "checkpoint").mkdir(parents=True)
+    Path(layout.root, "trainer", "model.part").touch()
+    scan, gone, removed = os.scandir, tmp_path / "gone", []
+
+    @contextmanager
+    def listed_then_gone(folder):
+        with scan(folder) as entries:
+            found = list(entries)
+        for entry in found if os.path.basename(folder) in ("trainer", "chunks", ".leases") else ():
+            os.rename(entry.path, gone / entry.name)
+            removed.append(entry.name)
+        yield found
+
+    gone.mkdir()
+    with one_writer(layout.pool_gradients_manifest(1, "00001")):
+        monkeypatch.setattr(os, "scandir", listed_then_gone)
+        status_of(Path(layout.config), tmp_path)
+        monkeypatch.undo()
+    assert set(removed) == {"shard-00001.json.1", "000000.json", "checkpoint", "model.part"}
+
+
+def write_log(folder, text):
+    (folder / ".snakemake" / "log").mkdir(parents=True)
+    (folder / ".snakemake" / "log" / "2026-01-01T000000.snakemake.log").write_text(text)
+
+
+def test_last_words_are_the_end_of_the_log(tmp_path):
+    write_log(tmp_path, "Error in rule rank:\n    jobid: 3\n    output: r\n    log: logs/rank.log (check log file(s) for error details)\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "rank.log").write_text("".join(f"line {i}\n\n" for i in range(50)) + "error: column 3 is constant\n")
+    (failure,) = failures(tmp_path)
+    assert failure.words == ["line 46", "line 47", "line 48", "line 49", "error: column 3 is constant"]
+    (tmp_path / "logs" / "rank.log").unlink()
+    assert "no log" in failures(tmp_path)[0].words[0]
+
+
+def test_the_folder_of_results_or_one_experiment_may_be_given(experiment, tmp_path):
+    config, layout = experiment
+    assert find_experiments(config.results) == find_experiments(layout.experiment_root) == [Path(layout.config)]
+    with pytest.raises(UserError, match="holds no experiment"):
+        find_experiments(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h"), (200_000, "2.3 d")])
+def test_durations_are_short(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_sizes_are_binary():
+    assert [size(500), size(1536), size(3 << 30)] == ["500 B", "1.5 KiB", "3.0 GiB"]

@@ -1,0 +1,114 @@
+"""Reports of small experiments: sweeps, few runs, broken and missing files, and what loading the report costs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from equipoise.errors import UserError
+from equipoise.layout import Run
+from equipoise.reporting.catalogue import PAGE, SCORES, results
+from equipoise.reporting.material import Material
+from equipoise.reporting.report import report
+from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.summary import summary
+from equipoise.selection.rank import rank, seconds_path
+from helpers.reporting_experiment import FEW, make_experiment
+
+
+def frame(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "tables" / f"{name}.csv", dtype={"budget": str})
+
+
+def test_catalogue_loads_without_numpy():
+    code = "import sys, equipoise.reporting.catalogue; sys.exit(any(m in sys.modules for m in ('numpy', 'pandas', 'matplotlib')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_report_imports_neither_torch_nor_transformers():
+    code = "import sys, equipoise.reporting.report; sys.exit(any(m in sys.modules for m in ('torch', 'transformers', 'lm_eval')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_rank_times_the_selector_alone_and_its_ranking_does_not_depend_on_it(tmp_path):
+    config = make_experiment(tmp_path, **FEW)
+    layout = config.layout
+    ranking, seen = Path(layout.ranking("random", 0)), []
+    for _ in range(2):
+        rank(config, "random", 0)
+        seen.append((ranking.read_bytes(), seconds_path(str(ranking)).read_bytes()))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][1] != seen[1][1]
+    cost = Material(config, benchmarks=tmp_path / "no benchmarks").frame("table_cost").set_index("selector")
+    assert cost.loc["random", "seconds"] == json.loads(seen[1][1])["seconds"] > 0
+    assert np.isnan(cost.loc["random", "job_seconds"])
+    assert np.isnan(cost.loc["bids", "seconds"])
+
+
+def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
+    config = make_experiment(tmp_path, seeds=(0,), **FEW)
+    material = Material(config, draws=500)
+    statistics = {result.name: material.frame(result.name) for result in results(config) if result.section.id == "statistics"}
+    assert set(statistics["statistics_comparisons"]["interval"]) == {"items only"}
+    assert any("no claim is made" in sentence for sentence in summary(config, statistics))
+    sentences = summary(config, statistics)
+    assert not any(words in sentence for sentence in sentences for words in ("scored higher", "scored lower", "not distinguishable from"))
+    claims = [sentence for sentence in sentences if any(words in sentence for words in ("has the highest", "smallest gain", "BIDS minus"))]
+    assert len(claims) == 3
+    assert all("no claim" in sentence for sentence in claims)
+    assert not any("Every claim above" in sentence for sentence in sentences)
+
+
+def test_report_removes_what_another_configuration_left(tmp_path):
+    config = make_experiment(tmp_path, **FEW | {"selectors": ["random", "bids"]})
+    folder = Path(config.layout.report)
+    for path in (folder / "tables" / "table_3_ablation.csv", folder / "figures" / "figure_2_thi_less.svg", folder / "notes.txt"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("of another sweep", encoding="utf-8")
+    report(config)
+    promised = {file for result in results(config) for file in result.files}
+    assert {str(path.relative_to(folder)) for path in folder.glob("*/*")} == promised
+    assert (folder / "notes.txt").exists()
+
+
+def test_a_sweep_without_the_baselines_is_reported(tmp_path):
+    config = make_experiment(tmp_path, **FEW | {"selectors": ["bids", "round_robin"], "budgets": (0.1, 20)})
+    report(config)
+    folder = Path(config.layout.report)
+    names = {result.name for result in results(config)}
+    assert "statistics_comparisons" not in names
+    assert "statistics_bids" in names
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == {PAGE, SCORES} | {
+        file for result in results(config) for file in result.files
+    }
+    assert set(frame(folder, "table_2_selectors")["group"]) == {"Anchors", "10 %", "20 examples"}
+
+
+def test_broken_inputs_are_named(tmp_path):
+    config = make_experiment(tmp_path, **FEW)
+    layout = config.layout
+    run = Run("bids", 0, "0.1", 2, 1)
+    samples = Path(layout.samples(run, "skills", 0))
+    whole = samples.read_text(encoding="utf-8")
+
+    samples.write_text(whole.replace('"score": 1.0', '"score": 0.0', 3), encoding="utf-8")
+    with pytest.raises(UserError, match="the scores file says") as error:
+        read_evaluation(config)
+    assert str(samples) in str(error.value)
+
+    samples.write_text("\n".join(whole.splitlines()[1:]) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match="other items"):
+        read_evaluation(config)
+
+    samples.unlink()
+    with pytest.raises(UserError, match="missing"):
+        read_evaluation(config)
+
+
+def test_answers_need_two_sides(tmp_path):
+    config = make_experiment(tmp_path, **FEW | {"selectors": ["random"]})
+    assert "tables_5_to_7_answers" not in {result.name for result in results(config)}

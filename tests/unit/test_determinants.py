@@ -1,0 +1,108 @@
+"""What determines a result: every key of the configuration, flipped one at a time, against a list written by hand."""
+
+from fnmatch import fnmatch
+
+import pytest
+
+from equipoise.config import Effect
+from equipoise.config_file import parse_config
+from equipoise.determinants import READS, determinants, leaves
+from helpers.workflow_runs import evaluated
+
+COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *COLLECT}
+# key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
+EXPECTED = (
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *COLLECT}),
+    ("model.max_length", READERS - {"evaluate"}),
+    ("model.precision", {"warm_up", "fine_tune", "evaluate"}),
+    ("model.base", READERS | {"fetch"}),
+    ("model.revision", READERS | {"fetch"}),
+    ("lora.*", {"warm_up", "fine_tune"}),
+    ("pool.limit", {"prepare_pool", "decontaminate"}),
+    ("pool.decontaminate", set()),  # it shows in the input files
+    ("pool.files", {"prepare_pool", "decontaminate"}),
+    ("pool.*", {"prepare_pool", "decontaminate", "fetch"}),
+    ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
+    ("targets.*", {"prepare_targets"}),
+    ("tasks.*.capability", {"report"}),
+    ("tasks.*.metric", {"evaluate"}),
+    ("tasks.*.files", {"prepare_targets"}),
+    ("tasks.*.substitutes", {"prepare_targets"}),
+    ("tasks.*.benchmark", {"prepare_targets", "decontaminate", "fetch"}),
+    ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch"}),
+    ("tasks.*.suite", {"prepare_targets", "decontaminate", "evaluate"}),
+    ("tasks.*.lm_eval_tasks", {"prepare_targets", "decontaminate", "evaluate", "fetch"}),
+    ("suites.*.chat", {"prepare_targets", "evaluate"}),
+    ("suites.*.num_fewshot", {"prepare_targets", "evaluate"}),
+    ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
+    ("suites.*", {"evaluate"}),
+    ("training.*", {"warm_up", "fine_tune"}),
+    ("warmup.*", {"warm_up"}),
+    ("gradients.logra*", set()),  # of another estimator than the chosen one
+    ("gradients.adam_form", {"collect_pool_gradients"}),
+    ("gradients.*", COLLECT),
+    ("selection.*", {"rank", "report"}),
+    ("sandbox.*", set()),  # no program is run
+    ("report.*", {"report"}),
+    ("miniature", {"generate_miniature"}),
+)
+WITHOUT = (Effect.NONE, Effect.PLACE, Effect.JOBS)
+
+
+@pytest.fixture
+def config(tiny_values):
+    return parse_config(evaluated(tiny_values))
+
+
+def flipped(config, path: str):
+    """The configuration with another value under one key, valid or not: only what reads it is looked at."""
+    changed = config.model_copy(deep=True)
+    *sections, name = path.split(".")
+    place = changed
+    for part in sections:
+        place = place[part] if isinstance(place, dict) else getattr(place, part)
+    value = getattr(place, name)
+    other = {bool: not value, int: 7919, float: 0.123, list: ["other"], dict: {"default": 7}}.get(type(value), "other")
+    if path == "gradients.estimator":
+        other = "tracin"
+    setattr(place, name, other)
+    return changed
+
+
+def of_stages(config, names: bool) -> dict[str, dict]:
+    return {stage: determinants(config, stage, names=names) for stage in READS}
+
+
+def changed_stages(config, path: str, names: bool) -> set[str]:
+    before, after = of_stages(config, names), of_stages(flipped(config, path), names)
+    return {stage for stage in READS if before[stage] != after[stage]}
+
+
+def test_each_key_determines_what_it_should_and_nothing_else(config):
+    for path, effect, _ in leaves(config):
+        expected = set() if effect in WITHOUT else next((stages for key, stages in EXPECTED if fnmatch(path, key)), None)
+        assert expected is not None, f"{path}: neither marked nor listed"
+        assert changed_stages(config, path, names=True) == expected, path
+        by_content = set() if effect is Effect.CONTENT else expected
+        assert changed_stages(config, path, names=False) == by_content, path
+
+
+def test_keys_of_the_estimator_in_use_count_on_the_side_that_reads_them(tiny_values):
+    logra = parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": "logra"}})
+    assert changed_stages(logra, "gradients.logra.rank", names=True) == COLLECT
+    assert changed_stages(logra, "gradients.logra.damping", names=True) == {"collect_target_gradients"}
+    assert changed_stages(logra, "gradients.projection.dimension", names=True) == set()
+
+
+def test_the_sandbox_counts_where_programs_are_run(tiny_values):
+    values = evaluated(tiny_values | {"sandbox": {"mode": "process"}})
+    values["tasks"]["first"] |= {"benchmark": "human_eval", "files": [], "lm_eval_tasks": ["equipoise_human_eval"]}
+    assert changed_stages(parse_config(values), "sandbox.seconds", names=True) == {"evaluate"}
+
+
+def test_a_job_depends_on_its_own_tasks_and_suites_alone(config):
+    other = flipped(flipped(config, "tasks.second.files"), "suites.mine.batch_size")
+    one = [determinants(c, "prepare_targets", tasks=["first"], suites=["mine"], names=True) for c in (config, other)]
+    assert one[0] == one[1]
+    assert determinants(config, "evaluate", suites=[]) == determinants(other, "evaluate", suites=[])

@@ -1,0 +1,300 @@
+"""A user's mistake that the configuration alone can tell is refused when it is read (config_checks.py); the stages raise for the rest only.
+
+Every `raise UserError` of the stages stands below with what it needs besides the configuration. A new one either moves to
+`config_checks.py`, with a row in `test_config.py`, or is added here with its reason.
+"""
+
+import ast
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from helpers.places import REPOSITORY
+
+PACKAGE = REPOSITORY / "workflow" / "equipoise"
+STAGES = ("conversation", "modelling", "data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation")
+STAGES += ("validation", "reporting", "miniature")
+
+REMAINING: dict[str, dict[str, tuple[int, str]]] = {
+    "attribution.analyses": {
+        "_refuse_empty": (1, "the arrays given"),
+        "balance": (1, "the arrays given"),
+    },
+    "attribution.assemble": {
+        "_input_manifests": (1, "the stores collected"),
+        "_refuse_non_finite": (1, "the rows computed"),
+        "_target_rows": (2, "the stores collected"),
+        "_term": (1, "the stores collected"),
+        "assemble_attribution": (1, "the command's argument"),
+        "column_list": (1, "the files of the targets"),
+        "epoch_weights": (1, "the checkpoints"),
+        "shard_plan": (1, "the pool's plan and the command's argument"),
+    },
+    "attribution.matrix_store": {
+        "open_array": (1, "the matrix on disk"),
+        "read_rows": (1, "the matrix on disk"),
+        "read_valid": (2, "the matrix on disk"),
+        "refuse_missing_chunks": (1, "the matrix on disk"),
+    },
+    "attribution.seal": {
+        "_refuse_changed_rows": (1, "the matrix on disk"),
+        "_shard": (2, "the manifests of the shards"),
+    },
+    "data.encoding": {
+        "encode_file": (1, "the file of examples"),
+    },
+    "data.fetch": {
+        "_fetch_base": (1, "the hub"),
+        "_fetch_pool": (2, "the hub"),
+        "_fetch_punkt_tab": (1, "NLTK's server"),
+        "fetch": (1, "the environment"),
+    },
+    "data.pool": {
+        "_hub_records": (1, "the hub"),
+        "_refuse_repeated_ids": (1, "the pool's rows"),
+        "_uncontaminated": (2, "the pool's rows"),
+        "prepare_pool": (1, "the pool's rows"),
+    },
+    "data.records": {
+        "_from_messages": (2, "the pool's rows"),
+        "_parquet_rows": (1, "the pool's files"),
+        "_texts": (1, "the pool's rows"),
+        "read_records": (2, "the pool's files"),
+        "to_record": (2, "the pool's rows"),
+    },
+    "data.shards": {
+        "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
+    },
+    "data.targets": {
+        "_documents": (1, "the benchmark's data"),
+        "_drawn": (1, "the benchmark's data"),
+        "_from_benchmark": (1, "the benchmark's data"),
+        "_from_files": (1, "the task's files"),
+        "_token_counts": (1, "the tokenizer"),
+        "prepare_targets": (1, "the command's argument"),
+        "read_lines": (1, "the task's files"),
+    },
+    "evaluation.decontaminate": {
+        "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),
+    },
+    "evaluation.evaluate": {
+        "evaluate": (1, "the command's argument"),
+        "item_rows": (1, "the metrics that lm-eval reports"),
+    },
+    "evaluation.fine_tune_and_evaluate": {
+        "fine_tune_and_evaluate": (2, "the command's argument; runs that have diverged"),
+    },
+    "evaluation.grading": {
+        "with_boxed_answers.boxed": (1, "the benchmark's data"),
+    },
+    "evaluation.items": {
+        "_same_commits": (1, "the benchmark's data"),
+        "_same_documents": (1, "the benchmark's data"),
+        "choose": (1, "the benchmark's data"),
+        "suite_items": (1, "the leaves of lm-eval's groups"),
+    },
+    "evaluation.language_model": {
+        "LanguageModel._model_generate": (1, "the definition of the lm-eval task"),
+    },
+    "evaluation.sandbox": {
+        "_refuse": (2, "the machine"),
+        "check_sandbox": (2, "the machine"),
+        "run_program": (1, "the definition of the lm-eval task: a user's own may run programs"),
+    },
+    "evaluation.session": {
+        "Session._vllm": (1, "the environment"),
+        "adapter_digest": (1, "the run's files"),
+    },
+    "gradients.adam_moments": {
+        "_files": (1, "the checkpoint"),
+        "_moment": (2, "the checkpoint"),
+        "_stock": (3, "the checkpoint"),
+    },
+    "gradients.audit_gradients": {
+        "_drawn_rows": (1, "the stores collected"),
+    },
+    "gradients.capture": {
+        "refuse_unsupported": (9, "the checkpoint and the model"),
+    },
+    "gradients.engine": {
+        "Engine._refuse_other_heads": (2, "the model"),
+        "_checkpoint_activations": (1, "the model"),
+    },
+    "gradients.halving": {
+        "run_or_halve": (1, "the machine's memory"),
+    },
+    "gradients.logra": {
+        "damped_inverse": (1, "the gradients"),
+        "fisher_sample": (1, "the prepared pool"),
+        "invert_damped": (1, "the gradients"),
+    },
+    "gradients.loop": {
+        "_chunks": (1, "the pool's plan"),
+    },
+    "harness.documents": {
+        "evaluation_prompt": (1, "the definition of the lm-eval task"),
+        "refuse_missing_columns": (1, "the benchmark's data"),
+    },
+    "harness.punkt": {
+        "refuse_without_punkt_tab": (1, "NLTK's data on the machine"),
+    },
+    "harness.revisions": {
+        "refuse_other_commits": (1, "the hub's cache"),
+    },
+    "harness.shots": {
+        "without_validation_shots": (1, "the benchmark's data"),
+    },
+    "harness.tasks": {
+        "_task_manager": (2, "the definitions of lm-eval tasks on disk"),
+        "load_tasks": (1, "the hub"),
+    },
+    "miniature.composition": {
+        "audit_selection": (2, "the pool's rows"),
+    },
+    "miniature.generate": {
+        "generate": (1, "the command: other experiments need no generated data"),
+        "write_data": (1, "the command's argument"),
+    },
+    "miniature.pretrain": {
+        "_resume": (1, "the snapshot on disk"),
+    },
+    "miniature.study": {
+        "_run": (1, "the run's exit status"),
+        "_seed": (1, "the command's argument"),
+        "pool_experiment": (1, "the command: other experiments need no generated data"),
+        "read_macros": (1, "the report's files"),
+    },
+    "modelling.adapter": {
+        "attach_adapter": (1, "the model"),
+        "refuse_non_finite_weights": (1, "the adapter on disk"),
+    },
+    "modelling.base": {
+        "base_folder": (2, "the folder or the hub"),
+        "load_tokenizer": (1, "the tokenizer"),
+        "resolve_device": (1, "the machine"),
+    },
+    "modelling.checkpoint": {
+        "adapter_identity": (1, "the checkpoint"),
+        "swap_adapter": (2, "the checkpoint and the model"),
+    },
+    "reporting.compare": {
+        "compare": (2, "the other experiment"),
+    },
+    "reporting.experiments": {
+        "find_experiment": (1, "the folders of results"),
+        "second_model": (4, "the other experiment"),
+    },
+    "reporting.influence": {
+        "Influence.ranking": (1, "the rankings on disk"),
+    },
+    "reporting.scores": {
+        "_check": (1, "the scores and samples"),
+        "_read_samples": (3, "the samples"),
+        "read_evaluation": (2, "the samples; the command: an experiment without suites ends at its selections"),
+    },
+    "reporting.sealed_matrix": {
+        "read_matrix": (1, "the matrix on disk"),
+    },
+    "reporting.selected_examples": {
+        "_lines": (1, "the selections on disk"),
+    },
+    "reporting.selection_audit": {
+        "table_audit": (1, "the pool's rows"),
+    },
+    "selection.explain": {
+        "_example": (2, "the targets on disk"),
+        "_find": (1, "the command's argument"),
+    },
+    "selection.export": {
+        "_with_messages": (2, "the selection and the pool given"),
+        "_write_huggingface": (1, "the folder given"),
+        "export": (2, "the arguments and the selection given"),
+    },
+    "selection.interface": {
+        "_valid_rows": (2, "the arguments given"),
+        "make_problem": (4, "the arguments given"),
+    },
+    "selection.matrix_file": {
+        "_open_safetensors": (3, "the matrix given"),
+        "_open_zarr": (2, "the matrix given"),
+        "_read_csv": (1, "the matrix given"),
+        "_read_json": (2, "the file given"),
+        "_read_npy": (2, "the file given"),
+        "_read_parquet": (2, "the matrix given"),
+        "_to_array": (1, "the matrix given"),
+        "open_matrix": (3, "the matrix given"),
+        "read_mask": (1, "the file given"),
+        "read_tasks": (1, "the file given"),
+    },
+    "selection.normalise": {
+        "informative": (2, "the matrix"),
+    },
+    "selection.rank": {
+        "_problem": (1, "the matrix on disk"),
+        "valid_rows": (1, "the matrix on disk"),
+    },
+    "selection.select_budget": {
+        "_read_ranking": (1, "the ranking on disk"),
+        "select_budget": (1, "the number of valid rows"),
+    },
+    "selection.selection_file": {
+        "find_selection": (2, "the path given"),
+    },
+    "selection.source": {
+        "Source.__init__": (2, "the matrix given"),
+        "Source.read": (2, "the matrix given"),
+    },
+    "selection.top_lists": {
+        "refuse_non_finite": (2, "the matrix"),
+    },
+    "selection.without_matrix": {
+        "oracle": (1, "the pool given"),
+    },
+    "training.epoch_checkpoints": {
+        "EpochCheckpoints.write_manifests": (1, "the checkpoints on disk"),
+    },
+    "training.trainer": {
+        "_refuse_other_processes": (1, "the processes that run"),
+    },
+    "training.training_set": {
+        "_with_completion": (1, "the training examples"),
+        "selected_rows": (1, "the selection on disk"),
+    },
+}
+
+
+def raises(node: ast.AST, within: tuple[str, ...] = ()) -> Iterator[str]:
+    """The function (`outer.inner`, `Class.method`) around every `raise UserError`."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Raise) and isinstance(child.exc, ast.Call) and ast.unparse(child.exc.func) == "UserError":
+            yield ".".join(within)
+        named = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        yield from raises(child, (*within, child.name) if named else within)
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, Counter]:
+    counts = {}
+    for path in sorted(path for stage in STAGES for path in (PACKAGE / stage).rglob("*.py")):
+        counted = Counter(raises(ast.parse(path.read_text(encoding="utf-8"))))
+        if counted:
+            counts[".".join(path.relative_to(PACKAGE).with_suffix("").parts)] = counted
+    return counts
+
+
+def test_a_stage_refuses_only_what_the_configuration_cannot_tell(found):
+    listed = {(module, function): count for module, functions in REMAINING.items() for function, (count, _) in functions.items()}
+    raised = {(module, function): count for module, counted in found.items() for function, count in counted.items()}
+    new = [
+        f"{module}, {function}: {raised[module, function]} `raise UserError`, {listed.get((module, function), 0)} listed"
+        for module, function in sorted(raised)
+        if raised[module, function] != listed.get((module, function))
+    ]
+    assert not new, "move what the configuration can tell to config_checks.py, list the rest here:\n" + "\n".join(new)
+    assert set(listed) <= set(raised), "they are gone; take them out of the table"
+
+
+def test_raises_are_found_by_the_function_around_them():
+    source = "class A:\n    def b(self):\n        if 1:\n            raise UserError('x') from None\n        raise ValueError\n"
+    assert list(raises(ast.parse(source))) == ["A.b"]

@@ -1,0 +1,94 @@
+"""What of a configuration determines a stage's results: the rules' `params` and the stages' fingerprints both come from here.
+
+A table says which keys a stage reads; the marks at the keys (`config.Effect`) say which of them count. A change of any counted key, and
+of nothing else, gives a stage another fingerprint and lets Snakemake run it again.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from equipoise.benchmarks import concerned
+from equipoise.config import Effect, Experiment
+from equipoise.estimators import estimator
+
+# stage -> keys it reads, a section standing for all its keys; -key: not that one. What reaches a stage through its input files is theirs.
+READS: dict[str, tuple[str, ...]] = {
+    "fetch": (
+        *("model.base", "model.revision", "pool.dataset", "pool.revision", "pool.split"),
+        *("tasks.*.benchmark", "tasks.*.lm_eval_tasks", "tasks.*.revision"),
+    ),
+    "generate_miniature": ("miniature",),
+    "decontaminate": (
+        *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
+        *("tasks.*.benchmark",),
+    ),
+    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision"),
+    "prepare_targets": (
+        *("seed", "targets", "model", "-model.precision", "tasks", "-tasks.*.capability", "-tasks.*.metric"),
+        *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path"),
+    ),
+    "warm_up": ("seed", "model", "lora", "training", "warmup"),
+    "collect_pool_gradients": ("seed", "model", "-model.precision"),  # and what the estimator reads
+    "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length"),
+    "rank": ("selection",),
+    "fine_tune": ("seed", "model", "lora", "training"),
+    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),
+    "report": ("tasks.*.capability", "report", "seed", "selection"),
+}
+
+
+def determinants(
+    config: Experiment, stage: str, tasks: Iterable[str] | None = None, suites: Iterable[str] | None = None, names: bool = False
+) -> dict[str, Any]:
+    """Values of the counted keys of a stage, by the key's path: plain values, equal exactly where results are.
+
+    tasks, suites: those that the job is for (none: all). names: also the keys whose content counts in their stead, which a stage takes
+    from the files themselves (`params` need them, fingerprints hold digests).
+    """
+    kept = {"tasks": list(config.tasks if tasks is None else tasks), "suites": list(config.suites if suites is None else suites)}
+    found: dict[str, Any] = {}
+    for key in (*READS[stage], *_chosen_keys(config, stage, kept["tasks"])):
+        for path, effect, value in _leaves(config, key.removeprefix("-").split("."), kept):
+            if key.startswith("-"):
+                found.pop(path, None)
+            elif effect is None or (names and effect is Effect.CONTENT):
+                found[path] = value
+    return found
+
+
+def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[str]:
+    """Keys that a stage reads for what is chosen: the estimator's own, and the sandbox's where programs are run."""
+    if stage == "evaluate":
+        entries = [entry for name in tasks for entry in concerned(config.tasks[name].benchmark, config.tasks[name].lm_eval_tasks)]
+        return ["sandbox"] if any(entry.runs_programs for entry in entries) else []
+    side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
+    return [f"gradients.{key}" for key in estimator(config.gradients.estimator).reads[side]] if side else []
+
+
+def leaves(config: Experiment) -> list[tuple[str, Effect | None, Any]]:
+    """Every key of a configuration: its path, its mark, its value."""
+    kept = {"tasks": list(config.tasks), "suites": list(config.suites)}
+    return [leaf for name in type(config).model_fields for leaf in _leaves(config, [name], kept)]
+
+
+def _leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):
+    """Leaves at and below a path of keys, `*` for every entry of a mapping."""
+    name, rest = path[0], path[1:]
+    field, value = type(section).model_fields[name], getattr(section, name)
+    mark = mark or next((each for each in field.metadata if isinstance(each, Effect)), None)
+    where = f"{before}{name}"
+    if isinstance(value, BaseModel):
+        for inner in rest[:1] or type(value).model_fields:
+            yield from _leaves(value, [inner, *rest[1:]], kept, f"{where}.", mark)
+    elif isinstance(value, dict) and value and all(isinstance(entry, BaseModel) for entry in value.values()):
+        for entry in kept[where]:
+            for inner in rest[1:2] or type(value[entry]).model_fields:
+                yield from _leaves(value[entry], [inner, *rest[2:]], kept, f"{where}.{entry}.", mark)
+    else:
+        yield (
+            where,
+            mark,
+            [entry.model_dump() if isinstance(entry, BaseModel) else entry for entry in value] if isinstance(value, list) else value,
+        )

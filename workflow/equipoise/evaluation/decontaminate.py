@@ -1,0 +1,86 @@
+"""Pool rows that share a 13-gram with an evaluated item: how many per task, and which (the check of GPT-3 and its successors).
+
+The source of the pool is searched, not the prepared pool, so that `prepare_pool` can leave out what was found (pool.decontaminate).
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from equipoise.benchmarks import BENCHMARKS
+from equipoise.config import Experiment
+from equipoise.data.pool import pool_records, records_digest
+from equipoise.errors import UserError
+from equipoise.evaluation.items import suite_items
+from equipoise.progress import log, track
+from equipoise.store.manifest import fingerprint, write_manifest
+
+GRAM = 13
+WORD = re.compile(r"\w+", re.UNICODE)
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation."""
+    return WORD.findall(text.lower())
+
+
+def grams(text: str, size: int = GRAM) -> set[str]:
+    """Every run of `size` words; a shorter text has none."""
+    listed = words(text)
+    return {" ".join(listed[i : i + size]) for i in range(len(listed) - size + 1)}
+
+
+def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[str]], size: int = GRAM) -> dict[str, list[int]]:
+    """Per task the numbers of the rows whose text shares a gram with one of the task's items, in their order."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for task, texts in items.items():
+        for text in texts:
+            for gram in grams(text, size):
+                owners[gram].add(task)
+    found: dict[str, list[int]] = {task: [] for task in items}
+    for number, text in rows:
+        for task in sorted(set().union(*(owners[gram] for gram in grams(text, size) if gram in owners))):
+            found[task].append(number)
+    return found
+
+
+def decontaminate(config: Experiment) -> None:
+    """Compares the rows of the pool's source with the evaluated items of every suite; writes layout.contamination.
+
+    Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's rows, from 0, that share a 13-gram with one of them)
+    and `count`; `rows` is the number of rows searched, `found` that of rows found for any task, `source` the digest of their texts. A
+    row's text is its prompt and response; an item's its question, without the prompt around it, and its target. Raises `UserError` when
+    the source or the targets cannot be read, or when no task has a suite.
+    """
+    suites = sorted({task.suite for task in config.tasks.values() if task.suite})
+    if not suites:
+        raise UserError("tasks: none names a suite, so there are no test items to compare the pool with")
+    texts: dict[str, list[str]] = {}
+    for suite in suites:
+        items = suite_items(config, suite, whole=True)
+        for name, leaves in items.leaves.items():
+            columns = BENCHMARKS[config.tasks[name].benchmark].searched
+            texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
+    texts = {name: texts[name] for name in config.tasks if name in texts}
+    records = list(pool_records(config))
+    rows = ((i, f"{record.prompt} {record.response}") for i, record in enumerate(track(records, "decontaminate", len(records))))
+    found = overlapping(rows, texts)
+    content = {
+        "gram": GRAM,
+        "source": records_digest(records),
+        "rows": len(records),
+        "found": len(set().union(*found.values())),
+        "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in found.items()},
+    }
+    path = config.layout.contamination
+    write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))
+    for name, task in content["tasks"].items():
+        log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
+
+
+def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str], columns: Sequence[str]) -> list[str]:
+    from equipoise.harness.documents import searched_text
+
+    docs = list(task.eval_docs)
+    return [f"{searched_text(task, docs[doc_id], columns)} {targets[doc_id]}" for doc_id in doc_ids]

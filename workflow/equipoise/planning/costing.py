@@ -1,0 +1,211 @@
+"""The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item stands here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from equipoise.budgets import parse_budget
+from equipoise.config import Experiment, Suite
+from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
+from equipoise.estimators import Estimator, Shape, estimator, parameters
+from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
+from equipoise.layout import Run
+from equipoise.planning import flops, memory
+from equipoise.planning.architecture import Architecture
+from equipoise.planning.costs import Cost, CostedStage
+from equipoise.planning.hardware import Gpu
+from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
+from equipoise.selectors import selector
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise operations and decoding reach
+SECONDS_PER_LAYER = 0.7e-3  # a decoding step is bound by kernel launches below this
+VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
+CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
+TARGET_TOKENS = 400  # of a validation example, response included
+STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
+TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
+PAGE_BYTES = 20e6  # of a report
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Costs the stages of one experiment; mfu: share of the peak rate that matrix products reach, 0 to 1."""
+
+    config: Experiment
+    shape: Architecture
+    pool: PoolLoad
+    gpu: Gpu
+    mfu: float
+
+    def stages(self) -> list[CostedStage]:
+        """Every rule in order."""
+        return [
+            CostedStage(stage.name, [[(item, self._cost(item)) for item in job] for job in stage.jobs], self._memory(stage.name))
+            for stage in stages(self.config)
+        ]
+
+    def _cost(self, item: Item) -> Cost:
+        costs: dict[str, Callable[..., Cost]] = {
+            "fetch": lambda: Cost(disk=STORED_WEIGHT * self.shape.parameters),
+            "prepare_targets": lambda task: Cost(disk=TEXT_BYTES * TARGET_TOKENS * self.config.targets.size),
+            "prepare_pool": lambda: Cost(self.pool.tokens, disk=TEXT_BYTES * self.pool.tokens),
+            "warm_up": lambda epoch: self._trained(self.config.warmup.fraction) + Cost(disk=12 * self.adapter),
+            "collect_pool_gradients": self._pool_gradients,
+            "collect_target_gradients": self._target_gradients,
+            "assemble_attribution": self._assembled,
+            "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
+            "select_budget": lambda name, seed, budget: Cost(disk=self._rows(budget) * self._selection_line()),
+            "fine_tune": self._fine_tuned,
+            "evaluate": self._evaluated,
+            "report": lambda: Cost(disk=PAGE_BYTES),
+        }
+        return costs[item.kind](*item.key) if item.kind in costs else Cost()
+
+    def _memory(self, stage: str) -> float | None:
+        """Peak GPU memory of one process."""
+        train, score = memory.training(self.config, self.shape), self._evaluation_memory()
+        longest = {"collect_pool_gradients": self.config.model.max_length}
+        longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
+        if stage in longest:
+            return memory.gradients(self.config, self.shape, longest[stage])
+        return {"warm_up": train, "fine_tune": train, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
+
+    # sizes
+    @cached_property
+    def layers(self) -> list[Shape]:
+        """Shapes of all adapted layers."""
+        return list(self.shape.adapted(self.config.lora).values()) * self.shape.layers
+
+    @cached_property
+    def adapter(self) -> int:
+        """Parameters p of the adapter."""
+        return parameters(self.config.lora.rank, self.layers)
+
+    @cached_property
+    def estimator(self) -> Estimator:
+        """The estimator of influence."""
+        return estimator(self.config.gradients.estimator)
+
+    @cached_property
+    def dimension(self) -> int:
+        """Numbers in a stored gradient."""
+        return self.estimator.dimension(self.config.gradients, self.config.lora.rank, self.layers)
+
+    @cached_property
+    def shard_rows(self) -> list[int]:
+        """Rows of every shard; none of those that the pool is too small for (which prepare_pool refuses)."""
+        shards = self.config.pool.shards
+        planned = plan_shards(self.pool.rows, min(shards, chunk_count(self.pool.rows)))
+        return [stop - start for start, stop in planned] + [0] * (shards - len(planned))
+
+    # costs
+    def _pool_gradients(self, epoch: int, shard: str) -> Cost:
+        rows = self.shard_rows[int(shard)]
+        share = rows / self.pool.rows
+        return self._collected("pool", self._pool_load * share, self.pool.tokens * share, rows) + Cost(disk=self._store(rows, epoch))
+
+    @cached_property
+    def _pool_load(self) -> flops.Load:
+        return self.pool.collected(self.config.gradients.token_budget)
+
+    def _target_gradients(self, epoch: int, task: str) -> Cost:
+        size = self.config.targets.size
+        load = flops.Load(TARGET_TOKENS * size, TARGET_TOKENS**2 * size, TARGET_TOKENS * size / 2)
+        cost = self._collected("target", load, load.tokens, size) + Cost(disk=self._store(size, epoch))
+        extra = min(self.estimator.extra_examples(self.config.gradients), self.pool.rows)
+        if extra and (self.config.jobs.tasks == "separate" or task == next(iter(self.config.tasks))):  # once per job and epoch
+            share = extra / self.pool.rows
+            cost += self._collected("pool", self._pool_load * share, self.pool.tokens * share, extra)
+        return cost
+
+    def _assembled(self, matrix: str, shard: str) -> Cost:
+        columns = self.config.targets.size * len(self.config.tasks)
+        rows = sum(self.shard_rows[int(shard) :][: self.config.jobs.assembly])
+        width = self.dimension if matrix == INFLUENCE else self.shape.hidden
+        return Cost(flops=len(matrix_epochs(self.config, matrix)) * flops.attribution(rows, columns, width), disk=4 * rows * columns)
+
+    def _ranked_share(self, name: str) -> float:
+        return min(1.0, self._rows(str(self.config.selection.rank_to)) / self.pool.rows) if selector(name).swept else 1.0
+
+    def _gpu_seconds(self, operations: float, precision: str) -> float:
+        return operations / (self.gpu.peak(precision) * self.mfu)
+
+    def _trained(self, share: float) -> Cost:
+        """One epoch over a share of the pool."""
+        training = self.config.training
+        load = self.pool.trained(training.micro_batch_size) * share
+        work = flops.training(self.shape, self.config.lora, load, training.activation_checkpointing)
+        return Cost(self.pool.tokens * share, work, self._gpu_seconds(work, self.config.model.precision))
+
+    def _collected(self, side: str, load: flops.Load, tokens: float, rows: float) -> Cost:
+        """Stored gradients of rows at one epoch, but for the disk."""
+        settings = self.config.gradients
+        row = self.estimator.cost(settings, self.config.lora.rank, self.layers, side)
+        work = flops.gradients(self.shape, self.config.lora, load, settings.activation_checkpointing)
+        seconds = self._gpu_seconds(work, settings.precision) + rows * row.traffic / (self.gpu.bandwidth * BANDWIDTH_REACHED)
+        seconds += rows * row.double_operations / (self.gpu.fp64 * self.mfu)
+        return Cost(tokens, work + rows * row.double_operations, seconds)
+
+    def _store(self, rows: int, epoch: int) -> float:
+        """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; states in the last epoch."""
+        stored = -(-rows // CHUNK_ROWS) * CHUNK_ROWS
+        states = 2 * 2 * self.shape.hidden if epoch == self.config.warmup.epochs else 0
+        return stored * (2 * self.dimension + 13 + states)
+
+    def _rows(self, budget: str) -> int:
+        wanted = parse_budget(budget)
+        return min(wanted, self.pool.rows) if isinstance(wanted, int) else max(1, int(wanted * self.pool.rows))
+
+    def _selection_line(self) -> float:
+        return TEXT_BYTES * self.pool.tokens / self.pool.rows + 200
+
+    def _fine_tuned(self, run: Run) -> Cost:
+        return self._trained(self._rows(run.budget) / self.pool.rows) * int(run.epochs) + Cost(disk=4 * self.adapter)
+
+    def _items(self, suite: str) -> list[Items]:
+        settings = self.config.suites[suite]
+        return [items_of(self.config, task, settings) for task in self.config.tasks.values() if task.suite == suite]
+
+    def _evaluated(self, run: Run, suite: str, suite_seed: int) -> Cost:
+        tuned = selector(run.selector).trains
+        lora = self.config.lora if tuned else None
+        settings = self.config.suites[suite]
+        width = memory.WIDTH[self.config.model.precision]
+        step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), SECONDS_PER_LAYER * self.shape.layers)
+        whole = Cost()
+        for items in self._items(suite):
+            if items.answer:
+                lengths = items.lengths(stops=tuned)
+                answer = float(lengths.mean())
+                work = flops.generation(self.shape, lora, items.items, items.prompt, answer)
+                waiting = step * decoding_steps(items.items, lengths, settings)
+            else:
+                passes = items.items * (CHOICES if settings.backend == "vllm" else 1)
+                work, waiting, answer = flops.likelihood(self.shape, lora, passes, items.prompt), 0.0, 0.0
+            seconds = max(self._gpu_seconds(work, self.config.model.precision), waiting)
+            tokens = items.items * (items.prompt + answer)
+            whole += Cost(tokens, work, seconds, TEXT_BYTES * tokens)
+        return whole
+
+    def _evaluation_memory(self) -> float | None:
+        peaks = [
+            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap, not items.answer)
+            for suite, _ in evaluations(self.config)
+            for items in self._items(suite)
+        ]
+        return max(peaks, default=None)
+
+
+def decoding_steps(items: int, lengths: "np.ndarray", suite: Suite) -> float:
+    """Steps until `items` answers of these lengths are there: a batch lasts as long as its longest; vLLM fills places as they free."""
+    import numpy as np
+
+    if suite.backend == "vllm":
+        at_once = min(items, VLLM_SEQUENCES)
+        return (items - at_once) * float(np.mean(lengths)) / at_once + longest_of(at_once, lengths)[0]
+    whole, rest = divmod(items, suite.batch_size)
+    return whole * longest_of(suite.batch_size, lengths)[0] + (longest_of(rest, lengths)[0] if rest else 0.0)

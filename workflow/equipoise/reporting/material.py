@@ -1,0 +1,93 @@
+"""What the results of a report are made from: every part is read or computed once, when a result first asks for it."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from equipoise.budgets import budget_rows, parse_budget
+from equipoise.config import Experiment
+from equipoise.reporting import catalogue
+from equipoise.reporting.bootstrap import DRAWS, Bootstrap
+from equipoise.reporting.experiments import second_model
+from equipoise.reporting.influence import Influence
+from equipoise.reporting.labels import budget_text
+from equipoise.reporting.scores import read_evaluation
+from equipoise.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from equipoise.reporting.figure import Figure
+    from equipoise.reporting.table import Table
+
+MEASURED = "benchmarks"  # where the workflow's rules write seconds and peak memory: <rule>/<experiment>/<model>/...
+
+
+class Material:
+    """An experiment as the functions of the catalogue see it.
+
+    Raises `UserError` naming the file when a score, sample, ranking, selection or the matrix that is asked for is missing or does not fit.
+    """
+
+    def __init__(self, config: Experiment, draws: int = DRAWS, benchmarks: str | Path = MEASURED):
+        self.config = config
+        self.draws = draws
+        self.benchmarks = Path(benchmarks)
+        self._made: dict[str, Table | Figure] = {}
+
+    def make(self, name: str) -> "Table | Figure":
+        """The result called `name`, made once."""
+        if name not in self._made:
+            (result,) = (known for known in catalogue.RESULTS if known.name == name)
+            self._made[name] = result.make(self)
+        return self._made[name]
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """The numbers of the result called `name`."""
+        return self.make(name).frame
+
+    @cached_property
+    def bootstrap(self) -> Bootstrap:
+        return Bootstrap(read_evaluation(self.config), derive_seed(self.config.seed, "report", "bootstrap"), self.draws)
+
+    @cached_property
+    def second(self) -> tuple[Experiment, Bootstrap] | None:
+        """The experiment with the second model of Table 4, where the configuration names one."""
+        other = second_model(self.config)
+        return (other, Bootstrap(read_evaluation(other), draws=self.draws)) if other else None
+
+    @cached_property
+    def influence(self) -> Influence:
+        return Influence(self.config)
+
+    @cached_property
+    def sources(self) -> np.ndarray:
+        """Name of the source of every pool row."""
+        import pyarrow.parquet as pq
+
+        return pq.read_table(self.config.layout.pool, columns=["source"])["source"].to_numpy(zero_copy_only=False)
+
+    @cached_property
+    def valid(self) -> int:
+        """Number of pool rows that may be chosen."""
+        return int(self.influence.matrix.valid.sum())
+
+    @property
+    def budget(self) -> str:
+        """Label of the budget of the influence figures."""
+        return catalogue.shown_budget(self.config)
+
+    @property
+    def budget_text(self) -> str:
+        return budget_text(self.budget)
+
+    @property
+    def rows(self) -> int:
+        """Rows of a selection at `budget`."""
+        return budget_rows(parse_budget(self.budget), self.valid)
+
+    @property
+    def most_rows(self) -> int:
+        """Rows of the largest selection."""
+        return max(budget_rows(budget, self.valid) for budget in self.config.budgets)

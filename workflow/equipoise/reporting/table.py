@@ -1,0 +1,104 @@
+"""A table: one frame, how its columns are shown, and which cells stand out. `render.py` writes it in four formats."""
+
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Column:
+    """How a column of the frame is shown.
+
+    key: its name in the frame. header: its heading. digits: decimals of a number (none: as it is). spread: column whose value is
+    shown behind +-. best: whether the largest shown value of a group is bold and the second underlined. sign: show + before gains.
+    text: long text (wraps; a paragraph column in LaTeX).
+    """
+
+    key: str
+    header: str
+    digits: int | None = None
+    spread: str | None = None
+    best: bool = False
+    sign: bool = False
+    text: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the report.
+
+    caption: words about it. frame: every number in full precision; written as CSV as it is. group: column by whose values the rows are
+    grouped. competes: boolean column; only rows where it is true can be best. name, title: as in the catalogue.
+    """
+
+    caption: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    group: str | None = None
+    competes: str | None = None
+    name: str = ""
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text of a cell, its spread (without +-), whether it is a number, and its mark: "", "best" or "second"."""
+
+    text: str
+    spread: str = ""
+    mark: str = ""
+    number: bool = False
+
+
+@dataclass
+class Group:
+    """Rows of cells under a common heading (empty when the table has no groups)."""
+
+    heading: str
+    rows: list[list[Cell]] = field(default_factory=list)
+
+
+def cells(table: Table) -> list[Group]:
+    """The table's cells, group by group in order of first appearance, best and second marked.
+
+    Marks follow the shown digits: values that look equal are marked equally.
+    """
+    frame = table.frame
+    headings = list(dict.fromkeys(frame[table.group])) if table.group else [""]
+    groups = []
+    for heading in headings:
+        rows = frame[frame[table.group] == heading] if table.group else frame
+        shown = [[_cell(row, column) for column in table.columns] for row in rows.to_dict("records")]
+        competes = list(rows[table.competes]) if table.competes else [True] * len(rows)
+        for place, column in enumerate(table.columns):
+            if column.best:
+                _mark(shown, place, competes)
+        groups.append(Group(str(heading), shown))
+    return groups
+
+
+def _cell(row: dict[str, object], column: Column) -> Cell:
+    value = row[column.key]
+    if column.digits is None:
+        return Cell("" if value is None or value != value else str(value))
+    if pd.isna(value):
+        return Cell("–", number=True)
+    text = f"{value:+,.{column.digits}f}" if column.sign else f"{value:,.{column.digits}f}"
+    text = text.replace("-", "−")
+    spread = row.get(column.spread) if column.spread else None
+    return Cell(text, "" if spread is None or pd.isna(spread) else f"{spread:.{column.digits}f}", number=True)
+
+
+def _mark(rows: list[list[Cell]], place: int, competes: list[bool]) -> None:
+    values = {}
+    for number, row in enumerate(rows):
+        if competes[number] and row[place].text != "–":
+            values[number] = float(row[place].text.replace("−", "-").replace(",", ""))
+    if len(values) < 2:
+        return
+    levels = sorted(set(values.values()), reverse=True)[:2]
+    for number, value in values.items():
+        if value in levels:
+            mark = ("best", "second")[levels.index(value)]
+            cell = rows[number][place]
+            rows[number][place] = Cell(cell.text, cell.spread, mark, cell.number)

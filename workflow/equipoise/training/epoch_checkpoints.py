@@ -1,0 +1,98 @@
+"""The epoch checkpoints of a warm-up: when they are written, which of them count, and the manifests that vouch for them.
+
+An epoch's checkpoint is written at the end of its last step, before the Trainer's own checkpoint of that step: whenever one of those is
+whole, the epochs that ended by then are there. What a kill, a damaged disk or an earlier configuration left is made good or removed.
+"""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from equipoise.config import Experiment
+from equipoise.errors import UserError
+from equipoise.files import file_digest
+from equipoise.modelling.checkpoint import save_checkpoint, whole_state
+from equipoise.progress import log
+from equipoise.store.manifest import write_manifest
+from equipoise.training.schedule import mean_learning_rate
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedTokenizerBase, TrainerCallback
+
+
+class EpochCheckpoints:
+    """Those of the warm-up of `config`, whose inputs have the fingerprint `identity`."""
+
+    def __init__(self, config: Experiment, identity: str):
+        self._config, self._layout, self._identity = config, config.layout, identity
+        self._epochs = range(1, config.warmup.epochs + 1)
+        self._folder = Path(self._layout.checkpoint(1)).parent
+
+    def missing(self) -> list[int]:
+        """Epochs without a whole checkpoint made from our inputs."""
+        return [epoch for epoch in self._epochs if self._state(epoch) is None]
+
+    def _state(self, epoch: int) -> dict[str, Any] | None:
+        return whole_state(self._layout.checkpoint(epoch), self._identity)
+
+    def remove_others(self) -> None:
+        """Removes every manifest, and then parts, damaged checkpoints and those of another fingerprint."""
+        for manifest in self._folder.glob("epoch-[0-9]*.json"):
+            manifest.unlink()
+        kept = [Path(self._layout.checkpoint(epoch)) for epoch in self._epochs if self._state(epoch)]
+        for folder in [*self._folder.glob("epoch-[0-9]*"), *self._folder.glob(".epoch-*.part")]:
+            if folder.is_dir() and folder not in kept:
+                shutil.rmtree(folder)
+
+    def saver(self, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", per_epoch: int) -> "TrainerCallback":
+        """The callback of the Trainer that writes them. per_epoch: optimizer steps."""
+        from transformers import TrainerCallback
+
+        checkpoints = self
+
+        class EpochSaver(TrainerCallback):
+            def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
+                """Leaves what belongs to the resumed state: later epochs will come again, one that ends right here is written from it."""
+                if not state.is_world_process_zero:
+                    return
+                for epoch in checkpoints._epochs[state.global_step // per_epoch :]:
+                    shutil.rmtree(checkpoints._layout.checkpoint(epoch), ignore_errors=True)
+                epoch = checkpoints._ends(state.global_step, per_epoch)
+                if epoch and checkpoints._state(epoch) is None:
+                    self.on_step_end(args, state, control, optimizer=optimizer)
+
+            def on_step_end(self, args, state, control, optimizer=None, **kwargs):
+                epoch = checkpoints._ends(state.global_step, per_epoch)
+                if epoch and state.is_world_process_zero:
+                    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+                    checkpoints._save(epoch, model, tokenizer, inner, state.global_step, per_epoch)
+
+        return EpochSaver()
+
+    @staticmethod
+    def _ends(step: int, per_epoch: int) -> int:
+        """The epoch that ends with `step`, or 0."""
+        return 0 if step % per_epoch else step // per_epoch
+
+    def _save(self, epoch: int, model, tokenizer, optimizer, step: int, per_epoch: int) -> None:
+        rate = mean_learning_rate(self._config.training, epoch, per_epoch, len(self._epochs))
+        folder = self._layout.checkpoint(epoch)
+        save_checkpoint(folder, model, tokenizer, optimizer, epoch, step, rate, self._identity)
+        log(f"epoch {epoch}: step {step}, mean learning rate {rate:.3g} -> {folder}")
+
+    def write_manifests(self) -> None:
+        """Writes every epoch's manifest. Raises `UserError` for a checkpoint that is not whole or not ours."""
+        for epoch in self._epochs:
+            folder, state = Path(self._layout.checkpoint(epoch)), self._state(epoch)
+            if state is None:
+                raise UserError(f"{folder}: damaged or replaced since it was written; run warm_up again")
+            write_manifest(
+                self._layout.checkpoint_manifest(epoch),
+                "checkpoint",
+                epoch=epoch,
+                step=state["step"],
+                mean_learning_rate=state["mean_learning_rate"],
+                files={**state["files"], "state.json": file_digest(folder / "state.json")},
+                fingerprint=self._identity,
+            )
