@@ -22,7 +22,8 @@ EXPECTED = (
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),
-    ("pool.*", {"prepare_pool", "decontaminate", "fetch"}),
+    *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
+    ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
     ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),

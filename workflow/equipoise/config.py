@@ -93,10 +93,18 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: Files = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
+    files: Files = Field([], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (README).")
     dataset: AnySource = Field(None, description="A hub data set id instead of files.")
+    name: AnySource = Field(None, description="Configuration of the hub data set, where it has several.")
     revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
     split: Source = Field("train", description="Split of the hub data set.")
+    format: str | None = Field(None, description="Form of the rows (alpaca, sharegpt, ...); none: recognised by their fields.")
+    columns: dict[str, str] = Field({}, description="A form's field -> your name for it, e.g. {prompt: query, response: reply}.")
+    bad_rows: Literal["refuse", "skip"] = Field("refuse", description="Rows that cannot be taken: refuse the pool, or leave them out.")
+    repeated_ids: Literal["refuse", "rename"] = Field("refuse", description="Rows whose id stood before: a bad row, or another id.")
+    deduplicate: Literal["none", "exact", "near"] = Field(
+        "none", description="Leave out rows that say what an earlier one says: none, exact ones, or also near ones (MinHash)."
+    )
     limit: int | None = Field(None, ge=1, description="Take the first rows only.")
     decontaminate: Literal["skip", "report", "remove"] = Field(
         "skip",
@@ -107,7 +115,7 @@ class Pool(Section):
     @model_validator(mode="after")
     def _one_source(self):
         if bool(self.files) == bool(self.dataset):
-            raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
+            raise ValueError("give either pool.files (a list of files, folders or patterns) or pool.dataset (a hub id)")
         return self
 
     @property
@@ -123,8 +131,8 @@ class Task(Section):
     benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
-    files: Files = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
-    substitutes: Files = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    files: Files = Field([], description="For `jsonl`: files, of the forms pools have; for ifeval: files of {key, prompt, response}.")
+    substitutes: Files = Field([], description="For `validation: leak_free`: files that replace test items, of the forms pools have.")
     revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
@@ -190,7 +198,9 @@ class Warmup(Section):
 
     epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
-    files: Files = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
+    files: Files = Field(
+        [], description="Warm up on these instead, read as the pool's, so that new pool files leave the adapters unchanged."
+    )
 
 
 class Projection(Section):

@@ -16,7 +16,7 @@ from equipoise.estimators import estimator
 # stage -> keys it reads, a section standing for all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
-        *("model.base", "model.revision", "pool.dataset", "pool.revision", "pool.split"),
+        *("model.base", "model.revision", "pool.dataset", "pool.name", "pool.revision", "pool.split"),
         *("tasks.*.benchmark", "tasks.*.lm_eval_tasks", "tasks.*.revision"),
     ),
     "generate_miniature": ("miniature",),
@@ -29,7 +29,10 @@ READS: dict[str, tuple[str, ...]] = {
         *("seed", "targets", "model", "-model.precision", "tasks", "-tasks.*.capability", "-tasks.*.metric"),
         *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path"),
     ),
-    "warm_up": ("seed", "model", "lora", "training", "warmup"),
+    "warm_up": (
+        *("seed", "model", "lora", "training", "warmup"),
+        *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
+    ),
     "collect_pool_gradients": ("seed", "model", "-model.precision"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length"),
     "rank": ("selection",),

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: digests, atomic writing, durable names; and JSON lines."""
+"""Files that are whole or not there: digests, atomic writing, durable names; and JSON, canonical or in lines."""
 
 import hashlib
 import json
@@ -45,6 +45,11 @@ def sync_folder(folder: str | Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no white space: equal values give equal text. Raises `ValueError` for numbers that are not finite."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

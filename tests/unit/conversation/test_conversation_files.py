@@ -8,18 +8,18 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conversations import PLAIN, lines, read
 
 from equipoise.conversation import text_files
 from equipoise.conversation.files import dataset_rows, find_files, read_rows
 from equipoise.conversation.reading import Summary, read_records
 from equipoise.errors import UserError
-from loopback import serving
+from helpers.conversations import PLAIN, lines, read
+from helpers.loopback import serving
+from helpers.places import REPOSITORY
 
 ROWS = [{"prompt": f"\u00fc\u2028 one\x85 \x0b two {i}\r\n three\u0000"[:-1], "response": f'r {i}, "q"\n'} for i in range(5)]
 
@@ -292,7 +292,7 @@ def test_a_long_pool_is_read_a_row_at_a_time(tmp_path):
 def test_hub_data_are_read_by_id_and_config(shared_hub, tmp_path):
     code = """
 from dataclasses import replace
-from conversations import PLAIN
+from helpers.conversations import PLAIN
 from equipoise.conversation.files import dataset_rows, load_hub
 from equipoise.conversation.reading import Summary, read_records
 from equipoise.errors import UserError
@@ -306,13 +306,13 @@ for missing in (("SaylorTwift/bbh", "no_config", "main", "test"), ("SaylorTwift/
         print(error)
 """
     with serving(shared_hub) as (address, _):
-        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+        environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": str(tmp_path), "PYTHONPATH": str(REPOSITORY / "tests")}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300, check=False)
     rows, config, unknown = done.stdout.splitlines()
     expected = [json.loads(line)["target"] for line in (shared_hub / "datasets/SaylorTwift/bbh/web_of_lies/test.jsonl").open()]
     assert rows == repr([(f"SaylorTwift/bbh/{i}", "SaylorTwift/bbh", expected[i]) for i in range(2)])
-    assert config.startswith("cannot load 'SaylorTwift/bbh' (config no_config, test, revision main): ")
-    assert unknown.startswith("cannot load 'SaylorTwift/none' (config None, test, revision main): the hub has no such id")
+    assert config.startswith("pool.dataset: cannot load 'SaylorTwift/bbh' at revision 'main', config 'no_config', split 'test': ")
+    assert unknown.startswith("pool.dataset: cannot load 'SaylorTwift/none' at revision 'main', split 'test': the hub has no such id")
 
 
 def test_missing_numbers_of_tables_are_null_and_times_are_text(tmp_path):

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conversations import PLAIN, assistant, lines, read, system, user
 
 from conftest import SHARED
 from equipoise.conversation.forms import FORMS
 from equipoise.conversation.record import Record, from_columns, to_columns
 from equipoise.errors import UserError
+from helpers.conversations import PLAIN, assistant, lines, read, system, user
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1, "b": null}'}}
 TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object", "properties": {"a": {"type": "integer"}}}}}]

@@ -7,12 +7,12 @@ import sys
 from dataclasses import replace
 
 import pytest
-from conversations import PLAIN, assistant, lines, read, user
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equipoise.conversation.forms import FORMS
 from equipoise.errors import UserError
+from helpers.conversations import PLAIN, assistant, lines, read, user
 
 
 def pairs(count: int) -> list[dict]:

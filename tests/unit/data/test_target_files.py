@@ -68,8 +68,8 @@ def write_text(path, text):
     ("text", "message"),
     [
         ('{"prompt": "a", "response": "b"}\n{"prompt": \n', r"bad.jsonl:2: not JSON"),
-        ('{"prompt": "a"}\n', r"bad.jsonl:1: no text under 'response'"),
-        ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: no text under 'prompt'"),
+        ('{"prompt": "a"}\n', r"bad.jsonl:1: no form fits its fields"),
+        ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: the prompt is empty"),
         ('["a"]\n', r"bad.jsonl:1: not an object"),
         ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write targets.size: 1"),
     ],

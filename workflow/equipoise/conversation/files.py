@@ -9,7 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from glob import glob
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,19 @@ NO_DATA = {SAVED, SAVED_SPLITS, "dataset_info.json", "dataset_infos.json"}
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its place (`file:line`, or `file:row` of a table), the id and source it has unless it says so, and its value or problem."""
+    """One row: its file and line (of a table: row), the id and source it has unless it says so, and its value or problem."""
 
-    where: str
+    file: str
+    line: int
     made_id: str
     source: str
     value: Any
     problem: BadRow | None = None
+
+    @property
+    def where(self) -> str:
+        """Its place, as messages say it."""
+        return f"{self.file}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -61,6 +67,29 @@ def find_files(entries: Iterable[str | Path]) -> list[DataFile]:
     return [DataFile(path, s if counts[s] == 1 else w) for path, s, w in zip(paths, short, whole, strict=True)]
 
 
+def input_files(entries: Iterable[str]) -> list[str]:
+    """Every file that files, folders and patterns name, for who waits for them or takes their digests: entries in their order.
+
+    A file that is not there yet stands for itself, a folder saved by `datasets` for the files in it. Raises `UserError` for a folder
+    without data files, and for a pattern that fits none.
+    """
+    found: list[str] = []
+    for entry in entries:
+        path = Path(entry)
+        if path.is_file() or not (path.exists() or has_magic(entry)):
+            found.append(entry)
+            continue
+        for named in _named_by(entry):
+            found += sorted(str(file) for file in named.iterdir() if file.is_file()) if named.is_dir() else [str(named)]
+    return found
+
+
+def unreadable(entry: str) -> bool:
+    """Whether an entry's name says that it is a file of a kind that is not read; whether it is there is not asked, but for folders."""
+    path = Path(entry)
+    return bool(path.suffix) and not (_suffix(path) or has_magic(entry) or path.is_dir())
+
+
 def read_rows(file: DataFile) -> Iterator[Row]:
     """The rows of a file. Raises `UserError` naming the file, and the line where there is one, for what cannot be read on."""
     import pyarrow as pa
@@ -69,7 +98,7 @@ def read_rows(file: DataFile) -> Iterator[Row]:
     reader = READERS["." + suffix.lower().split(".")[1]] if suffix else saved_rows
     try:
         for number, (line, value, problem) in enumerate(reader(path)):
-            yield Row(f"{path}:{line}", f"{file.name}-{number}", path.name.removesuffix(suffix), value, problem)
+            yield Row(str(path), line, f"{file.name}-{number}", path.name.removesuffix(suffix), value, problem)
     except (OSError, ValueError, OverflowError, NotImplementedError, pa.ArrowException) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise UserError(f"{path}: cannot be read ({reason}); write it again, under the suffix of what it is") from None
@@ -79,11 +108,12 @@ def dataset_rows(dataset: Any, name: str) -> Iterator[Row]:
     """The rows of a `datasets.Dataset`, without decoding media. name: what its rows are called after."""
     tables = dataset.with_format("arrow").iter(batch_size=BATCH_ROWS)
     for number, (line, value, _) in enumerate(table_rows(tables)):
-        yield Row(f"{name}:{line}", f"{name}/{number}", name, value)
+        yield Row(name, line, f"{name}/{number}", name, value)
 
 
-def load_hub(dataset: str, name: str | None, revision: str, split: str) -> Any:
-    """One split of a hub data set (name: its config). Raises `UserError` for what neither the hub nor its cache has."""
+def load_hub(dataset: str, name: str | None, revision: str, split: str | None = None) -> Any:
+    """One split of the hub data set of `pool.dataset`, or all by name (name: its config). Raises `UserError` for what neither the hub nor
+    its cache has."""
     from datasets import load_dataset
 
     from equipoise.hub import hub_reason
@@ -91,7 +121,8 @@ def load_hub(dataset: str, name: str | None, revision: str, split: str) -> Any:
     try:
         return load_dataset(dataset, name, revision=revision, split=split)
     except Exception as error:
-        raise UserError(f"cannot load {dataset!r} (config {name}, {split}, revision {revision}): {hub_reason(error)}") from None
+        which = f"{dataset!r} at revision {revision!r}" + (f", config {name!r}" if name else "") + (f", split {split!r}" if split else "")
+        raise UserError(f"pool.dataset: cannot load {which}: {hub_reason(error)}") from None
 
 
 def _named_by(entry: str) -> list[Path]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any
 
-from equipoise.conversation.messages import BadRow, check, parsed, said, text_of, turns
+from equipoise.conversation.messages import BadRow, check, objects, parsed, said, text_of, turns
 from equipoise.conversation.record import Message
 from equipoise.errors import UserError
 
@@ -162,7 +162,8 @@ def _tools(value: Any) -> list[dict[str, Any]] | None:
     if not _filled(value):
         return None
     tools = parsed(value, "tools")
-    if not isinstance(tools, list) or not all(isinstance(tool, Mapping) for tool in tools):
+    tools = objects(tools, "tools") if isinstance(tools, list) else None
+    if tools is None or not all(isinstance(tool, Mapping) for tool in tools):
         raise BadRow("tools is no list of objects")
     return tools or None
 

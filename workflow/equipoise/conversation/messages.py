@@ -22,11 +22,11 @@ class BadRow(Exception):
 
 
 def turns(value: Any, field: str) -> list[Message]:
-    """Messages from a list of turns or its JSON text. A turn has role and content, or ShareGPT's from and value."""
+    """Messages from a list of turns, or JSON text of it or of each. A turn has role and content, or ShareGPT's from and value."""
     turns = parsed(value, field)
     if not isinstance(turns, list) or not turns:
         raise BadRow(f"{field} is no list of turns")
-    return [_message(turn, field) for turn in turns]
+    return [_message(turn, field) for turn in objects(turns, field)]
 
 
 def said(value: Any, role: str, field: str) -> list[Message]:
@@ -49,6 +49,11 @@ def parsed(value: Any, field: str) -> Any:
         return loads(value)
     except ValueError as error:
         raise BadRow(f"{field} is a text but not JSON", str(error)) from None
+
+
+def objects(values: list[Any], field: str) -> list[Any]:
+    """A list's values, those read from JSON that are text of an object (`datasets.Json` stores every one apart)."""
+    return [parsed(value, field) if isinstance(value, str) and value.startswith("{") else value for value in values]
 
 
 def check(messages: list[Message]) -> None:

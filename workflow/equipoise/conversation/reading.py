@@ -3,10 +3,11 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Literal
 
 from equipoise.conversation.duplicates import Duplicates
-from equipoise.conversation.files import Row
+from equipoise.conversation.files import Row, find_files, read_rows
 from equipoise.conversation.forms import Conversation, refuse_unknown, to_conversation
 from equipoise.conversation.messages import BadRow
 from equipoise.conversation.record import Record
@@ -25,6 +26,10 @@ class Options:
     repeated_ids: Literal["refuse", "rename"]
     deduplicate: Literal["none", "exact", "near"]
     limit: int | None
+
+
+AS_IT_IS = Options(format=None, columns={}, bad_rows="refuse", repeated_ids="rename", deduplicate="none", limit=None)
+"""For files that no key of the configuration is about."""
 
 
 @dataclass
@@ -47,7 +52,7 @@ class Summary:
     removed: list[dict[str, str]] = field(default_factory=list)
     """Duplicates left out: row (its made id), id, kind (exact or near), and of (the id of the one that stays)."""
 
-    def content(self) -> dict[str, Any]:
+    def content(self) -> dict[str, object]:
         """The summary for a manifest."""
         return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in vars(self).items()}
 
@@ -64,8 +69,18 @@ class Summary:
         return [*unread, *bad, *(f"{n:,} {what}" for what, n in counts.items() if n)]
 
 
+def read_files(entries: Iterable[str | Path], options: Options, summary: Summary) -> Iterator[Record]:
+    """The records of files, folders and patterns; see `find_files` and `read_records`."""
+    return read_records((row for file in find_files(entries) for row in read_rows(file)), options, summary)
+
+
 def read_records(rows: Iterable[Row], options: Options, summary: Summary) -> Iterator[Record]:
-    """The records of rows, in their order, up to `options.limit`; `summary` counts what became of them.
+    """The records of rows; see `placed_records`."""
+    return (record for _, record in placed_records(rows, options, summary))
+
+
+def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> Iterator[tuple[Row, Record]]:
+    """The records of rows, each beside its row, in their order, up to `options.limit`; `summary` counts what became of the rows.
 
     Raises `UserError` for an unknown form or column and, with `bad_rows: refuse`, at the end: it names the first ten bad rows and their
     total. Exact duplicates are removed before repeated ids are looked for: a file that is there twice is no mistake to its removal.
@@ -96,7 +111,7 @@ def read_records(rows: Iterable[Row], options: Options, summary: Summary) -> Ite
         summary.records += 1
         summary.forms[found.form] += 1
         summary.unread.update(found.unread)
-        yield record
+        yield row, record
     if named and options.bad_rows == "refuse":
         total = summary.bad_rows.total()
         text = "; ".join(named) + ("; ..." if total > len(named) else "")

@@ -5,16 +5,18 @@ the source has them `tool_calls` (a list, on assistant turns), `name` and `tool_
 (number, 0 or more) of the turn's loss, and any further key, kept as it came (`reasoning_content` and such, which chat templates read).
 Keys that are null and an empty `tool_calls` are left out, as templates ask whether a key is there; parts of a content are one text.
 
-In Parquet a record is five text columns: id, source, messages, tools (null without) and metadata, the last three as canonical JSON. Arrow's
-own structs give every message the keys of all others, filled with null, inside tool arguments too: JSON text goes out as it came in.
+In Parquet a record is five text columns: id, source, messages, tools (null without) and metadata, the last three as JSON in the order of
+keys they came in. Arrow's own structs give every message the keys of all others, filled with null, inside tool arguments too.
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from equipoise.conversation.strict_json import canonical, loads
+from equipoise.conversation.strict_json import loads
+from equipoise.files import canonical_json
 
 Message = dict[str, Any]
 TEXT_COLUMNS = ("id", "source")
@@ -43,14 +45,19 @@ class Record:
         return message_text(first) + "".join(f"\n<|{message['role']}|>\n{message_text(message)}" for message in later)
 
     @property
+    def conversation(self) -> dict[str, Any]:
+        """Its messages, and its tools where it has any: the fields of a row to train on."""
+        return {"messages": self.messages, **({"tools": self.tools} if self.tools else {})}
+
+    @property
     def key(self) -> str:
         """SHA-256 of the canonical messages and tools, where a null content counts as an absent one: equal in exact duplicates."""
         messages = [{name: value for name, value in message.items() if value is not None} for message in self.messages]
-        return hashlib.sha256(canonical([messages, self.tools]).encode()).hexdigest()
+        return hashlib.sha256(canonical_json([messages, self.tools]).encode()).hexdigest()
 
     def to_json(self) -> str:
         """The record as canonical JSON. Raises `ValueError` for what JSON or UTF-8 cannot hold."""
-        return canonical(vars(self))
+        return canonical_json(vars(self))
 
     @staticmethod
     def from_json(text: str) -> "Record":
@@ -60,7 +67,7 @@ class Record:
 
 def message_text(message: Message) -> str:
     """Content and tool calls (as canonical JSON) of a message."""
-    parts = [message.get("content") or "", canonical(message["tool_calls"]) if message.get("tool_calls") else ""]
+    parts = [message.get("content") or "", canonical_json(message["tool_calls"]) if message.get("tool_calls") else ""]
     return "\n".join(part for part in parts if part)
 
 
@@ -72,8 +79,12 @@ def to_columns(records: Iterable[Record]) -> dict[str, list[str | None]]:
             columns[name].append(getattr(record, name))
         for name in JSON_COLUMNS:
             value = getattr(record, name)
-            columns[name].append(None if value is None else canonical(value))
+            columns[name].append(None if value is None else _as_it_came(value))
     return columns
+
+
+def _as_it_came(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def from_columns(columns: Mapping[str, Sequence[str | None]]) -> Iterator[Record]:

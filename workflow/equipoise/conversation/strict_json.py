@@ -1,15 +1,10 @@
-"""JSON as this room reads and writes it: one canonical text out; nothing in that is too deep, or has one key twice."""
+"""JSON as this room reads it: nothing that is too deep, or has one key twice."""
 
 import json
 from typing import Any
 
 DEEPEST = 64  # levels of a row: beyond them, Python's own limit depends on who calls
 WHITE = " \t\r\n"
-
-
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no white space: equal values give equal text. Raises `ValueError` for numbers that are not finite."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def loads(text: str) -> Any:

@@ -2,18 +2,24 @@
 
 import random
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.config import Experiment, Suite, Task
+from equipoise.conversation.files import Row, find_files, input_files, read_rows
+from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
+from equipoise.conversation.record import Record
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
-from equipoise.files import atomic_path, file_digest, read_jsonl
+from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
 from equipoise.progress import log
-from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
+from equipoise.store.manifest import fingerprint, write_manifest
 
 COLUMNS = ("id", "task", "prompt", "response", "chat", "content_hash", "origin")
 
@@ -54,38 +60,44 @@ def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], d
 def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from equipoise.harness.documents import content_hash
 
-    lines = [(path, number, line) for path in files for number, line in read_lines(path)]
+    summary = Summary()
+    found = list(file_records(files, summary))
+    for line in summary.lines():
+        log(f"prepare_targets {name}: {line}")
     size = config.targets.size
-    if len(lines) < size:
+    if len(found) < size:
         raise UserError(
-            f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write targets.size: {len(lines)}"
+            f"tasks.{name}: its files hold {len(found)} examples, fewer than targets.size {size}; write targets.size: {len(found)}"
         )
-    kept = sorted(random.Random(_seed(config, name)).sample(range(len(lines)), size))
+    kept = sorted(random.Random(_seed(config, name)).sample(range(len(found)), size))
     rows = []
-    for path, number, line in (lines[i] for i in kept):
+    for place, record in (found[i] for i in kept):
         rows.append(
             {
-                "id": str(line.get("id", f"{Path(path).stem}:{number}")),
+                "id": record.id,
                 "task": name,
-                "prompt": line["prompt"],
-                "response": line["response"],
+                "prompt": record.prompt,
+                "response": record.response,
                 "chat": chat,
-                "content_hash": content_hash(line["prompt"]),
-                "origin": canonical_json({"file": Path(path).name, "line": number}),
+                "content_hash": content_hash(record.prompt),
+                "origin": canonical_json({"file": Path(place.file).name, "line": place.line}),
             }
         )
-    sources = {Path(path).name: file_digest(path) for path in files}
-    return rows, _manifest(config, name, rows, {}, {}, sources)
+    return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
 
 
-def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a JSONL file of prompts and responses. Raises `UserError` naming file and line of missing or empty texts."""
-    lines = list(read_jsonl(path))
-    for number, line in lines:
-        for key in ("prompt", "response"):
-            if not isinstance(line.get(key), str) or not line[key].strip():
-                raise UserError(f"{path}:{number}: no text under {key!r}; write " + '{"prompt": "...", "response": "..."}')
-    return lines
+def file_records(files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
+    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
+    rows and unreadable files."""
+    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
+    return placed_records(rows, AS_IT_IS, summary)
+
+
+def _digests(files: list[str]) -> dict[str, str]:
+    """SHA-256 of files by name, or by path where names repeat."""
+    paths = input_files(files)
+    names = Counter(Path(path).name for path in paths)
+    return {Path(path).name if names[Path(path).name] == 1 else path: file_digest(path) for path in paths}
 
 
 # benchmarks
@@ -152,7 +164,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         )
     held_out = hold_out(evaluated, chosen, source.family, source.leak_free_evaluates if leak_free else None)
     hashes = {leaf: [evaluated[leaf][doc_id].content_hash for doc_id in ids] for leaf, ids in held_out.items()}
-    sources |= {Path(path).name: file_digest(path) for path in task.files}
+    sources |= _digests(task.files)
     return rows, _manifest(config, name, rows, held_out, hashes, sources)
 
 
@@ -173,7 +185,7 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
 def _file_responses(task: Task) -> dict[str, str]:
     from equipoise.harness.documents import content_hash
 
-    return {content_hash(line["prompt"]): line["response"] for path in task.files for _, line in read_lines(path)}
+    return {content_hash(record.prompt): record.response for _, record in file_records(task.files, Summary())}
 
 
 # output

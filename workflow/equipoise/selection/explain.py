@@ -4,8 +4,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from equipoise.conversation.record import message_text
 from equipoise.errors import UserError
-from equipoise.files import read_jsonl
+from equipoise.files import canonical_json, read_jsonl
 from equipoise.selection.selection_file import find_selection
 
 GAP = " | "
@@ -48,7 +49,9 @@ def _facts(line: dict[str, Any]) -> list[str]:
 
 
 def _record(line: dict[str, Any]) -> str:
-    return "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
+    tools = [f"[tools]\n{canonical_json(line['tools'])}"] if line.get("tools") else []
+    turns = [f"[{message['role']}]\n{message_text(message)}" for message in line["messages"]]
+    return "\n\n".join(["POOL RECORD", *tools, *turns])
 
 
 def _example(root: Path, line: dict[str, Any]) -> str:

@@ -1,14 +1,16 @@
 """Training examples from prepared files: texts to tokens, rows without a completion token left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
-from equipoise.data.pool import read_pool
-from equipoise.data.records import read_records
+from equipoise.conversation.reading import Summary, read_files
+from equipoise.data.pool import pool_options, read_pool
 from equipoise.errors import UserError
 from equipoise.files import read_jsonl
 from equipoise.modelling.chat import Encoded, encode_many
+from equipoise.progress import log
 from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ def pool_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool
 def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str) -> list[Encoded]:
     """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
     if config.warmup.files:
-        records = [record for file in config.warmup.files for record in read_records(file)]
+        summary = Summary()
+        records = list(read_files(config.warmup.files, replace(pool_options(config.pool), limit=None), summary))
+        for line in summary.lines():
+            log(f"warmup.files: {line}")
         encoded = encode_many(tokenizer, [r.prompt for r in records], [r.response for r in records], config.model.max_length)
         examples = _with_completion(encoded)
     else:

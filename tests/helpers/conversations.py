@@ -3,8 +3,7 @@
 import json
 from pathlib import Path
 
-from equipoise.conversation.files import find_files, read_rows
-from equipoise.conversation.reading import Options, Summary, read_records
+from equipoise.conversation.reading import Options, Summary, read_files
 from equipoise.conversation.record import Record
 
 PLAIN = Options(format=None, columns={}, bad_rows="refuse", repeated_ids="refuse", deduplicate="none", limit=None)
@@ -32,5 +31,4 @@ def lines(path: Path, rows: list, **how) -> Path:
 def read(*paths, options: Options = PLAIN) -> tuple[list[Record], Summary]:
     """The records of files, and what became of their rows."""
     summary = Summary()
-    rows = (row for file in find_files(paths) for row in read_rows(file))
-    return list(read_records(rows, options, summary)), summary
+    return list(read_files(paths, options, summary)), summary
