@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from equipoise.conversation import text_files
-from equipoise.conversation.files import dataset_rows, find_files, read_rows
+from equipoise.conversation.files import dataset_rows, find_files, input_files, read_rows
 from equipoise.conversation.reading import Summary, read_records
 from equipoise.errors import UserError
 from helpers.conversations import PLAIN, lines, read
@@ -263,6 +263,24 @@ def test_what_is_no_regular_file_is_refused_and_never_waited_for(tmp_path, monke
         with pytest.raises(UserError, match=words) as refused:
             find_files([tmp_path / name if "\0" not in name else name])
         assert "\n" not in str(refused.value)
+
+
+def test_folders_and_patterns_stand_for_their_files_and_what_is_not_there_yet_for_itself(tmp_path, monkeypatch):
+    from datasets import Dataset
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("data/b.jsonl", "data/a.csv", "more/c.jsonl"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, text())
+    saved = tmp_path / "saved"
+    Dataset.from_list([{"prompt": "p", "response": "r"}]).save_to_disk(saved)
+    inside = [f"saved/{name}" for name in ("data-00000-of-00001.arrow", "dataset_info.json", "state.json")]
+    found = input_files(["./later.jsonl", "more/*.jsonl", "data", "saved"])
+    assert found == ["./later.jsonl", "more/c.jsonl", "data/a.csv", "data/b.jsonl", *inside]
+    for entry in ("nothing/*.jsonl", "nothing_in"):
+        (tmp_path / "nothing_in").mkdir(exist_ok=True)
+        with pytest.raises(UserError, match=r"no such file|without data files"):
+            input_files([entry])
 
 
 def test_a_file_named_twice_is_refused(tmp_path):
