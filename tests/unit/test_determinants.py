@@ -38,6 +38,7 @@ EXPECTED = (
     ("suites.*.num_fewshot", {"prepare_targets", "evaluate"}),
     ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
     ("suites.*", {"evaluate"}),
+    ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
     ("gradients.logra*", set()),  # of another estimator than the chosen one

@@ -186,6 +186,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "load_tokenizer": (1, "the tokenizer"),
         "resolve_device": (1, "the machine"),
     },
+    "modelling.chat": {
+        "_pieces": (1, "the chat template"),
+    },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),
         "swap_adapter": (2, "the checkpoint and the model"),

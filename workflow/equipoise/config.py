@@ -175,6 +175,9 @@ class Training(Section):
     loss: Literal["example", "token"] = Field(
         "example", description="Over a batch. example: mean of the examples' own means, as in gradients; token: of all tokens."
     )
+    loss_on: Literal["all_turns", "last_turn"] = Field(
+        "all_turns", description="Turns with a loss, also in gradients: all of the assistant's, or its last one."
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
@@ -186,6 +189,11 @@ class Training(Section):
         500, ge=1, description="A killed training resumes from the last multiple of so many steps."
     )
     report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
+
+    @property
+    def last_turn(self) -> bool:
+        """Whether the last assistant turn alone has a loss."""
+        return self.loss_on == "last_turn"
 
     @property
     def accumulation(self) -> int:

@@ -24,17 +24,17 @@ READS: dict[str, tuple[str, ...]] = {
         *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
         *("tasks.*.benchmark",),
     ),
-    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision"),
+    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision", "training.loss_on"),
     "prepare_targets": (
         *("seed", "targets", "model", "-model.precision", "tasks", "-tasks.*.capability", "-tasks.*.metric"),
-        *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path"),
+        *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
     "warm_up": (
         *("seed", "model", "lora", "training", "warmup"),
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
     ),
-    "collect_pool_gradients": ("seed", "model", "-model.precision"),  # and what the estimator reads
-    "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length"),
+    "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
+    "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),

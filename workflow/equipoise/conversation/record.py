@@ -45,6 +45,11 @@ class Record:
         return message_text(first) + "".join(f"\n<|{message['role']}|>\n{message_text(message)}" for message in later)
 
     @property
+    def plain(self) -> bool:
+        """Whether prompt and response are all that its messages say."""
+        return [list(message) for message in self.messages] == [["role", "content"]] * 2
+
+    @property
     def conversation(self) -> dict[str, Any]:
         """Its messages, and its tools where it has any: the fields of a row to train on."""
         return {"messages": self.messages, **({"tools": self.tools} if self.tools else {})}
@@ -79,11 +84,12 @@ def to_columns(records: Iterable[Record]) -> dict[str, list[str | None]]:
             columns[name].append(getattr(record, name))
         for name in JSON_COLUMNS:
             value = getattr(record, name)
-            columns[name].append(None if value is None else _as_it_came(value))
+            columns[name].append(None if value is None else json_text(value))
     return columns
 
 
-def _as_it_came(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """JSON without white space, keys in their order."""
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 

@@ -46,7 +46,9 @@ def prepare_pool(config: Experiment) -> None:
     records = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
     shards = plan_shards(len(records), config.pool.shards)
     tokenizer = load_tokenizer(config.model)
-    tokens, completion = _token_counts(tokenizer, records, config.model.max_length)
+    tokens, completion = _token_counts(config, tokenizer, records)
+    if with_tools := sum(record.tools is not None for record in records):
+        log(f"pool: {with_tools:,} rows name tools, which the chat template does not show the model")
     table = pa.table(
         {
             "row": pa.array(range(len(records)), pa.int64()),
@@ -116,14 +118,15 @@ def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -
     return kept
 
 
-def _token_counts(tokenizer: Any, records: list[Record], max_length: int) -> tuple[list[int], list[int]]:
-    from equipoise.modelling.chat import encode_many
+def _token_counts(config: Experiment, tokenizer: Any, records: list[Record]) -> tuple[list[int], list[int]]:
+    from equipoise.modelling.chat import encode_conversations
 
     tokens: list[int] = []
     completion: list[int] = []
     batches = [records[i : i + TOKENISED_AT_ONCE] for i in range(0, len(records), TOKENISED_AT_ONCE)]
     for batch in track(batches, "tokenising the pool", len(records), size=len):
-        for encoded in encode_many(tokenizer, [r.prompt for r in batch], [r.response for r in batch], max_length):
+        turns = [record.messages for record in batch]
+        for encoded in encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn):
             tokens.append(len(encoded.input_ids))
             completion.append(encoded.completion_tokens)
     return tokens, completion

@@ -13,7 +13,7 @@ from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.config import Experiment, Suite, Task
 from equipoise.conversation.files import Row, find_files, input_files, read_rows
 from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
-from equipoise.conversation.record import Record
+from equipoise.conversation.record import Record, json_text
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest
@@ -28,10 +28,10 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
-    as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes`
-    and `tokens` list the examples' ids, content hashes and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError`
-    for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
-    response.
+    as text, chat as bool; and messages (JSON) where some example is more than a prompt and its response. The manifest's `holdout` lists
+    document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids, content hashes
+    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
+    examples than `targets.size`, and examples whose prompt leaves no room for the response.
     """
     from equipoise.modelling.base import load_tokenizer
 
@@ -81,6 +81,7 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
                 "chat": chat,
                 "content_hash": content_hash(record.prompt),
                 "origin": canonical_json({"file": Path(place.file).name, "line": place.line}),
+                **({} if record.plain else {"messages": json_text(record.messages)}),
             }
         )
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
@@ -191,9 +192,9 @@ def _file_responses(task: Task) -> dict[str, str]:
 # output
 def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> list[int]:
     """Tokens of the examples, as cut. One cut before its response has no gradient: refused here, before hours are spent on the others."""
-    from equipoise.modelling.chat import encode_many
+    from equipoise.data.encoding import encode_rows
 
-    encoded = encode_many(tokenizer, [row["prompt"] for row in rows], [row["response"] for row in rows], sys.maxsize, rows[0]["chat"])
+    encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
     longest = config.targets.longest(config.model)
     for row, example in zip(rows, encoded, strict=True):
         if example.prompt_length >= longest:
@@ -229,7 +230,8 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
 
     layout = config.layout
     path = layout.target(name)
-    types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in COLUMNS}
+    columns = [*COLUMNS, *(["messages"] if any("messages" in row for row in rows) else [])]
+    types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in columns}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
     with atomic_path(path) as part:
         pyarrow.parquet.write_table(table, part)
