@@ -115,6 +115,10 @@ def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7
     return Prepared(config, layout, pool, targets, valid)
 
 
+def conversation(row: int) -> list[dict[str, str]]:
+    return [{"role": "user", "content": f"prompt {row}"}, {"role": "assistant", "content": f"response {row}"}]
+
+
 def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
     Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
     tokens = np.full(rows, 5, np.int32)
@@ -122,6 +126,7 @@ def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
     table = {
         "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows,
         "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)],
+        "messages": [json.dumps(conversation(i)) for i in range(rows)], "tools": [None] * rows,
         "tokens": tokens, "completion_tokens": tokens,
         "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
     }  # fmt: skip

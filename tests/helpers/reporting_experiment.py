@@ -16,10 +16,10 @@ from equipoise.budgets import budget_label, budget_rows
 from equipoise.config import Experiment
 from equipoise.config_file import write_config
 from equipoise.experiment import experiment_runs, selection_seeds
-from equipoise.files import file_digest
+from equipoise.files import canonical_json, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
-from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
+from equipoise.store.manifest import fingerprint, write_manifest
 from helpers.stores import ATTRIBUTES, write_store
 
 CAPABILITIES = {

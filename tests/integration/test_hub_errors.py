@@ -75,7 +75,7 @@ def test_gated_missing_and_unreachable_ids_are_one_line(hub, values, tmp_path):
     assert "it is gated; accept its terms on its page, then set HF_TOKEN" in line
     hub.gated = {POOL}
     line = refusal(stage("fetch", values, tmp_path, hub.address), values)
-    assert f"pool.dataset: cannot fetch '{POOL}'" in line
+    assert f"pool.dataset: cannot load '{POOL}'" in line
     assert "it is gated" in line
     hub.gated = {HUMAN_EVAL}
     line = refusal(stage("fetch", values, tmp_path, hub.address), values)
@@ -83,7 +83,7 @@ def test_gated_missing_and_unreachable_ids_are_one_line(hub, values, tmp_path):
     assert "it is gated" in line
     missing = values | {"pool": {"dataset": "openbmb/No_Such_Pool"}}
     line = refusal(stage("fetch", missing, tmp_path, hub.address), missing)
-    assert "pool.dataset: cannot fetch 'openbmb/No_Such_Pool' at revision 'main': the hub has no such id (or it is private)" in line
+    assert "pool.dataset: cannot load 'openbmb/No_Such_Pool' at revision 'main': the hub has no such id (or it is private)" in line
     line = refusal(stage("fetch", values, tmp_path / "..", "http://127.0.0.1:9", HF_HOME=str(tmp_path / "empty")), values)
     assert "the hub cannot be reached; check the network" in line
 
@@ -92,10 +92,10 @@ def test_gated_missing_and_unreachable_ids_are_one_line(hub, values, tmp_path):
 @pytest.mark.hub
 def test_data_of_another_schema_are_one_line(hub, values, tmp_path):
     wrong = dataset(tmp_path / "wrong", HUMAN_EVAL, [{"text": "no such columns"}] * 9)
-    hub.revisions = {"main": dataset(wrong, POOL, [{"question": "q", "answer": "a"}] * 9, "train")}
+    hub.revisions = {"main": dataset(wrong, POOL, [{"query": "q", "reply": "a"}] * 9, "train")}
     line = refusal(stage("fetch", values, tmp_path, hub.address), values)
-    assert f"{POOL} row 0: needs text fields prompt and response" in line
-    assert "found question, answer" in line
+    assert f"{POOL}:1: no form fits its fields" in line
+    assert "(query, reply)" in line
     values["pool"] = {"files": [write_jsonl(tmp_path / "pool.jsonl", [{"prompt": "p", "response": "r"}])]}
     line = refusal(stage("fetch", values, tmp_path, hub.address), values)
     assert (

@@ -115,6 +115,7 @@ def test_a_mistake_is_one_line_with_the_keys_path(tiny_values, path, value, word
 EXTRA = {"selector": "bids", "budget": 0.1, "epochs": 4}
 ARGUMENTS = "selector='bids', budget=0.1, epochs=4"
 EVALUATED = {"suites": {"chat": {}}, "tasks.first.suite": "chat", "tasks.first.lm_eval_tasks": ["a"]}
+KINDS = "write one of .json, .jsonl, .ndjson, .csv, .tsv, .parquet, .arrow, text also with .gz or .zst"
 WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
 
 
@@ -191,7 +192,15 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
             ["lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"],
         ),
         (EVALUATED | {"lora.rank": 513}, []),
-        ({"warmup.files": ["a.jsonl", "b.csv"]}, ["warmup.files: b.csv is neither .jsonl nor .parquet; convert it to one of them"]),
+        (
+            {"warmup.files": ["a.jsonl", "b.txt"], "pool.files": ["data", "data/*.jsonl", "a.JSONL.gz", "b.csv.zst", "c.parquet.gz"]},
+            [f"{key} is of no known kind; {KINDS}" for key in ("pool.files: c.parquet.gz", "warmup.files: b.txt")],
+        ),
+        ({"tasks.first.files": ["a.md"]}, [f"tasks.first.files: a.md is of no known kind; {KINDS}"]),
+        ({"pool.format": "alpca"}, ["pool.format: no 'alpca'; write alpaca"]),
+        ({"pool.format": "alpaca", "pool.columns": {"input": "context"}}, []),
+        ({"pool.columns": {"promt": "query"}}, ["pool.columns: no 'promt'; write prompt"]),
+        ({"pool.name": "en"}, ["pool.name: en, but no pool.dataset, whose configuration it would name; leave it out"]),
     ],
 )
 def test_what_keys_say_together_is_refused_at_the_door(tiny_values, changes, clauses):

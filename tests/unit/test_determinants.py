@@ -22,7 +22,8 @@ EXPECTED = (
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),
-    ("pool.*", {"prepare_pool", "decontaminate", "fetch"}),
+    *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
+    ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
     ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
@@ -37,6 +38,7 @@ EXPECTED = (
     ("suites.*.num_fewshot", {"prepare_targets", "evaluate"}),
     ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
     ("suites.*", {"evaluate"}),
+    ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
     ("gradients.logra*", set()),  # of another estimator than the chosen one

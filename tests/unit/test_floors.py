@@ -14,8 +14,9 @@ PACKAGE = REPOSITORY / "workflow" / "equipoise"
 
 FLOORS = (
     ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "programs", "budgets", "files", "hub"),
+    ("conversation",),
     ("config", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
-    ("store", "conversation"),
+    ("store",),
     ("modelling",),
     (
         *("data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation", "validation"),

@@ -41,27 +41,40 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_changed_rows": (1, "the matrix on disk"),
         "_shard": (2, "the manifests of the shards"),
     },
+    "conversation.files": {
+        "_in_folder": (2, "the folder given"),
+        "_named_by": (4, "the files given"),
+        "find_files": (1, "the files given"),
+        "load_hub": (1, "the hub"),
+        "read_rows": (1, "the file given"),
+    },
+    "conversation.forms": {
+        "refuse_unknown": (1, "config_checks.py, which asks it"),
+    },
+    "conversation.reading": {
+        "placed_records": (1, "the rows of a file or data set"),
+    },
+    "conversation.tables": {
+        "saved_rows": (1, "the folder given"),
+    },
+    "conversation.text_files": {
+        "_array_rows": (2, "the file given"),
+        "_lines": (2, "the file given"),
+        "_open": (1, "the file given"),
+        "csv_rows": (2, "the file given"),
+    },
     "data.encoding": {
         "encode_file": (1, "the file of examples"),
     },
     "data.fetch": {
         "_fetch_base": (1, "the hub"),
-        "_fetch_pool": (2, "the hub"),
+        "_fetch_pool": (1, "the hub"),
         "_fetch_punkt_tab": (1, "NLTK's server"),
         "fetch": (1, "the environment"),
     },
     "data.pool": {
-        "_hub_records": (1, "the hub"),
-        "_refuse_repeated_ids": (1, "the pool's rows"),
         "_uncontaminated": (2, "the pool's rows"),
         "prepare_pool": (1, "the pool's rows"),
-    },
-    "data.records": {
-        "_from_messages": (2, "the pool's rows"),
-        "_parquet_rows": (1, "the pool's files"),
-        "_texts": (1, "the pool's rows"),
-        "read_records": (2, "the pool's files"),
-        "to_record": (2, "the pool's rows"),
     },
     "data.shards": {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
@@ -72,7 +85,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (1, "the tokenizer"),
-        "read_lines": (1, "the task's files"),
     },
     "evaluation.decontaminate": {
         "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),
@@ -168,6 +180,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "base_folder": (2, "the folder or the hub"),
         "load_tokenizer": (1, "the tokenizer"),
         "resolve_device": (1, "the machine"),
+    },
+    "modelling.chat": {
+        "_pieces": (1, "the chat template"),
     },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),

@@ -55,10 +55,18 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: Files = Field([], description="JSONL or Parquet files with prompt/response, instruction/response or messages.")
+    files: Files = Field([], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (README).")
     dataset: AnySource = Field(None, description="A hub data set id instead of files.")
+    name: AnySource = Field(None, description="Configuration of the hub data set, where it has several.")
     revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
     split: Source = Field("train", description="Split of the hub data set.")
+    format: str | None = Field(None, description="Form of the rows (alpaca, sharegpt, ...); none: recognised by their fields.")
+    columns: dict[str, str] = Field({}, description="A form's field -> your name for it, e.g. {prompt: query, response: reply}.")
+    bad_rows: Literal["refuse", "skip"] = Field("refuse", description="Rows that cannot be taken: refuse the pool, or leave them out.")
+    repeated_ids: Literal["refuse", "rename"] = Field("refuse", description="Rows whose id occurred before: a bad row, or another id.")
+    deduplicate: Literal["none", "exact", "near"] = Field(
+        "none", description="Leave out rows that say what an earlier one says: none, exact ones, or also near ones (MinHash)."
+    )
     limit: int | None = Field(None, ge=1, description="How many rows to take, from the first on; none: all.")
     decontaminate: Literal["skip", "report", "remove"] = Field(
         "skip",
@@ -69,7 +77,7 @@ class Pool(Section):
     @model_validator(mode="after")
     def _one_source(self):
         if bool(self.files) == bool(self.dataset):
-            raise ValueError("give either pool.files (a list of JSONL or Parquet files) or pool.dataset (a hub id)")
+            raise ValueError("give either pool.files (a list of files, folders or patterns) or pool.dataset (a hub id)")
         return self
 
     @property
@@ -85,8 +93,8 @@ class Task(Section):
     benchmark: Literal[*BENCHMARKS] = Field(
         "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
     )
-    files: Files = Field([], description="For `jsonl`: files of {prompt, response}; for ifeval: files of {key, prompt, response}.")
-    substitutes: Files = Field([], description="For `validation: leak_free`: files of {prompt, response} that replace test items.")
+    files: Files = Field([], description="For `jsonl`: files, of the forms pools have; for ifeval: files of {key, prompt, response}.")
+    substitutes: Files = Field([], description="For `validation: leak_free`: files that replace test items, of the forms pools have.")
     revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
@@ -129,6 +137,9 @@ class Training(Section):
     loss: Literal["example", "token"] = Field(
         "example", description="Over a batch. example: mean of the examples' own means, as in gradients; token: of all tokens."
     )
+    loss_on: Literal["all_turns", "last_turn"] = Field(
+        "all_turns", description="Turns with a loss, also in gradients: all of the assistant's, or its last one."
+    )
     learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
     schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
     warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
@@ -138,6 +149,11 @@ class Training(Section):
     processes: int = Field(1, ge=1, description="Training processes, one per GPU (torchrun when above 1).")
     save_steps: Annotated[int, NO_EFFECT] = Field(500, ge=1, description="Steps between the snapshots that a killed training resumes from.")
     report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
+
+    @property
+    def last_turn(self) -> bool:
+        """Whether the last assistant turn alone has a loss."""
+        return self.loss_on == "last_turn"
 
     @property
     def accumulation(self) -> int:
@@ -150,7 +166,9 @@ class Warmup(Section):
 
     epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
-    files: Files = Field([], description="Warm up on these files instead, so that new pool files leave the adapters unchanged.")
+    files: Files = Field(
+        [], description="Warm up on these instead, read as the pool's, so that new pool files leave the adapters unchanged."
+    )
 
 
 class Projection(Section):

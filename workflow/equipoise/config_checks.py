@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
+from equipoise.conversation.files import READERS, unreadable
+from equipoise.conversation.forms import refuse_unknown
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.selectors import selector
@@ -30,7 +32,7 @@ def impossible(config: "Experiment") -> Iterator[str]:
     for name, task in config.tasks.items():
         yield from _suite(config, name, task)
         yield from _validation_data(config, name, task)
-    for check in (_repeated, _suites, _pool, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
+    for check in (_repeated, _suites, _pool, _files, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
         yield from check(config)
 
 
@@ -94,12 +96,24 @@ def _pool(config: "Experiment") -> Iterator[str]:
     most = config.pool.most_shards
     if most and config.pool.shards > most:
         yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {most}; write at most {most}"
-    for key, files in {"pool.files": config.pool.files, "warmup.files": config.warmup.files}.items():
-        for file in files:
-            if not file.endswith((".jsonl", ".parquet")):
-                yield f"{key}: {file} is neither .jsonl nor .parquet; convert it to one of them"
+    try:
+        refuse_unknown(config.pool.format, config.pool.columns)
+    except UserError as error:
+        yield f"pool.{error}"
+    if config.pool.name and not config.pool.dataset:
+        yield f"pool.name: {config.pool.name}, but no pool.dataset, whose configuration it would name; leave it out"
     if config.pool.decontaminate != "skip" and not any(task.suite for task in config.tasks.values()):
         yield "pool.decontaminate: no task names a suite, so there are no test items to look for; write skip"
+
+
+def _files(config: "Experiment") -> Iterator[str]:
+    """Files of kinds that are not read."""
+    listed = {"pool.files": config.pool.files, "warmup.files": config.warmup.files}
+    for name, task in config.tasks.items():
+        listed |= {f"tasks.{name}.files": task.files, f"tasks.{name}.substitutes": task.substitutes}
+    for key, files in listed.items():
+        for file in filter(unreadable, files):
+            yield f"{key}: {file} is of no known kind; write one of {', '.join(READERS)}, text also with .gz or .zst"
 
 
 def _budgets(config: "Experiment") -> Iterator[str]:

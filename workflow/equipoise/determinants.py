@@ -17,7 +17,7 @@ from equipoise.estimators import estimator
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
-        *("model.base", "model.revision", "pool.dataset", "pool.revision", "pool.split"),
+        *("model.base", "model.revision", "pool.dataset", "pool.name", "pool.revision", "pool.split"),
         *("tasks.*.benchmark", "tasks.*.lm_eval_tasks", "tasks.*.revision"),
     ),
     "generate_miniature": ("miniature",),
@@ -25,14 +25,17 @@ READS: dict[str, tuple[str, ...]] = {
         *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
         *("tasks.*.benchmark",),
     ),
-    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision"),
+    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision", "training.loss_on"),
     "prepare_targets": (
         *("seed", "targets", "model", "-model.precision", "tasks", "-tasks.*.capability", "-tasks.*.metric"),
-        *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path"),
+        *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
-    "warm_up": ("seed", "model", "lora", "training", "warmup"),
-    "collect_pool_gradients": ("seed", "model", "-model.precision"),  # and what the estimator reads
-    "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length"),
+    "warm_up": (
+        *("seed", "model", "lora", "training", "warmup"),
+        *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
+    ),
+    "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
+    "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),

@@ -1,4 +1,4 @@
-"""Files that are complete or absent: digests, atomic writing, durable names; JSON lines; and how a full disk is recognised."""
+"""Files that are complete or absent: digests, atomic writing, durable names; JSON, canonical or in lines; how a full disk is recognised."""
 
 import errno
 import hashlib
@@ -62,6 +62,11 @@ def write_jsonl(path: str | Path, lines: Iterable[Mapping[str, Any]]) -> None:
     """Writes JSON lines atomically. Raises `ValueError` for NaN and infinities, which JSON does not have."""
     with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines)
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no white space: equal values give equal text. Raises `ValueError` for numbers that are not finite."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:

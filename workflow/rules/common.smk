@@ -8,6 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from equipoise import experiment
 from equipoise.config_file import parse_config, write_config
+from equipoise.conversation.files import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
@@ -22,6 +23,8 @@ IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 try:
     CONFIG = parse_config(config, "configuration")
     SECOND_MODEL = second_model(CONFIG)
+    POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
+    TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
     if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
         refuse_missing_reporters(CONFIG)
 except UserError as error:
@@ -119,7 +122,7 @@ def tasks_argument(wildcards):
 
 def task_files(wildcards):
     """Local files that the validation examples of a job's tasks come from."""
-    return [file for name in job_tasks(wildcards) for file in [*CONFIG.tasks[name].files, *CONFIG.tasks[name].substitutes]]
+    return [file for name in job_tasks(wildcards) for file in TASK_FILES[name]]
 
 
 def determined_targets(wildcards):

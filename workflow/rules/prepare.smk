@@ -38,7 +38,7 @@ if CONFIG.miniature:
 rule decontaminate:
     """Finds rows of the pool's source that share 13 words in a row with a test item (pool.decontaminate)."""
     input:
-        files=CONFIG.pool.files,
+        files=POOL_FILES,
         targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
         base=base_files(),
     output:
@@ -60,7 +60,7 @@ rule decontaminate:
 rule prepare_pool:
     """Reads the pool into one Parquet file with ids and token counts, and plans its shards."""
     input:
-        files=CONFIG.pool.files,
+        files=POOL_FILES,
         contamination=LAYOUT.contamination if CONFIG.pool.decontaminate == "remove" else [],
         base=base_files(),
     output:

@@ -2,7 +2,7 @@ rule warm_up:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     input:
         pool=[] if CONFIG.warmup.files else LAYOUT.pool_manifest,
-        files=CONFIG.warmup.files,
+        files=WARMUP_FILES,
         base=base_files(),
     output:
         manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),

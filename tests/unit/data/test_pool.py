@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from equipoise.config_file import parse_config
+from equipoise.conversation.reading import AS_IT_IS, Summary, read_files
+from equipoise.conversation.record import from_columns
 from equipoise.data.pool import prepare_pool, read_pool
-from equipoise.data.records import read_records
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.errors import UserError
 from equipoise.files import file_digest
@@ -60,6 +61,10 @@ def test_limit_takes_the_first_rows(tiny_values):
     assert len(read_pool(layout_of(config).pool)["id"]) == 7
 
 
+def read_records(path):
+    return read_files([path], AS_IT_IS, Summary())
+
+
 def test_formats_give_the_same_records(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -81,6 +86,67 @@ def test_earlier_turns_become_the_prompt(tmp_path):
     assert (record.prompt, record.response) == ("a\n<|assistant|>\nb\n<|user|>\nc", "d")
 
 
+TURNS = [
+    {"role": "system", "content": "s"},
+    {"role": "user", "content": "a"},
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"y": 1, "x": "2"}}}],
+    },
+    {"role": "tool", "content": "3", "name": "f"},
+    {"role": "assistant", "content": "b", "weight": 0.5},
+]
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]
+
+
+def test_the_pool_keeps_conversations_as_they_came_and_says_what_it_read(tiny_values, tmp_path, capsys):
+    rows = [
+        {"instruction": "add", "input": "1 2", "output": "3", "note": "not read"},
+        {"messages": TURNS, "tools": TOOLS, "level": 2},
+        {"prompt": "p", "response": ""},
+        {"prompt": "add\n\n1 2", "response": "3"},
+    ]
+    write_jsonl(tmp_path / "data" / "b" / "one.jsonl", rows[:3])
+    write_jsonl(tmp_path / "data" / "a" / "one.jsonl", rows[3:])
+    tiny_values["pool"] = {"files": [str(tmp_path / "data")], "bad_rows": "skip"}
+    config = parse_config(tiny_values)
+    prepare_pool(config)
+    columns = read_pool(config.layout.pool)
+    first, second, third = from_columns(columns)
+    assert (first.id, second.id, third.id) == ("a/one-0", "b/one-0", "b/one-1")
+    assert second.messages == [{"role": "user", "content": "add\n\n1 2"}, {"role": "assistant", "content": "3"}]
+    assert columns["prompt"][:2] == ["add\n\n1 2"] * 2, "the input of Alpaca is in the prompt"
+    kept = [{name: value for name, value in turn.items() if value is not None} for turn in third.messages]
+    assert kept == [{name: value for name, value in turn.items() if value is not None} for turn in TURNS]
+    assert list(third.messages[2]["tool_calls"][0]["function"]["arguments"]) == ["y", "x"], "keys stand in their order"
+    assert (third.tools, third.metadata) == (TOOLS, {"level": 2})
+    assert (columns["prompt"][2].splitlines()[:3], columns["response"][2]) == (["s", "<|user|>", "a"], "b")
+    reading = read_manifest(config.layout.pool_manifest, "pool")["reading"]
+    assert reading["bad_rows"] == {"the response is empty": 1}
+    assert reading["unread"] == {"note": 1}
+    assert (reading["rows"], reading["records"], reading["exact_duplicates"]) == (4, 3, 1)
+    log = capsys.readouterr().err
+    assert "1 rows have text in 'note', which is not read but kept as metadata" in log
+    assert "1 rows are left out: the response is empty" in log
+
+
+def test_own_names_a_form_and_the_removal_of_duplicates_reach_the_reader(tiny_values, tmp_path):
+    rows = [{"query": "p", "reply": "r"}, {"query": "p", "reply": "r"}, {"query": "q", "reply": "r"}]
+    tiny_values["pool"] = {
+        "files": [write_jsonl(tmp_path / "own.jsonl", rows)],
+        "format": "prompt",
+        "columns": {"prompt": "query", "response": "reply"},
+        "deduplicate": "exact",
+    }
+    config = parse_config(tiny_values)
+    prepare_pool(config)
+    assert read_pool(config.layout.pool)["prompt"] == ["p", "q"]
+    assert read_manifest(config.layout.pool_manifest, "pool")["reading"]["removed"] == [
+        {"row": "own-1", "id": "own-1", "kind": "exact", "of": "own-0"}
+    ]
+
+
 def test_line_separators_inside_texts_do_not_cut_lines(tmp_path):
     path = tmp_path / "p.jsonl"
     path.write_text(json.dumps({"prompt": "a\u2028b", "response": "c"}, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -92,12 +158,12 @@ def test_line_separators_inside_texts_do_not_cut_lines(tmp_path):
     ("content", "words"),
     [
         ("{broken\n", ["p.jsonl:1", "not JSON"]),
-        ('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n', ["p.jsonl:2", "prompt and response"]),
+        ('{"prompt": "a", "response": "b"}\n{"prompt": "a"}\n', ["p.jsonl:2", "no form fits its fields", "1 of 2 rows are bad"]),
         ('{"prompt": "a", "response": " "}\n', ["p.jsonl:1", "response is empty"]),
-        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["p.jsonl:1", "end with assistant"]),
+        ('{"messages": [{"role": "user", "content": "a"}]}\n', ["p.jsonl:1", "end with an assistant's"]),
         ("[1]\n", ["p.jsonl:1", "not an object"]),
-        ('{"id": "x", "prompt": "a", "response": "b"}\n' * 2, ["'x'", "2 times"]),
-        ("", ["no rows"]),
+        ('{"id": "x", "prompt": "a", "response": "b"}\n' * 2, ["p.jsonl:2: its id stands before", "'x' at"]),
+        ("", ["no example in", "(0 rows)"]),
     ],
 )
 def test_mistakes_name_the_line(tiny_values, tmp_path, content, words):

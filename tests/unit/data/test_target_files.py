@@ -6,10 +6,12 @@ import pyarrow.parquet
 import pytest
 
 from equipoise.config_file import parse_config
+from equipoise.data.encoding import encode_file
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
 from equipoise.files import file_digest
 from equipoise.gradients.collect import collect_target_gradients
+from equipoise.modelling.base import load_tokenizer
 from equipoise.store.manifest import read_manifest
 from helpers.gradient_experiment import make_experiment, sentence, write_target
 from helpers.rows import texts, write_jsonl
@@ -68,8 +70,8 @@ def write_text(path, text):
     ("text", "message"),
     [
         ('{"prompt": "a", "response": "b"}\n{"prompt": \n', r"bad.jsonl:2: not JSON"),
-        ('{"prompt": "a"}\n', r"bad.jsonl:1: no text under 'response'"),
-        ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: no text under 'prompt'"),
+        ('{"prompt": "a"}\n', r"bad.jsonl:1: no form fits its fields"),
+        ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: the prompt is empty"),
         ('["a"]\n', r"bad.jsonl:1: not an object"),
         ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write targets.size: 1"),
     ],
@@ -105,6 +107,23 @@ def test_a_prompt_that_fills_the_length_is_refused_and_a_longer_length_for_targe
     prepare_targets(config, ["first"])
     cut = read_manifest(layout.target_manifest("first"), "targets")["tokens"]
     assert cut == [*tokens[:3], tokens[3] - 1], "what is cut shows in the manifest, so that the gradients are collected anew"
+
+
+def test_validation_files_take_every_form_and_keep_conversations_of_several_turns(tiny_values, tmp_path):
+    turns = [{"role": role, "content": text} for role, text in (("user", "w1"), ("assistant", "w2"), ("user", "w3"), ("assistant", "w4"))]
+    rows = [{"instruction": "w1", "input": "w2", "output": "w3"}, {"messages": turns}, {"question": "w5", "answer": "w6"}]
+    path = tmp_path / "first.json"
+    path.write_text(json.dumps([*rows, {"id": "given", "prompt": "w7", "response": "w8"}], indent=1))
+    tiny_values["tasks"]["first"]["files"] = [str(path)]
+    config = parse_config(tiny_values)
+    prepare_targets(config, ["first", "second"])
+    found = rows_of(config, "first")
+    assert [row["prompt"] for row in found] == ["w1\n\nw2", "w1\n<|assistant|>\nw2\n<|user|>\nw3", "w5", "w7"]
+    assert [row["messages"] and json.loads(row["messages"]) for row in found] == [None, turns, None, None]
+    assert [row["id"] for row in found] == ["first:2", "first:7", "first:27", "given"]
+    assert "messages" not in rows_of(config, "second")[0], "files of prompts and responses give the bytes they always gave"
+    encoded = encode_file(config.layout.target("first"), load_tokenizer(config.model), 32)
+    assert [example.input_ids.count(2) for example in encoded] == [1, 2, 1, 1], "every answer ends"
 
 
 def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):

@@ -84,6 +84,25 @@ def test_rows_equal_autograd_with_full_attention_heads_biases_and_rslora():
     assert_exact(model, some_examples())
 
 
+def test_rows_of_several_answers_equal_autograd_over_their_tokens_alone():
+    model, (plain,) = tiny(), some_examples(lengths=[(LONGEST, 5)])
+    turns = Encoded(plain.input_ids, 5, ((8, 11), (13, 20)))
+    learned = [place for place in range(LONGEST) if place in (5, 6, 7, 11, 12, 20, 21, 22, 23)]
+    parameters = list(lora_parameters(model).values())
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    logits = model(input_ids=torch.tensor([plain.input_ids])).logits[0]
+    loss = torch.stack([-logits[place - 1].log_softmax(-1)[plain.input_ids[place]] for place in learned]).mean()
+    expected = torch.cat([gradient.flatten() for gradient in torch.autograd.grad(loss, parameters)]).double().numpy()
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    engine = Engine(model)
+    found = engine.run([plain, turns], identity_rows(engine))
+    assert np.linalg.norm(found.gradients[1] - expected) <= 1e-5 * np.linalg.norm(expected)
+    assert found.loss[1] == pytest.approx(loss.item(), rel=1e-5)
+    assert_exact(model, [turns, plain])
+
+
 def test_rows_equal_autograd_within_a_sliding_window():
     assert_exact(tiny("mistral", sliding_window=4), some_examples())
 

@@ -10,6 +10,7 @@ from datasets import load_dataset
 
 from equipoise import cli
 from equipoise.attribution.seal import attribute
+from equipoise.conversation.reading import AS_IT_IS, Summary, read_files
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.selection.explain import explain, side_by_side
@@ -17,11 +18,7 @@ from equipoise.selection.export import export
 from equipoise.selection.rank import rank
 from equipoise.selection.select_budget import select_budget
 from equipoise.selection.selection_file import find_selection
-from helpers.attribution_experiment import prepare
-
-
-def conversation(row):
-    return [{"role": "user", "content": f"prompt {row}"}, {"role": "assistant", "content": f"response {row}"}]
+from helpers.attribution_experiment import conversation, prepare
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +107,46 @@ def test_an_export_of_unscored_picks_has_the_same_columns(selected, tmp_path):
     export(selected.layout.selection("random", 0, "0.05"), "parquet", tmp_path / "random.parquet")
     export(selected.layout.selection("bids", 0, "0.05"), "parquet", tmp_path / "bids.parquet")
     assert pq.read_schema(tmp_path / "random.parquet") == pq.read_schema(tmp_path / "bids.parquet")
+
+
+CALLS = [
+    {"role": "user", "content": "add"},
+    {"role": "assistant", "tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"y": 1, "x": [2]}}}]},
+    {"role": "tool", "content": "3", "name": "f"},
+    {"role": "assistant", "content": "3", "weight": 0.5},
+]
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+def test_selections_and_exports_keep_tool_calls_further_keys_and_tools(tmp_path):
+    prepared = prepare(tmp_path, rows=1100)
+    pool = pq.read_table(prepared.layout.pool)
+    odd = [json.dumps(CALLS) if i % 2 else json.dumps(conversation(i)) for i in range(1100)]
+    pool = pool.set_column(pool.schema.get_field_index("messages"), "messages", [odd])
+    tools = [json.dumps(TOOLS) if i % 2 else None for i in range(1100)]
+    pq.write_table(pool.set_column(pool.schema.get_field_index("tools"), "tools", [tools]), prepared.layout.pool)
+    attribute(prepared.config, ["influence"])
+    rank(prepared.config, "bids", 0)
+    select_budget(prepared.config, "bids", 0, "0.05")
+    picked = lines(prepared)
+    assert {line["row"] % 2 for line in picked} == {0, 1}
+    for line in picked:
+        assert line["messages"] == (CALLS if line["row"] % 2 else conversation(line["row"]))
+        assert line.get("tools") == (TOOLS if line["row"] % 2 else None)
+        assert ("tools" in line) == line["row"] % 2
+    path = prepared.layout.selection("bids", 0, "0.05")
+    for form, output in (("jsonl", "s.jsonl"), ("parquet", "s.parquet"), ("huggingface", "folder")):
+        export(path, form, tmp_path / output)
+        records = list(read_files([tmp_path / output], AS_IT_IS, Summary()))
+        assert [(record.id, record.conversation) for record in records] == [
+            (line["id"], {key: line[key] for key in ("messages", "tools") if key in line}) for line in picked
+        ]
+    data = load_dataset(str(tmp_path / "folder"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert data["messages"][:] == [line["messages"] for line in picked]
+    line = next(line for line in picked if line["row"] % 2)
+    shown = explain(path, line["id"], 200)
+    assert '"arguments":{"x":[2],"y":1}' in shown
+    assert "[tools]" in shown
 
 
 def test_picks_of_an_own_matrix_become_messages_with_the_pools_records(tmp_path, monkeypatch):

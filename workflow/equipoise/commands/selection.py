@@ -69,7 +69,7 @@ def export_command(
     selection: Annotated[str, typer.Argument(help="A selection file, a run's folder, or picks of `equipoise select` (then with --pool).")],
     output: Annotated[str, typer.Option(help="File, or folder for huggingface.")],
     form: Annotated[str, typer.Option("--format", help="jsonl (messages), parquet or huggingface (a folder for load_dataset).")] = "jsonl",
-    pool: Annotated[str | None, typer.Option(help="Records of the pool, .jsonl or .parquet, in the matrix's row order.")] = None,
+    pool: Annotated[str | None, typer.Option(help="The pool's file, folder or pattern, in the matrix's row order.")] = None,
 ) -> None:
     """Writes a selection ready for TRL, LLaMA-Factory or axolotl."""
     from equipoise.selection.export import export

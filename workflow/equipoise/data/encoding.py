@@ -1,30 +1,41 @@
 """Reads and encodes the examples whose gradients are collected."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from equipoise.errors import UserError
-from equipoise.modelling.chat import Encoded, encode_many
+from equipoise.modelling.chat import Encoded, encode_conversations, encode_many
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
     from transformers import PreTrainedTokenizerBase
+
+COLUMNS = ("prompt", "response", "messages", "chat")
 
 
 def encode_file(
-    path: str | Path, tokenizer: "PreTrainedTokenizerBase", max_length: int, start: int = 0, stop: int | None = None
+    path: str | Path,
+    tokenizer: "PreTrainedTokenizerBase",
+    max_length: int,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    last_turn: bool = False,
 ) -> list[Encoded]:
-    """Rows [start, stop) of pool.parquet or validation.parquet as tokens; rows with `chat` false are encoded without the template."""
+    """Rows [start, stop) of pool.parquet or validation.parquet as tokens; see `encode_rows`."""
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the stage that writes it") from None
-    columns = [name for name in ("prompt", "response", "chat") if name in file.schema_arrow.names]
+    columns = text_columns(file)
     rows, first = [], 0
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
@@ -32,23 +43,39 @@ def encode_file(
         if low < high:
             rows += file.read_row_group(group, columns=columns).slice(low - first, high - low).to_pylist()
         first = last
-    return encode_rows(rows, tokenizer, max_length)
+    return encode_rows(rows, tokenizer, max_length, last_turn=last_turn)
 
 
-def encode_rows(rows: list[dict], tokenizer: "PreTrainedTokenizerBase", max_length: int) -> list[Encoded]:
-    """Rows with `prompt`, `response` and perhaps `chat` (default true) as tokens."""
+def text_columns(file: "pq.ParquetFile") -> list[str]:
+    """The columns of a file that `encode_rows` reads."""
+    return [name for name in COLUMNS if name in file.schema_arrow.names]
+
+
+def encode_rows(rows: Sequence[dict], tokenizer: "PreTrainedTokenizerBase", max_length: int, *, last_turn: bool = False) -> list[Encoded]:
+    """Rows as tokens: their `messages` (JSON), or where there are none `prompt` and `response`; these two bare where `chat` is false.
+
+    last_turn: loss on the last assistant turn alone.
+    """
     encoded: list[Encoded | None] = [None] * len(rows)
-    for chat in (True, False):
-        places = [place for place, row in enumerate(rows) if row.get("chat", True) == chat]
-        texts = [[rows[place][column] for place in places] for column in ("prompt", "response")]
-        for place, example in zip(places, encode_many(tokenizer, *texts, max_length, chat), strict=True):
+    kinds = [("plain" if row.get("messages") is None else "turns") if row.get("chat", True) else "bare" for row in rows]
+    for kind in dict.fromkeys(kinds):
+        places = [place for place, found in enumerate(kinds) if found == kind]
+        if kind == "turns":
+            conversations = [json.loads(rows[place]["messages"]) for place in places]
+            found = encode_conversations(tokenizer, conversations, max_length, last_turn)
+        else:
+            texts = [[rows[place][column] for place in places] for column in ("prompt", "response")]
+            found = encode_many(tokenizer, *texts, max_length, kind == "plain")
+        for place, example in zip(places, found, strict=True):
             encoded[place] = example
     return encoded
 
 
 def examples_digest(examples: Sequence[Encoded]) -> str:
-    """SHA-256 of the examples' tokens and prompt lengths."""
+    """SHA-256 of the examples' tokens and which of them have a loss."""
     total = hashlib.sha256()
     for example in examples:
-        total.update(np.array([len(example.input_ids), example.prompt_length, *example.input_ids], "<i8").tobytes())
+        length, gaps = len(example.input_ids), [*chain(*example.gaps)]
+        sizes = [-length, len(gaps), *gaps] if gaps else [length]
+        total.update(np.array([*sizes, example.prompt_length, *example.input_ids], "<i8").tobytes())
     return total.hexdigest()

@@ -1,12 +1,12 @@
 """Brings base, pool and benchmark data from the hub into the local cache once, so that every later stage runs offline."""
 
 import os
+from itertools import islice
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.config import Experiment, Task
 from equipoise.errors import UserError
-from equipoise.hub import hub_reason
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
 
@@ -44,19 +44,17 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
     pool = config.pool
     if pool.dataset is None:
         return {}
-    from datasets import load_dataset
-
-    from equipoise.data.records import to_record
+    from equipoise.conversation.files import dataset_rows, load_hub
+    from equipoise.conversation.reading import Summary, read_records
+    from equipoise.data.pool import pool_options
     from equipoise.harness.revisions import commits
 
-    try:
-        rows = load_dataset(pool.dataset, revision=pool.revision)
-    except Exception as error:
-        raise UserError(f"pool.dataset: cannot fetch {pool.dataset!r} at revision {pool.revision!r}: {hub_reason(error)}") from None
-    if pool.split not in rows:
-        raise UserError(f"pool.split: {pool.dataset} has no split {pool.split!r}; write one of {', '.join(rows)}")
-    to_record(next(iter(rows[pool.split]), {}), f"{pool.dataset} row 0", "0", default_source=pool.dataset)
-    return {"id": pool.dataset, "revision": pool.revision, "commits": commits(rows), "rows": rows[pool.split].num_rows}
+    splits = load_hub(pool.dataset, pool.name, pool.revision)
+    if pool.split not in splits:
+        raise UserError(f"pool.split: {pool.dataset} has no split {pool.split!r}; write one of {', '.join(splits)}")
+    rows = splits[pool.split]
+    list(read_records(islice(dataset_rows(rows, pool.dataset), 1), pool_options(pool), Summary()))  # refused here rather than offline
+    return {"id": pool.dataset, "name": pool.name, "revision": pool.revision, "commits": commits(splits), "rows": rows.num_rows}
 
 
 def _fetch_task(config: Experiment, name: str) -> dict[str, Any]:

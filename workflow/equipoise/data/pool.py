@@ -1,22 +1,22 @@
-"""Prepares the pool: reads JSONL, Parquet or a hub data set into one Parquet file with ids, texts and token counts.
+"""Prepares the pool: reads files or a hub data set into one Parquet file with ids, conversations and token counts.
 
-`pool.parquet` has one row per example, in source order: row int64, id, source, prompt, response (text), tokens and
-completion_tokens int32 (after cutting to `model.max_length`; 0 completion tokens = no gradient), metadata (JSON of the other fields).
+`pool.parquet` has one row per example, in source order: row int64; id, source, messages, tools and metadata as conversation/record.py
+says; prompt and response, the texts before the last assistant turn and of that turn; tokens and completion_tokens int32 (after cutting to
+`model.max_length`; 0 completion tokens = no gradient).
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from equipoise.config import Experiment
-from equipoise.data.records import Record, read_records, to_record
+from equipoise.config import Experiment, Pool
+from equipoise.conversation.files import dataset_rows, load_hub
+from equipoise.conversation.reading import Options, Summary, read_files, read_records
+from equipoise.conversation.record import Record, to_columns
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, file_digest
-from equipoise.hub import hub_reason
 from equipoise.layout import Layout
 from equipoise.progress import log, track
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
@@ -27,8 +27,8 @@ TOKENISED_AT_ONCE = 1000
 def prepare_pool(config: Experiment) -> None:
     """Writes the pool's Parquet file and, last, its manifest with the shard plan.
 
-    With `pool.decontaminate: remove`, rows that `decontaminate` found are left out. Raises `UserError` for unreadable or empty sources, bad
-    records, repeated ids, and more shards than 1,024-row chunks.
+    With `pool.decontaminate: remove`, rows that `decontaminate` found are left out. The manifest's `reading` says what became of the
+    source's rows. Raises `UserError` for unreadable or empty sources, bad rows, and more shards than 1,024-row chunks.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -36,24 +36,27 @@ def prepare_pool(config: Experiment) -> None:
     from equipoise.modelling.base import load_tokenizer
 
     layout = config.layout
-    read = list(pool_records(config))
+    summary = Summary()
+    read = list(pool_records(config, summary))
+    for line in summary.lines():
+        log(f"pool: {line}")
     if not read:
-        raise UserError(f"pool: no rows in {config.pool.dataset or ', '.join(config.pool.files)}; write a file with at least one record")
+        source = config.pool.dataset or ", ".join(config.pool.files)
+        raise UserError(f"pool: no example in {source} ({summary.rows} rows); name a source with at least one")
     records = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
     shards = plan_shards(len(records), config.pool.shards)
-    _refuse_repeated_ids(records)
     tokenizer = load_tokenizer(config.model)
-    tokens, completion = _token_counts(tokenizer, records, config.model.max_length)
+    tokens, completion = _token_counts(config, tokenizer, records)
+    if with_tools := sum(record.tools is not None for record in records):
+        log(f"pool: {with_tools:,} rows name tools, which the chat template does not show the model")
     table = pa.table(
         {
             "row": pa.array(range(len(records)), pa.int64()),
-            "id": [r.id for r in records],
-            "source": [r.source for r in records],
             "prompt": [r.prompt for r in records],
             "response": [r.response for r in records],
+            **{name: pa.array(values, pa.string()) for name, values in to_columns(records).items()},
             "tokens": pa.array(tokens, pa.int32()),
             "completion_tokens": pa.array(completion, pa.int32()),
-            "metadata": [json.dumps(r.metadata, sort_keys=True, ensure_ascii=False, default=str) for r in records],
         }
     )
     with atomic_path(layout.pool) as part:
@@ -75,38 +78,31 @@ def prepare_pool(config: Experiment) -> None:
         completion_tokens=sum(completion),
         without_completion=len(flagged),
         removed=len(read) - len(records),
+        reading=summary.content(),
     )
     log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
 
 
-def pool_records(config: Experiment) -> Iterator[Record]:
+def pool_options(pool: Pool) -> Options:
+    """How the configuration wants the pool's source to be read."""
+    return Options(pool.format, pool.columns, pool.bad_rows, pool.repeated_ids, pool.deduplicate, pool.limit)
+
+
+def pool_records(config: Experiment, summary: Summary) -> Iterator[Record]:
     """Records of the pool's source in their order, up to `pool.limit`. Raises `UserError` naming what cannot be read, and where."""
-    records = _hub_records(config) if config.pool.dataset else chain.from_iterable(map(read_records, config.pool.files))
-    for number, record in enumerate(records):
-        if number == config.pool.limit:
-            return
-        yield record
-
-
-def _hub_records(config: Experiment) -> Iterator[Record]:
-    from datasets import load_dataset
-
+    pool, options = config.pool, pool_options(config.pool)
+    if not pool.dataset:
+        return read_files(pool.files, options, summary)
     from equipoise.harness.revisions import commits, refuse_other_commits
 
-    pool = config.pool
-    try:
-        rows = load_dataset(pool.dataset, revision=pool.revision, split=pool.split)
-    except Exception as error:
-        source = f"{pool.dataset!r} ({pool.split}, revision {pool.revision})"
-        raise UserError(f"pool.dataset: cannot load {source}: {hub_reason(error)}") from None
+    rows = load_hub(pool.dataset, pool.name, pool.revision, pool.split)
     refuse_other_commits(config, "pool.revision", commits({pool.split: rows}), "pool", "commits")
-    for number, row in enumerate(rows):
-        yield to_record(row, f"{pool.dataset} row {number}", f"{pool.dataset}/{number}", default_source=pool.dataset)
+    return read_records(dataset_rows(rows, pool.dataset), options, summary)
 
 
 def records_digest(records: list[Record]) -> str:
-    """SHA-256 of the texts of records in their order."""
-    return fingerprint([[record.prompt, record.response] for record in records])
+    """SHA-256 of what records say, in their order."""
+    return fingerprint([record.key for record in records])
 
 
 def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -> list[Record]:
@@ -122,22 +118,15 @@ def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -
     return kept
 
 
-def _refuse_repeated_ids(records: list[Record]) -> None:
-    counts = Counter(record.id for record in records)
-    repeated = [(name, n) for name, n in counts.items() if n > 1]
-    if repeated:
-        name, n = repeated[0]
-        raise UserError(f"pool: id {name!r} occurs {n} times ({len(repeated)} ids repeat); give every record its own id, or none of them")
-
-
-def _token_counts(tokenizer: Any, records: list[Record], max_length: int) -> tuple[list[int], list[int]]:
-    from equipoise.modelling.chat import encode_many
+def _token_counts(config: Experiment, tokenizer: Any, records: list[Record]) -> tuple[list[int], list[int]]:
+    from equipoise.modelling.chat import encode_conversations
 
     tokens: list[int] = []
     completion: list[int] = []
     batches = [records[i : i + TOKENISED_AT_ONCE] for i in range(0, len(records), TOKENISED_AT_ONCE)]
     for batch in track(batches, "tokenising the pool", len(records), size=len):
-        for encoded in encode_many(tokenizer, [r.prompt for r in batch], [r.response for r in batch], max_length):
+        turns = [record.messages for record in batch]
+        for encoded in encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn):
             tokens.append(len(encoded.input_ids))
             completion.append(encoded.completion_tokens)
     return tokens, completion

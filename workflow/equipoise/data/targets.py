@@ -2,18 +2,24 @@
 
 import random
 import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.config import Experiment, Suite
+from equipoise.conversation.files import Row, find_files, input_files, read_rows
+from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
+from equipoise.conversation.record import Record, json_text
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
-from equipoise.files import atomic_path, file_digest, read_jsonl
+from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
 from equipoise.progress import log
-from equipoise.store.manifest import canonical_json, fingerprint, write_manifest
+from equipoise.store.manifest import fingerprint, write_manifest
 
 COLUMNS = ("id", "task", "prompt", "response", "chat", "content_hash", "origin")
 
@@ -22,10 +28,10 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
-    as text, chat as bool. The manifest's `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes`
-    and `tokens` list the examples' ids, content hashes and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError`
-    for missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no room for the
-    response.
+    as text, chat as bool; and messages (JSON) where some example is more than a prompt and its response. The manifest's `holdout` lists
+    document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids, content hashes
+    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for missing data and columns, fewer examples than
+    `targets.size`, and examples whose prompt leaves no room for the response.
     """
     from equipoise.modelling.base import load_tokenizer
 
@@ -52,35 +58,45 @@ def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], d
 def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from equipoise.harness.documents import content_hash
 
-    lines = [(path, number, line) for path in files for number, line in read_lines(path)]
+    summary = Summary()
+    found = list(file_records(files, summary))
+    for line in summary.lines():
+        log(f"prepare_targets {name}: {line}")
     size = config.targets.size
-    if len(lines) < size:
-        raise UserError(f"tasks.{name}: its files hold {len(lines)} examples, fewer than targets.size {size}; write at most {len(lines)}")
-    kept = sorted(random.Random(_seed(config, name)).sample(range(len(lines)), size))
-    rows = [
-        {
-            "id": str(line.get("id", f"{Path(path).stem}:{number}")),
-            "task": name,
-            "prompt": line["prompt"],
-            "response": line["response"],
-            "chat": chat,
-            "content_hash": content_hash(line["prompt"]),
-            "origin": canonical_json({"file": Path(path).name, "line": number}),
-        }
-        for path, number, line in (lines[i] for i in kept)
-    ]
-    sources = {Path(path).name: file_digest(path) for path in files}
-    return rows, _manifest(config, name, rows, {}, {}, sources)
+    if len(found) < size:
+        raise UserError(
+            f"tasks.{name}: its files hold {len(found)} examples, fewer than targets.size {size}; write targets.size: {len(found)}"
+        )
+    kept = sorted(random.Random(_seed(config, name)).sample(range(len(found)), size))
+    rows = []
+    for place, record in (found[i] for i in kept):
+        rows.append(
+            {
+                "id": record.id,
+                "task": name,
+                "prompt": record.prompt,
+                "response": record.response,
+                "chat": chat,
+                "content_hash": content_hash(record.prompt),
+                "origin": canonical_json({"file": Path(place.file).name, "line": place.line}),
+                **({} if record.plain else {"messages": json_text(record.messages)}),
+            }
+        )
+    return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
 
 
-def read_lines(path: str) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, object) of a JSONL file of prompts and responses. Raises `UserError` naming file and line of missing or empty texts."""
-    lines = list(read_jsonl(path))
-    for number, line in lines:
-        for key in ("prompt", "response"):
-            if not isinstance(line.get(key), str) or not line[key].strip():
-                raise UserError(f"{path}:{number}: no text under {key!r}; write " + '{"prompt": "...", "response": "..."}')
-    return lines
+def file_records(files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
+    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
+    rows and unreadable files."""
+    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
+    return placed_records(rows, AS_IT_IS, summary)
+
+
+def _digests(files: list[str]) -> dict[str, str]:
+    """SHA-256 of files by name, or by path where names repeat."""
+    paths = input_files(files)
+    names = Counter(Path(path).name for path in paths)
+    return {Path(path).name if names[Path(path).name] == 1 else path: file_digest(path) for path in paths}
 
 
 # benchmarks
@@ -112,7 +128,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     split = source.leak_free_split if leak_free else source.split
     pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
     files = task.files if source.accept else []
-    responses = {content_hash(line["prompt"]): line["response"] for path in files for _, line in read_lines(path)}
+    responses = {content_hash(record.prompt): record.response for _, record in file_records(files, Summary())}
     shots = {leaf: fixed_shots(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
 
     def serves(document: Document) -> bool:
@@ -148,7 +164,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         )
     held_out = hold_out(evaluated, chosen, source.family, source.leak_free_evaluates if leak_free else None)
     hashes = {leaf: [evaluated[leaf][doc_id].content_hash for doc_id in ids] for leaf, ids in held_out.items()}
-    sources |= {Path(path).name: file_digest(path) for path in task.files}
+    sources |= _digests(task.files)
     return rows, _manifest(config, name, rows, held_out, hashes, sources)
 
 
@@ -168,9 +184,9 @@ def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
 # output
 def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> list[int]:
     """Tokens of the examples, as cut. One cut before its response has no gradient: refused here, before hours are spent on the others."""
-    from equipoise.modelling.chat import encode_many
+    from equipoise.data.encoding import encode_rows
 
-    encoded = encode_many(tokenizer, [row["prompt"] for row in rows], [row["response"] for row in rows], sys.maxsize, rows[0]["chat"])
+    encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
     longest = config.targets.longest(config.model)
     for row, example in zip(rows, encoded, strict=True):
         if example.prompt_length >= longest:
@@ -206,7 +222,8 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
 
     layout = config.layout
     path = layout.target(name)
-    types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in COLUMNS}
+    columns = [*COLUMNS, *(["messages"] if any("messages" in row for row in rows) else [])]
+    types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in columns}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
     with atomic_path(path) as part:
         pyarrow.parquet.write_table(table, part)

@@ -10,6 +10,8 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config import Experiment
+from equipoise.conversation.reading import Summary
+from equipoise.conversation.record import message_text
 from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
@@ -43,10 +45,10 @@ def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[st
 def decontaminate(config: Experiment) -> None:
     """Compares the rows of the pool's source with the evaluated items of every suite; writes layout.contamination.
 
-    Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's rows, from 0, that share a 13-gram with one of them)
-    and `count`; `rows` is the number of rows searched, `found` that of rows found for any task, `source` the digest of their texts. A
-    row's text is its prompt and response; an item's its question, without the prompt around it, and its target. Raises `UserError` when
-    the source or the targets cannot be read, or when no task has a suite.
+    Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's examples, from 0, that share a 13-gram with one of them)
+    and `count`; `rows` is the number of examples searched, `found` that of those found for any task, `source` the digest of what they
+    say. An example's text is that of its turns; an item's its question, without the prompt around it, and its target. Raises `UserError`
+    when the source or the targets cannot be read, or when no task has a suite.
     """
     suites = sorted({task.suite for task in config.tasks.values() if task.suite})
     if not suites:
@@ -58,8 +60,8 @@ def decontaminate(config: Experiment) -> None:
             columns = BENCHMARKS[config.tasks[name].benchmark].searched
             texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
     texts = {name: texts[name] for name in config.tasks if name in texts}
-    records = list(pool_records(config))
-    rows = ((i, f"{record.prompt} {record.response}") for i, record in enumerate(track(records, "decontaminate", len(records))))
+    records = list(pool_records(config, Summary()))
+    rows = ((i, " ".join(map(message_text, record.messages))) for i, record in enumerate(track(records, "decontaminate", len(records))))
     hits = overlapping(rows, texts)
     content = {
         "gram": GRAM,

@@ -36,7 +36,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     reader = GradientReader(path)
     drawn = _drawn_rows(reader, rows, seed)
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
-    examples = encode_file(data, load_tokenizer(config.model), longest)
+    examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
     model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
     recompute = (
         estimator(config.gradients.estimator)

@@ -48,7 +48,8 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
     layout = config.layout
     pool = read_manifest(layout.pool_manifest, "pool")
     start, stop = pool["shards"][shard]
-    examples = encode_file(layout.pool, load_tokenizer(config.model), config.model.max_length, start, stop)
+    tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
+    examples = encode_file(layout.pool, tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
 
     def part(epoch: int) -> _Part:
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
@@ -62,7 +63,7 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     layout = config.layout
     tokenizer = load_tokenizer(config.model)
     longest = config.targets.longest(config.model)
-    examples = {task: encode_file(layout.target(task), tokenizer, longest) for task in tasks}
+    examples = {task: encode_file(layout.target(task), tokenizer, longest, last_turn=config.training.last_turn) for task in tasks}
 
     def part(epoch: int, task: str) -> _Part:
         store, manifest = layout.target_gradients(epoch, task), layout.target_gradients_manifest(epoch, task)

@@ -114,10 +114,10 @@ def _lay_out(examples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, t
     for row, example in enumerate(examples):
         tokens = example.input_ids
         ids[row, : len(tokens)] = torch.tensor(tokens)
-        first, count = max(example.prompt_length, 1), example.completion_tokens
-        place += range(row * longest + first - 1, row * longest + first - 1 + count)
-        labels += tokens[first:]
-        weights += [1.0 / count] * count
+        labelled = example.labelled
+        place += [row * longest + position - 1 for position in labelled]
+        labels += [tokens[position] for position in labelled]
+        weights += [1.0 / len(labelled)] * len(labelled)
     return ids, torch.tensor(place), torch.tensor(labels), torch.tensor(weights, dtype=torch.float32)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from equipoise.config import Experiment
-from equipoise.data.encoding import encode_rows, examples_digest
+from equipoise.data.encoding import encode_rows, examples_digest, text_columns
 from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
 from equipoise.gradients.capture import Factors, Layer
@@ -75,13 +75,15 @@ def fisher_sample(config: Experiment, pool: str) -> list[Encoded]:
     from equipoise.modelling.base import load_tokenizer
 
     try:
-        table = pq.read_table(pool, columns=["prompt", "response", "completion_tokens"])
+        file = pq.ParquetFile(pool)
     except FileNotFoundError:
         raise UserError(f"{pool}: missing; run prepare_pool") from None
+    table = file.read([*text_columns(file), "completion_tokens"])
     usable = np.flatnonzero(table["completion_tokens"].to_numpy() > 0)
     count = min(config.gradients.logra.fisher_examples, len(usable))
     drawn = np.sort(np.random.Generator(np.random.PCG64(config.seed)).choice(usable, count, replace=False))
-    return encode_rows(table.take(drawn).to_pylist(), load_tokenizer(config.model), config.model.max_length)
+    rows, tokenizer = table.take(drawn).to_pylist(), load_tokenizer(config.model)
+    return encode_rows(rows, tokenizer, config.model.max_length, last_turn=config.training.last_turn)
 
 
 def damped_inverse(engine: "Engine", rows: LograRows, sample: Sequence[Encoded], token_budget: int, damping: float) -> np.ndarray:

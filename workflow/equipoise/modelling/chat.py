@@ -1,12 +1,17 @@
 """Chat format, tokenisation and masking: one place, so that training, gradients and evaluation see the same tokens.
 
-Format: `<|user|>\\n{prompt}\\n<|assistant|>\\n{response}{eos}\\n`, loss on the response and eos alone. Prompt and response are
-tokenised apart and concatenated; BOS appears exactly once where the tokenizer has one (method: target training and evaluation).
+Format: every turn as `<|role|>\\n{content}\\n`, an assistant's as `<|assistant|>\\n{content}{eos}\\n`, the last line feed left out; loss on
+content and eos of assistant turns alone. The text between two contents is tokenised apart from them and concatenated; BOS appears exactly
+once where the tokenizer has one (method: target training and evaluation).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING
+
+from equipoise.conversation.record import Message, message_text
+from equipoise.errors import UserError
 
 if TYPE_CHECKING:
     import torch
@@ -26,15 +31,25 @@ CHAT_TEMPLATE = (
 
 @dataclass(frozen=True)
 class Encoded:
-    """Tokens of one example: `input_ids[:prompt_length]` carry no loss, the rest (the completion) does."""
+    """Tokens of one example. The first `prompt_length` carry no loss; the later ones do, but for `gaps`, each [start, stop)."""
 
     input_ids: list[int]
     prompt_length: int
+    gaps: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def labelled(self) -> list[int]:
+        """Positions of the tokens with a loss. The first token of a sequence has none: nothing predicts it."""
+        return [*chain(*self._spans())]
 
     @property
     def completion_tokens(self) -> int:
-        """Number of tokens with a loss. The first token of a sequence has none: nothing predicts it."""
-        return max(0, len(self.input_ids) - max(self.prompt_length, 1))
+        """Number of tokens with a loss."""
+        return sum(map(len, self._spans()))
+
+    def _spans(self) -> list[range]:
+        edges = [max(self.prompt_length, 1), *chain(*self.gaps), len(self.input_ids)]
+        return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
@@ -45,23 +60,73 @@ def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
 def encode_many(
     tokenizer: "PreTrainedTokenizerBase", prompts: Sequence[str], responses: Sequence[str], max_length: int, chat: bool = True
 ) -> list[Encoded]:
-    """Tokenises examples, cutting each to `max_length` tokens at the end.
+    """Tokenises examples of a prompt and a response, cutting each to `max_length` tokens at the end.
 
     chat: chat form with eos after the response; otherwise BOS + prompt + response as they are (benchmarks evaluated without template).
     """
-    if not prompts:
-        return []
+    texts = zip(prompts, responses, strict=True)
     if chat:
-        prompts = [chat_prefix(tokenizer, prompt) for prompt in prompts]
-        before, after = [], [tokenizer.eos_token_id]
-    else:
-        before, after = ([] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]), []
-    prefixes = tokenizer(list(prompts), add_special_tokens=False).input_ids
-    completions = tokenizer(list(responses), add_special_tokens=False).input_ids
+        turns = [[{"role": "user", "content": prompt}, {"role": "assistant", "content": response}] for prompt, response in texts]
+        return encode_conversations(tokenizer, turns, max_length)
+    opening = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    return _encode(tokenizer, [[_Piece(prompt, False), _Piece(response, True)] for prompt, response in texts], max_length, opening, [])
+
+
+def encode_conversations(
+    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Sequence[Message]], max_length: int, last_turn: bool = False
+) -> list[Encoded]:
+    """Tokenises conversations, cutting each to `max_length` tokens at the end.
+
+    last_turn: loss on the last assistant turn alone; otherwise on all, but for those whose `train` is false or `weight` 0. Raises
+    `UserError` for a template under which a turn changes what stands before it.
+    """
+    pieces = [list(_pieces(tokenizer, messages, last_turn)) for messages in conversations]
+    return _encode(tokenizer, pieces, max_length, [], [tokenizer.eos_token_id])
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A text that is tokenised by itself: the content of an assistant turn, or what stands before it. learned: with a loss."""
+
+    text: str
+    learned: bool
+
+
+def _pieces(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], last_turn: bool) -> Iterator[_Piece]:
+    """What stands before an assistant turn's content, and that, in turn."""
+    turns = [{"role": message["role"], "content": message_text(message)} for message in messages]
+    done = ""
+    for place, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = tokenizer.apply_chat_template(turns[:place], tokenize=False, add_generation_prompt=True)
+        if not before.startswith(done):
+            raise UserError("the chat template changes earlier turns when others follow, so that their tokens cannot be told")
+        content = turns[place]["content"]
+        wanted = message.get("train") is not False and message.get("weight") != 0
+        yield _Piece(before.removeprefix(done), False)
+        yield _Piece(content, wanted and (not last_turn or place == len(turns) - 1))
+        done = before + content + tokenizer.eos_token
+
+
+def _encode(
+    tokenizer: "PreTrainedTokenizerBase", rows: list[list[_Piece]], max_length: int, before: list[int], after: list[int]
+) -> list[Encoded]:
+    """Rows of pieces as tokens: those of `before` open a row, those of `after` end every second piece, an answer."""
+    texts = [piece.text for row in rows for piece in row]
+    tokens = iter(tokenizer(texts, add_special_tokens=False).input_ids if texts else [])
     encoded = []
-    for prefix, completion in zip(prefixes, completions, strict=True):
-        ids = (before + prefix + completion + after)[:max_length]
-        encoded.append(Encoded(ids, min(len(before) + len(prefix), len(ids))))
+    for row in rows:
+        ids, spans = list(before), []
+        for number, piece in enumerate(row):
+            start = len(ids)
+            ids += next(tokens) + (after if number % 2 else [])
+            if piece.learned:
+                spans.append((min(start, max_length), min(len(ids), max_length)))
+        ids = ids[:max_length]
+        ends = [(0, 0), *spans, (len(ids), len(ids))]
+        first, *gaps = [(stop, start) for (_, stop), (start, _) in pairwise(ends)]
+        encoded.append(Encoded(ids, first[1], tuple(gap for gap in gaps if gap[0] < gap[1])))
     return encoded
 
 
@@ -73,7 +138,7 @@ def evaluation_tokens(tokenizer: "PreTrainedTokenizerBase", text: str, special: 
 
 
 def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"]:
-    """Right-pads examples to a batch: int64 `input_ids`, `attention_mask` and `labels` (prompt and padding ignored), each [n, longest]."""
+    """Right-pads examples to a batch, each int64 [n, longest]: `input_ids`, `attention_mask`, `labels` (`IGNORED_LABEL` without a loss)."""
     import torch
 
     longest = max(len(example.input_ids) for example in examples)
@@ -85,6 +150,8 @@ def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"
         ids[row, :length] = torch.tensor(example.input_ids)
         mask[row, :length] = 1
         labels[row, example.prompt_length : length] = ids[row, example.prompt_length : length]
+        for start, stop in example.gaps:
+            labels[row, start:stop] = IGNORED_LABEL
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 

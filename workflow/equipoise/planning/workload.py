@@ -1,5 +1,6 @@
 """How much text there is: rows and lengths of the pool, items of the benchmarks; measured where files exist, else assumed (and said)."""
 
+import json
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
+from equipoise.conversation.files import DataFile, find_files, read_rows
 from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
@@ -110,23 +112,26 @@ def assumed_lengths(mean: float, longest: int) -> "np.ndarray":
 
 
 def _files(config: Experiment) -> tuple[int, int]:
-    """Rows and bytes of the pool's files, or zeros when one of them is missing."""
-    rows = size = 0
-    for name in config.pool.files:
-        path = Path(name)
-        if not path.exists():
-            return 0, 0
-        if path.suffix == ".parquet":
-            import pyarrow.parquet as pq
+    """Rows and bytes of the pool's files, or zeros when one of them is missing or cannot be read."""
+    try:
+        counts = [_rows_and_bytes(file) for file in find_files(config.pool.files)]
+    except UserError:
+        return 0, 0
+    return sum(rows for rows, _ in counts), sum(size for _, size in counts)
 
-            metadata = pq.ParquetFile(path).metadata
-            rows += metadata.num_rows
-            size += sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
-        else:
-            with open(path, "rb") as file:
-                rows += sum(1 for line in file if line.strip())
-            size += path.stat().st_size
-    return rows, size
+
+def _rows_and_bytes(file: DataFile) -> tuple[int, int]:
+    """Rows of a file, and about their bytes as JSON."""
+    if file.path.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        metadata = pq.ParquetFile(file.path).metadata
+        return metadata.num_rows, sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if file.path.suffix == ".jsonl":
+        with open(file.path, "rb") as lines:
+            return sum(1 for line in lines if line.strip()), file.path.stat().st_size
+    sizes = [len(json.dumps(row.value, ensure_ascii=False, default=str)) for row in read_rows(file)]
+    return len(sizes), sum(sizes)
 
 
 def _rows(config: Experiment, counted: int) -> tuple[int, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
+from equipoise.conversation.record import message_text
 from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.labels import budget_text
@@ -34,8 +35,7 @@ def selected_examples(config: Experiment) -> dict[str, object]:
             if pick["row"] not in rows:
                 if pick["source"] not in sources:
                     sources.append(pick["source"])
-                texts = [_cut(message["content"]) for message in pick["messages"]]
-                rows[pick["row"]] = [sources.index(pick["source"]), " ⏎ ".join(texts[:-1]), texts[-1]]
+                rows[pick["row"]] = [sources.index(pick["source"]), *_texts(pick["messages"])]
             task = tasks.index(pick["task"]) if pick.get("task") in tasks else -1
             why = [pick.get("validation_id") or "", _rounded(pick.get("score")), _rounded(pick.get("margin"))]
             picks.append([selectors.index(name), pick["rank"], pick["row"], task, *why])
@@ -48,6 +48,13 @@ def selected_examples(config: Experiment) -> dict[str, object]:
         "picks": picks,
         "shown": PICKS,
     }
+
+
+def _texts(messages: list[dict[str, object]]) -> tuple[str, str]:
+    """What stands before the last turn, each turn under its role where there are several, and that turn."""
+    *before, last = [_cut(message_text(message)) for message in messages]
+    named = [f"[{message['role']}] {text}" for message, text in zip(messages, before, strict=False)]
+    return " ⏎ ".join(named if len(before) > 1 else before), last
 
 
 def _first(path: Path) -> list[dict[str, object]]:

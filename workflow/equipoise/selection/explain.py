@@ -1,11 +1,13 @@
 """Why a row was chosen: the pool record and the validation example that asked for it, side by side."""
 
+import json
 import textwrap
 from pathlib import Path
 from typing import Any
 
+from equipoise.conversation.record import Message, message_text
 from equipoise.errors import UserError
-from equipoise.files import read_jsonl
+from equipoise.files import canonical_json, read_jsonl
 from equipoise.selection.selection_file import find_selection
 
 GAP = " | "
@@ -19,8 +21,7 @@ def explain(path: str | Path, row: str, width: int) -> str:
     file = find_selection(path)
     line = _find(file, row)
     root = file.parent.parent.parent.parent
-    record = "\n\n".join(["POOL RECORD", *(f"[{message['role']}]\n{message['content']}" for message in line["messages"])])
-    return "\n".join([*_facts(line), "", *side_by_side(record, _example(root, line), width)])
+    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -48,6 +49,15 @@ def _facts(line: dict[str, Any]) -> list[str]:
     return facts
 
 
+def _record(line: dict[str, Any]) -> str:
+    tools = [f"[tools]\n{canonical_json(line['tools'])}"] if line.get("tools") else []
+    return "\n\n".join(["POOL RECORD", *tools, *_turns(line["messages"])])
+
+
+def _turns(messages: list[Message]) -> list[str]:
+    return [f"[{message['role']}]\n{message_text(message)}" for message in messages]
+
+
 def _example(root: Path, line: dict[str, Any]) -> str:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
@@ -57,11 +67,14 @@ def _example(root: Path, line: dict[str, Any]) -> str:
     path = root / "targets" / line["task"] / "validation.parquet"
     if not path.is_file():
         raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
-    table = pq.read_table(path, columns=["id", "prompt", "response"])
+    table = pq.read_table(path)
     examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
     if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    return f"VALIDATION EXAMPLE\n\n[user]\n{examples[0]['prompt']}\n\n[assistant]\n{examples[0]['response']}"
+    example = examples[0]
+    if example.get("messages"):
+        return "\n\n".join(["VALIDATION EXAMPLE", *_turns(json.loads(example["messages"]))])
+    return f"VALIDATION EXAMPLE\n\n[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:

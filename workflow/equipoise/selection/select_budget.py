@@ -9,6 +9,7 @@ from equipoise.attribution.matrix_store import open_array
 from equipoise.attribution.seal import MATRIX_KIND
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
+from equipoise.conversation.record import JSON_COLUMNS, TEXT_COLUMNS, from_columns
 from equipoise.errors import UserError
 from equipoise.files import write_jsonl
 from equipoise.layout import Layout
@@ -26,9 +27,9 @@ TOP_TASKS = 3
 def select_budget(config: Experiment, selector: str, selection_seed: int, budget_label: str) -> None:
     """Writes layout.selection(selector, selection_seed, budget_label), JSON lines, one per pick in rank order.
 
-    Keys: messages (user, assistant), id, row, rank (from 0), score, margin, column, validation_id and task (of the example that asked for
-    it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source. Raises `UserError` when
-    the budget goes beyond the ranking.
+    Keys: messages as they came, tools where the record has any, id, row, rank (from 0), score, margin, column, validation_id and task (of
+    the example that asked for it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source.
+    Raises `UserError` when the budget goes beyond the ranking.
     """
     layout = config.layout
     ranking = _read_ranking(layout.ranking(selector, selection_seed), selector)
@@ -64,13 +65,13 @@ def _lines(config: Experiment, layout: Layout, ranking: Ranking, chosen: np.ndar
     tasks = top_tasks(
         Source(open_array(layout.matrix("influence")), layout.matrix("influence")), chosen, [c["task"] for c in columns], TOP_TASKS
     )
-    records = pq.read_table(layout.pool, columns=["id", "source", "prompt", "response"]).take(pa.array(chosen)).to_pylist()
-    for at, (row, record) in enumerate(zip(chosen.tolist(), records, strict=True)):
+    pool = pq.read_table(layout.pool, columns=[*TEXT_COLUMNS, *JSON_COLUMNS]).take(pa.array(chosen))
+    for at, (row, record) in enumerate(zip(chosen.tolist(), from_columns(pool.to_pydict()), strict=True)):
         column = int(ranking.columns[at])
         asked = columns[column] if column != NO_COLUMN else {"id": None, "task": None}
         yield {
-            "messages": [{"role": "user", "content": record["prompt"]}, {"role": "assistant", "content": record["response"]}],
-            "id": record["id"],
+            **record.conversation,
+            "id": record.id,
             "row": row,
             "rank": at,
             "score": _number(ranking.scores[at]),
@@ -79,7 +80,7 @@ def _lines(config: Experiment, layout: Layout, ranking: Ranking, chosen: np.ndar
             "validation_id": asked["id"],
             "task": asked["task"],
             "top_tasks": tasks[at],
-            "source": record["source"],
+            "source": record.source,
         }
 
 

@@ -6,12 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import write_text
-
-
-def canonical_json(value: Any) -> str:
-    """JSON with sorted keys and no white space: equal values give equal text."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+from equipoise.files import canonical_json, write_text
 
 
 def fingerprint(value: Any) -> str:

@@ -1,14 +1,17 @@
 """Training examples from prepared files: texts to tokens, rows without a completion token left out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
-from equipoise.data.pool import read_pool
-from equipoise.data.records import read_records
+from equipoise.conversation.reading import Summary, read_files
+from equipoise.data.encoding import encode_rows, text_columns
+from equipoise.data.pool import pool_options
 from equipoise.errors import UserError
 from equipoise.files import read_jsonl
-from equipoise.modelling.chat import Encoded, encode_many
+from equipoise.modelling.chat import Encoded, encode_conversations
+from equipoise.progress import log
 from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -17,17 +20,23 @@ if TYPE_CHECKING:
 
 def pool_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str, rows: list[int] | None = None) -> list[Encoded]:
     """Encoded pool examples, `rows` in that order or all in pool order; rows without a completion token are left out."""
-    pool = read_pool(pool_path, ["prompt", "response"])
-    rows = list(range(len(pool["prompt"]))) if rows is None else rows
-    prompts, responses = [pool["prompt"][i] for i in rows], [pool["response"][i] for i in rows]
-    return _with_completion(encode_many(tokenizer, prompts, responses, config.model.max_length))
+    import pyarrow.parquet as pq
+
+    file = pq.ParquetFile(pool_path)
+    table = file.read(text_columns(file))
+    wanted = (table if rows is None else table.take(rows)).to_pylist()
+    return _with_completion(encode_rows(wanted, tokenizer, config.model.max_length, last_turn=config.training.last_turn))
 
 
 def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str) -> list[Encoded]:
     """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
     if config.warmup.files:
-        records = [record for file in config.warmup.files for record in read_records(file)]
-        encoded = encode_many(tokenizer, [r.prompt for r in records], [r.response for r in records], config.model.max_length)
+        summary = Summary()
+        records = list(read_files(config.warmup.files, replace(pool_options(config.pool), limit=None), summary))
+        for line in summary.lines():
+            log(f"warmup.files: {line}")
+        turns = [record.messages for record in records]
+        encoded = encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn)
         examples = _with_completion(encoded)
     else:
         examples = pool_examples(config, tokenizer, pool_path)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
+from equipoise.conversation.files import input_files
 from equipoise.determinants import determinants
 from equipoise.files import file_digest
 from equipoise.process import first_process
@@ -71,7 +72,7 @@ def warm_up_fingerprint(config: Experiment) -> str:
     files = config.warmup.files
     content = {
         "config": determinants(config, "warm_up"),
-        "data": [file_digest(f) for f in files] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
+        "data": [file_digest(f) for f in input_files(files)] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
         "base": base_identity(config.model),
     }
     return fingerprint(content)

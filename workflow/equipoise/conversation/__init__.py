@@ -1,0 +1,1 @@
+"""What people bring, as records: files and forms in, one form of conversation out."""

@@ -1,0 +1,159 @@
+"""Rows to records: what is bad is refused or counted, what repeats is counted or removed, what was not read is named."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+from equipoise.conversation.duplicates import Duplicates
+from equipoise.conversation.files import Row, find_files, read_rows
+from equipoise.conversation.forms import Conversation, refuse_unknown, to_conversation
+from equipoise.conversation.messages import BadRow
+from equipoise.conversation.record import Record
+from equipoise.errors import UserError
+
+NAMED = 10  # bad rows in a refusal
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the configuration says of reading a source; its keys explain the values."""
+
+    format: str | None
+    columns: Mapping[str, str]
+    bad_rows: Literal["refuse", "skip"]
+    repeated_ids: Literal["refuse", "rename"]
+    deduplicate: Literal["none", "exact", "near"]
+    limit: int | None
+
+
+AS_IT_IS = Options(format=None, columns={}, bad_rows="refuse", repeated_ids="rename", deduplicate="none", limit=None)
+"""For files that no key of the configuration is about."""
+
+
+@dataclass
+class Summary:
+    """What became of the rows of a source."""
+
+    rows: int = 0
+    records: int = 0
+    forms: Counter[str] = field(default_factory=Counter)
+    """Records by form."""
+    bad_rows: Counter[str] = field(default_factory=Counter)
+    """Rows by the reason why they are bad."""
+    not_taken: int = 0
+    """Rows whose answer is labelled as one not to learn from."""
+    unread: Counter[str] = field(default_factory=Counter)
+    """Records by field with text that their form does not read; it is in their metadata."""
+    renamed: int = 0
+    """Records whose id stood before."""
+    exact_duplicates: int = 0
+    removed: list[dict[str, str]] = field(default_factory=list)
+    """Duplicates left out: row (its made id), id, kind (exact or near), and of (the id of the one that stays)."""
+
+    def content(self) -> dict[str, object]:
+        """The summary for a manifest."""
+        return {name: dict(sorted(value.items())) if isinstance(value, Counter) else value for name, value in vars(self).items()}
+
+    def lines(self) -> list[str]:
+        """What a reader of the log should know, a line each."""
+        unread = [f"{n:,} rows have text in {name!r}, which is not read but kept as metadata" for name, n in self.unread.items()]
+        bad = [f"{n:,} rows are left out: {reason}" for reason, n in self.bad_rows.most_common()]
+        counts = {
+            "rows are left out: their label is false": self.not_taken,
+            "rows have an id that stood before, and got another": self.renamed,
+            "rows repeat an earlier conversation exactly": self.exact_duplicates,
+            "duplicates are removed": len(self.removed),
+        }
+        return [*unread, *bad, *(f"{n:,} {what}" for what, n in counts.items() if n)]
+
+
+def read_files(entries: Iterable[str | Path], options: Options, summary: Summary) -> Iterator[Record]:
+    """The records of files, folders and patterns; see `find_files` and `read_records`."""
+    return read_records((row for file in find_files(entries) for row in read_rows(file)), options, summary)
+
+
+def read_records(rows: Iterable[Row], options: Options, summary: Summary) -> Iterator[Record]:
+    """The records of rows; see `placed_records`."""
+    return (record for _, record in placed_records(rows, options, summary))
+
+
+def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> Iterator[tuple[Row, Record]]:
+    """The records of rows, each beside its row, in their order, up to `options.limit`; `summary` counts what became of the rows.
+
+    Raises `UserError` for an unknown form or column and, with `bad_rows: refuse`, at the end: it names the first ten bad rows and their
+    total. Exact duplicates are removed before repeated ids are looked for: a file that is there twice is no mistake to its removal.
+    """
+    refuse_unknown(options.format, options.columns)
+    duplicates, places, named = Duplicates(options.deduplicate == "near"), {}, []
+    for row in rows:
+        if summary.records == options.limit:
+            break
+        summary.rows += 1
+        try:
+            if row.problem:
+                raise row.problem
+            found = to_conversation(row.value, options.format, options.columns)
+            if found is None:
+                summary.not_taken += 1
+                continue
+            record = _record(row, found)
+            if _is_removed(row, record, duplicates, options, summary):
+                continue
+            record = _with_own_id(record, places, options, summary)
+        except BadRow as problem:
+            summary.bad_rows[problem.reason] += 1
+            named += [f"{row.where}: {problem}"][: NAMED - len(named)]
+            continue
+        places[record.id] = row.where
+        duplicates.remember(record.id)
+        summary.records += 1
+        summary.forms[found.form] += 1
+        summary.unread.update(found.unread)
+        yield row, record
+    if named and options.bad_rows == "refuse":
+        total = summary.bad_rows.total()
+        text = "; ".join(named) + ("; ..." if total > len(named) else "")
+        text = " ".join(text.encode("utf-8", "backslashreplace").decode().split())
+        raise UserError(f"{text} ({total:,} of {summary.rows:,} rows are bad: correct them, or write bad_rows: skip)")
+
+
+def _record(row: Row, found: Conversation) -> Record:
+    identity, source = found.about["id"], found.about["source"] or found.about["dataset"] or row.source
+    if not isinstance(identity, str | int | float | None) or not isinstance(source, str):
+        raise BadRow("id or source is not text", f"{type(identity).__name__}, {type(source).__name__}")
+    made = identity is None or identity == ""
+    record = Record(row.made_id if made else str(identity), source, found.messages, found.tools, found.metadata)
+    try:
+        record.to_json().encode()
+    except UnicodeEncodeError:
+        raise BadRow("a text holds half of a surrogate pair, which UTF-8 does not have") from None
+    except ValueError:
+        raise BadRow("a number is not finite (NaN, Infinity)") from None
+    return record
+
+
+def _is_removed(row: Row, record: Record, duplicates: Duplicates, options: Options, summary: Summary) -> bool:
+    earlier = duplicates.earlier(record)
+    if earlier is None:
+        return False
+    kind, identity = earlier
+    summary.exact_duplicates += kind == "exact"
+    if options.deduplicate == "none":
+        return False
+    summary.removed.append({"row": row.made_id, "id": record.id, "kind": kind, "of": identity})
+    return True
+
+
+def _with_own_id(record: Record, places: dict[str, str], options: Options, summary: Summary) -> Record:
+    """The record, under another id where its own stood before and may be changed."""
+    if record.id not in places:
+        return record
+    if options.repeated_ids == "refuse":
+        raise BadRow("its id stands before; write repeated_ids: rename to give it another", f"{record.id!r} at {places[record.id]}")
+    summary.renamed += 1
+    number = 2
+    while f"{record.id}#{number}" in places:
+        number += 1
+    return replace(record, id=f"{record.id}#{number}")
