@@ -11,7 +11,8 @@ from equipoise.errors import UserError
 from equipoise.files import file_digest
 from equipoise.gradients.collect import collect_target_gradients
 from equipoise.store.manifest import read_manifest
-from helpers.gradient_experiment import make_experiment, sentence, write_target
+from helpers.experiment import write_target
+from helpers.gradient_experiment import make_experiment, sentence
 from helpers.rows import texts, write_jsonl
 
 
@@ -108,12 +109,12 @@ def test_a_prompt_that_fills_the_length_is_refused_and_a_longer_length_for_targe
 
 
 def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):
-    long = (sentence(3, 20), sentence(4, 3), True)
+    long = (sentence(3, 120), sentence(4, 18), True)
     flagged = {}
     for length in (None, 200):
         config = make_experiment(tmp_path / str(length), epochs=1, targets={"max_length": length})
         layout = config.layout
-        write_target(layout, "alpha", [long, (sentence(1, 2), sentence(2, 2), True)])
+        write_target(layout, "alpha", [long, (sentence(1, 12), sentence(2, 12), True)])
         collect_target_gradients(config, [1], ["alpha"])
         flagged[length] = read_manifest(layout.target_gradients_manifest(1, "alpha"), "target_gradients")["flagged"]["no_completion_token"]
     assert flagged == {None: 1, 200: 0}
