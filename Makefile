@@ -19,7 +19,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run study report dag test test-now test-slurm bench lint format clean without-git
+.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench lint format clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -57,7 +57,13 @@ $(TESTED): $(STAMP) $(FILES) $(filter-out ./,$(sort $(dir $(FILES)))) $(if $(FIL
 	@touch $@
 
 test-now: $(STAMP) ## Run the tests; ARGS="-k select" picks some
-	$(PYTHON) -m pytest -m "not slurm" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTHON) -m pytest -m "not slurm and not nightly" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-fast: $(STAMP) ## Run the unit tests: no processes, no servers, for every day
+	$(PYTHON) -m pytest tests/unit -m "not nightly" -n $(WORKERS) --dist loadfile $(ARGS)
+
+test-nightly: $(STAMP) ## Run the tests that take longer than CI can hold (there may be none)
+	$(PYTHON) -m pytest -m nightly $(ARGS) || test $$? = 5
 
 test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/integration/slurm/single_node.sh up makes one)
 	$(PYTHON) -m pytest -m slurm tests/integration/slurm $(ARGS)

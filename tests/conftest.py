@@ -1,12 +1,12 @@
-"""Shared fixtures: a tiny random base of Llama architecture with a word-level tokenizer, and configurations around it."""
+"""Shared fixtures: the tiny base, configurations around it, the hub, and how programs can be confined here."""
 
 import os
 from pathlib import Path
 
 import pytest
 
+from helpers import base, experiment
 from helpers.places import SHARED
-from helpers.rows import WORDS, texts, write_jsonl
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -18,63 +18,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def tiny_base(tmp_path_factory) -> Path:
+def tiny_base() -> Path:
     """Folder of a random 2-layer Llama (hidden 32, grouped-query attention) in safetensors with its tokenizer."""
-    import torch
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    folder = tmp_path_factory.mktemp("base")
-    specials = ["<pad>", "<bos>", "<eos>", "<unk>"]
-    vocabulary = {word: i for i, word in enumerate([*specials, "<|user|>", "<|assistant|>", *WORDS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="<pad>", bos_token="<bos>", eos_token="<eos>", unk_token="<unk>"
-    ).save_pretrained(folder)
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder, safe_serialization=True)
-    return folder
+    return base.tiny_base()
 
 
 @pytest.fixture
 def tiny_values(tiny_base, tmp_path) -> dict:
     """Raw values of a small valid experiment below `tmp_path`: 40 pool rows, two jsonl tasks of 4 validation examples."""
-    return {
-        "experiment": "tiny",
-        "results": str(tmp_path / "results"),
-        "budgets": [0.1, 0.2],
-        "selectors": ["random", "task_max", "bids", "full"],
-        "model": {"name": "tiny", "base": str(tiny_base), "precision": "fp32", "max_length": 32, "device": "cpu"},
-        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
-        "pool": {"files": [write_jsonl(tmp_path / "pool.jsonl", texts(40))]},
-        "targets": {"size": 4},
-        "tasks": {
-            "first": {"capability": "logic", "files": [write_jsonl(tmp_path / "first.jsonl", texts(6, 3))]},
-            "second": {"capability": "math", "files": [write_jsonl(tmp_path / "second.jsonl", texts(6, 11))]},
-        },
-        "training": {
-            "batch_size": 8,
-            "micro_batch_size": 4,
-            "learning_rate": 0.01,
-            "schedule": "linear",
-            "report_to": [],
-        },
-        "warmup": {"epochs": 2},
-        "gradients": {"precision": "fp32", "token_budget": 256, "projection": {"dimension": 64}},
-        "finetune": {"epochs": 1, "full_epochs": [1], "seeds": [0]},
-    }
+    return experiment.tiny_values(tmp_path, tiny_base)
 
 
 @pytest.fixture

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from equipoise.config import Experiment
-from equipoise.data.shards import plan_shards
-from equipoise.files import file_digest
+from equipoise.config_file import parse_config
 from equipoise.layout import Layout, shard_label
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds
 from equipoise.store.manifest import fingerprint, write_manifest
+from helpers.experiment import changed, tiny_values, write_pool, write_target
 
 DIMENSION, HIDDEN = 16, 6
 RATES = (3e-5, 1e-5)
@@ -70,25 +68,33 @@ def write_store(path, rows, scaled, start=0, stop=None, total=None):
 
 
 def experiment(folder: Path, tasks, shards=1) -> Experiment:
-    return Experiment.model_validate(
-        {
-            "experiment": "tiny",
-            "results": str(folder / "results"),
-            "model": {"name": "model", "base": str(folder)},
-            "pool": {"files": ["pool.jsonl"], "shards": shards},
-            "targets": {"size": 3},
-            "tasks": {task: {"capability": task, "files": ["x.jsonl"]} for task in tasks},
-            "warmup": {"epochs": len(RATES)},
-            "selection": {"rank_to": 1.0},
-        }
-    )
+    own = {
+        "pool": {"shards": shards},
+        "targets": {"size": 3},
+        "tasks": {task: {"capability": task, "files": ["x.jsonl"]} for task in tasks},
+        "warmup": {"epochs": len(RATES)},
+        "selection": {"rank_to": 1.0},
+    }
+    return parse_config(changed(tiny_values(folder, folder), own))
+
+
+def pool_columns(rows: int) -> dict[str, object]:
+    tokens = np.full(rows, 5, np.int32)
+    tokens[7 % rows] = 0
+    return {
+        "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows,
+        "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)],
+        "messages": [json.dumps(conversation(i)) for i in range(rows)], "tools": [None] * rows,
+        "tokens": tokens, "completion_tokens": tokens,
+        "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
+    }  # fmt: skip
 
 
 def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7, 1030), seed=0, scaled=False, examples=3) -> Prepared:
     """Everything before `assemble_attribution`, rows flagged in the first epoch only."""
     config = experiment(folder, tasks, shards)
     layout = config.layout
-    plan = write_pool(layout, rows, shards)
+    plan = write_pool(layout, pool_columns(rows), shards)
     epochs = range(1, len(RATES) + 1)
     pool = {e: make_rows(np.random.default_rng([seed, e]), rows, flagged if e == 1 else (), states=e == len(RATES)) for e in epochs}
     targets = {
@@ -96,7 +102,7 @@ def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7
         for e in epochs
     }
     for task in tasks:
-        write_targets(layout, task, examples)
+        write_target(layout, task, [(f"question {task}/{i}", f"answer {task}/{i}", True) for i in range(examples)])
     for e in epochs:
         write_manifest(
             layout.checkpoint_manifest(e), "checkpoint", epoch=e, step=e, mean_learning_rate=RATES[e - 1], files={}, fingerprint="c"
@@ -117,32 +123,3 @@ def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7
 
 def conversation(row: int) -> list[dict[str, str]]:
     return [{"role": "user", "content": f"prompt {row}"}, {"role": "assistant", "content": f"response {row}"}]
-
-
-def write_pool(layout: Layout, rows: int, shards: int) -> list[list[int]]:
-    Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
-    tokens = np.full(rows, 5, np.int32)
-    tokens[7 % rows] = 0
-    table = {
-        "row": np.arange(rows), "id": [f"id{i}" for i in range(rows)], "source": ["s"] * rows,
-        "prompt": [f"prompt {i}" for i in range(rows)], "response": [f"response {i}" for i in range(rows)],
-        "messages": [json.dumps(conversation(i)) for i in range(rows)], "tools": [None] * rows,
-        "tokens": tokens, "completion_tokens": tokens,
-        "metadata": [json.dumps({"oracle_rank": rows - i if i % 2 else None}) for i in range(rows)],
-    }  # fmt: skip
-    pq.write_table(pa.table(table), layout.pool)
-    plan = plan_shards(rows, shards)
-    write_manifest(
-        layout.pool_manifest, "pool", rows=rows, digest=file_digest(layout.pool), fingerprint="pool", shards=plan, sources={"s": rows}
-    )
-    return plan
-
-
-def write_targets(layout: Layout, task: str, examples: int) -> None:
-    Path(layout.target(task)).parent.mkdir(parents=True, exist_ok=True)
-    ids = [f"{task}/{k}" for k in range(examples)]
-    table = {"id": ids, "task": [task] * examples, "prompt": [f"question {i}" for i in ids], "response": [f"answer {i}" for i in ids]}
-    pq.write_table(pa.table(table), layout.target(task))
-    write_manifest(
-        layout.target_manifest(task), "targets", task=task, rows=examples, digest=file_digest(layout.target(task)), fingerprint="t"
-    )

@@ -20,6 +20,7 @@ from equipoise.files import canonical_json, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
 from equipoise.store.manifest import fingerprint, write_manifest
+from helpers.experiment import write_pool
 from helpers.stores import ATTRIBUTES, write_store
 
 CAPABILITIES = {
@@ -115,23 +116,17 @@ def _write_pool(layout: Layout, rows: int, generator: np.random.Generator) -> li
         {"kind": str(kind), "duplicate_of": "pool-00001" if row % 9 == 5 else None, "oracle_rank": int(rank)}
         for row, (kind, rank) in enumerate(zip(kinds, generator.permutation(rows), strict=True))
     ]
-    table = pa.table(
-        {
-            "row": np.arange(rows, dtype=np.int64),
-            "id": [f"pool-{row:05d}" for row in range(rows)],
-            "source": sources,
-            "prompt": [f"what does dup tail print for input {row} & {row % 7} <b>?" for row in range(rows)],
-            "response": [f"it prints {row % 13}_{row % 5} 100 %" for row in range(rows)],
-            "tokens": generator.integers(12, 47, rows).astype(np.int32),
-            "completion_tokens": np.r_[0, generator.integers(3, 12, rows - 1)].astype(np.int32),
-            "metadata": [json.dumps(fields) for fields in metadata],
-        }
-    )
-    Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, layout.pool)
-    counts = {source: sources.count(source) for source in SOURCES}
-    digest = file_digest(layout.pool)
-    write_manifest(layout.pool_manifest, "pool", rows=rows, digest=digest, fingerprint=digest, shards=[[0, rows]], sources=counts)
+    columns = {
+        "row": np.arange(rows, dtype=np.int64),
+        "id": [f"pool-{row:05d}" for row in range(rows)],
+        "source": sources,
+        "prompt": [f"what does dup tail print for input {row} & {row % 7} <b>?" for row in range(rows)],
+        "response": [f"it prints {row % 13}_{row % 5} 100 %" for row in range(rows)],
+        "tokens": generator.integers(12, 47, rows).astype(np.int32),
+        "completion_tokens": np.r_[0, generator.integers(3, 12, rows - 1)].astype(np.int32),
+        "metadata": [json.dumps(fields) for fields in metadata],
+    }
+    write_pool(layout, columns)
     return metadata
 
 

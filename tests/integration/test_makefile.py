@@ -25,3 +25,9 @@ def test_every_run_of_the_embedded_experiment_can_go_on_after_a_kill(target, opt
 
 def test_benchmarks_leave_no_bytecode_among_the_tests_which_would_make_them_run_anew():
     assert "PYTHONDONTWRITEBYTECODE=1 .venv/bin/python $script" in would_run("bench")
+
+
+def test_every_day_the_unit_tests_run_alone_and_ci_leaves_out_the_nightly_ones():
+    assert "-m pytest tests/unit " in would_run("test-fast")
+    assert "-m nightly" in would_run("test-nightly")
+    assert '-m "not slurm and not nightly"' in would_run("test-now")

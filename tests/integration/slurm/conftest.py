@@ -2,12 +2,13 @@
 
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from helpers import warm
+from helpers.experiment import changed, tiny_values
 from helpers.places import REPOSITORY
 from helpers.rows import texts, write_jsonl
 from helpers.slurm_runs import OWN_NODE, SITE, SlurmRun
@@ -33,28 +34,29 @@ def own_node(cluster) -> None:
 def undisturbed(tiny_base, tmp_path_factory) -> Path:
     """Folder of an experiment of 4 shards of 3 chunks, run without a cluster and without trouble to its selections."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    tasks = {
-        "first": {"capability": "logic", "files": [write_jsonl(folder / "first.jsonl", texts(6, 3))]},
-        "second": {"capability": "math", "files": [write_jsonl(folder / "second.jsonl", texts(6, 11))]},
-    }
-    values = {
+    own = {
         "experiment": "drill",
         "results": "results",
         "budgets": [0.05, 0.1],
         "selectors": ["bids"],
-        "model": {"name": "tiny", "base": str(tiny_base), "precision": "fp32", "max_length": 16, "device": "auto"},
-        "lora": {"rank": 4, "alpha": 8, "dropout": 0.0},
+        "model": {"max_length": 16, "device": "auto"},
         "pool": {"files": [write_jsonl(folder / "pool.jsonl", texts(12 * 1024 - 100))], "shards": 4},
-        "targets": {"size": 4},
-        "tasks": tasks,
-        "training": {"batch_size": 128, "micro_batch_size": 128, "learning_rate": 0.01, "report_to": []},
-        "warmup": {"epochs": 2, "fraction": 0.1},
-        "gradients": {"precision": "fp32", "token_budget": 1024, "projection": {"dimension": 256}},
+        "training": {"batch_size": 128, "micro_batch_size": 128, "schedule": "cosine"},
+        "warmup": {"fraction": 0.1},
+        "gradients": {"token_budget": 1024, "projection": {"dimension": 256}},
+        "finetune": {"epochs": 4},
         "jobs": {"epochs": "together", "tasks": "together", "runs": "together", "assembly": 4},
     }
+    values = changed(tiny_values(folder, tiny_base), own)
     (folder / "experiment.yaml").write_text(yaml.safe_dump(values))
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
-    done = subprocess.run([*command, "--cores", "2", "selections"], cwd=folder, capture_output=True, text=True, check=False)
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), "--configfile", "experiment.yaml"]
+    done = subprocess.run(
+        [*command, "--cores", "2", "selections", "--config", f"python={warm.STAGES.start()}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-6000:]
     return folder
 

@@ -13,7 +13,8 @@ from equipoise.files import file_digest
 from equipoise.gradients.collect import collect_target_gradients
 from equipoise.modelling.base import load_tokenizer
 from equipoise.store.manifest import read_manifest
-from helpers.gradient_experiment import make_experiment, sentence, write_target
+from helpers.experiment import write_target
+from helpers.gradient_experiment import make_experiment, sentence
 from helpers.rows import texts, write_jsonl
 
 
@@ -127,12 +128,12 @@ def test_validation_files_take_every_form_and_keep_conversations_of_several_turn
 
 
 def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):
-    long = (sentence(3, 20), sentence(4, 3), True)
+    long = (sentence(3, 120), sentence(4, 18), True)
     flagged = {}
     for length in (None, 200):
         config = make_experiment(tmp_path / str(length), epochs=1, targets={"max_length": length})
         layout = config.layout
-        write_target(layout, "alpha", [long, (sentence(1, 2), sentence(2, 2), True)])
+        write_target(layout, "alpha", [long, (sentence(1, 12), sentence(2, 12), True)])
         collect_target_gradients(config, [1], ["alpha"])
         flagged[length] = read_manifest(layout.target_gradients_manifest(1, "alpha"), "target_gradients")["flagged"]["no_completion_token"]
     assert flagged == {None: 1, 200: 0}

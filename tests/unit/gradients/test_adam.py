@@ -13,7 +13,7 @@ from equipoise.gradients.adam import Moments, adam_constants, load_moments, mome
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base
 from equipoise.modelling.checkpoint import swap_adapter
-from helpers.gradient_experiment import SIZES, random_adapter, save_base, write_checkpoint
+from helpers.base import SIZES, random_adapter, write_checkpoint
 
 LORA = Lora(rank=4, alpha=8, target_modules=["q_proj", "v_proj", "down_proj"])
 
@@ -45,9 +45,9 @@ def test_the_less_form_has_no_bias_correction_and_eps_inside_the_root():
     np.testing.assert_allclose(found, (0.9 * m + 0.1 * g) / np.sqrt(0.999 * v + 0.001 * g * g + 1e-8), rtol=2e-6, atol=1e-6)
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory):
-    return Model(name="tiny", base=str(save_base(tmp_path_factory.mktemp("model") / "base")), precision="fp32", device="cpu")
+@pytest.fixture
+def base(tiny_base):
+    return Model(name="tiny", base=str(tiny_base), precision="fp32", device="cpu")
 
 
 def test_our_moments_are_read_by_name_and_refused_by_name(base, tmp_path):

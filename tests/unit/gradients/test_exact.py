@@ -18,7 +18,7 @@ from equipoise.gradients.projection import Identity, Sketch
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters, saved_name
 from equipoise.modelling.chat import Encoded, pad
-from helpers.gradient_experiment import SIZES, random_adapter
+from helpers.base import SIZES, random_adapter
 
 VOCABULARY = 97
 LONGEST = 24
