@@ -125,5 +125,5 @@ def refuse_damaged_optimizers(folder, model):
     with pytest.raises(UserError, match="parameter groups of 11"):
         load_moments(folder, model)
     torch.save({"state": Fraction(1, 2), "param_groups": []}, path)
-    with pytest.raises(UserError, match="no torch optimizer.s state"):
+    with pytest.raises(UserError, match="no torch optimizer's state"):
         load_moments(folder, model)
