@@ -85,6 +85,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (1, "the tokenizer"),
+        "prepare_targets": (1, "the command's argument"),
     },
     "evaluation.decontaminate": {
         "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),

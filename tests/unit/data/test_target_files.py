@@ -74,7 +74,7 @@ def write_text(path, text):
         ('{"prompt": "a"}\n', r"bad.jsonl:1: no form fits its fields"),
         ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: the prompt is empty"),
         ('["a"]\n', r"bad.jsonl:1: not an object"),
-        ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write targets.size: 1"),
+        ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write at most 1"),
     ],
 )
 def test_broken_files_are_named_with_their_line(tiny_values, tmp_path, text, message):
@@ -83,19 +83,17 @@ def test_broken_files_are_named_with_their_line(tiny_values, tmp_path, text, mes
         prepare_targets(parse_config(tiny_values), ["first"])
 
 
-def test_missing_files_and_tasks_are_named(tiny_values):
+def test_missing_files_are_named(tiny_values):
     tiny_values["tasks"]["first"]["files"] = ["nowhere.jsonl"]
     config = parse_config(tiny_values)
     with pytest.raises(UserError, match=r"nowhere.jsonl: no such file"):
         prepare_targets(config, ["first"])
-    with pytest.raises(UserError, match="no task 'third'; write one of first, second"):
-        prepare_targets(config, ["third"])
 
 
 def test_a_prompt_that_fills_the_length_is_refused_and_a_longer_length_for_targets_alone_lets_it_in(tiny_values, tmp_path):
     long = {"id": "long", "prompt": "w1 " * 40, "response": "w2 w3"}
     tiny_values["tasks"]["first"]["files"] = [write_jsonl(tmp_path / "long.jsonl", [*texts(3), long])]
-    with pytest.raises(UserError, match=r"tasks.first: the prompt of validation example long fills \d+ tokens.* within 32; write a larger"):
+    with pytest.raises(UserError, match=r"tasks.first: the prompt of validation example long has \d+ tokens.* within 32; write a larger"):
         prepare_targets(parse_config(tiny_values), ["first"])
     tiny_values["targets"]["max_length"] = 64
     config = parse_config(tiny_values)

@@ -133,7 +133,7 @@ MISTAKES = {
     "no rows": (save("m.npy", np.ones((0, 6), "f4")), [], r"shape \(0, 6\)"),
     "one row": (save("m.npy", A[:1]), ["--budget", "1"], "1 valid row has no standard deviation"),
     "all constant": (save("m.npy", np.ones((9, 6), "f4")), ["--budget", "1"], "every column is constant"),
-    "mask of numbers": (text("valid.json", "[1, 0]"), ["--valid", "valid.json"], "valid.json: holds int64; write true or false"),
+    "mask of numbers": (text("valid.json", "[1, 0]"), ["--valid", "valid.json"], "valid.json: holds int64; write one true or false"),
     "mask too short": (text("valid.json", "[true, false]"), ["--valid", "valid.json"], r"write 200 booleans"),
     "mask empty": (text("valid.json", json.dumps([False] * 200)), ["--valid", "valid.json"], "no row of m.npy may be chosen"),
     "absent": (lambda folder: (folder / "m.npy").unlink(), [], "m.npy: no such file"),

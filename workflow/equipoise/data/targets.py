@@ -30,13 +30,15 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
     as text, chat as bool; and messages (JSON) where some example is more than a prompt and its response. The manifest's `holdout` lists
     document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids, content hashes
-    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for missing data and columns, fewer examples than
-    `targets.size`, and examples whose prompt leaves no room for the response.
+    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
+    examples than `targets.size`, and examples whose prompt leaves no room for the response.
     """
     from equipoise.modelling.base import load_tokenizer
 
     tokenizer = load_tokenizer(config.model)
     for name in tasks:
+        if name not in config.tasks:
+            raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         tokens = _token_counts(config, name, rows, tokenizer)
         _write(config, name, rows, {**manifest, "tokens": tokens})
