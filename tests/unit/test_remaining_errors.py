@@ -41,7 +41,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_changed_rows": (1, "the matrix on disk"),
         "_shard": (2, "the manifests of the shards"),
     },
-    "conversation.files": {
+    "conversation.sources": {
         "_in_folder": (2, "the folder given"),
         "_named_by": (4, "the files given"),
         "find_files": (1, "the files given"),

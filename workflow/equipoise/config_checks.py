@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
-from equipoise.conversation.files import READERS, unreadable
 from equipoise.conversation.forms import refuse_unknown
+from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.selectors import selector

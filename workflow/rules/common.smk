@@ -8,7 +8,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from equipoise import experiment
 from equipoise.config_file import parse_config, write_config
-from equipoise.conversation.files import input_files
+from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator

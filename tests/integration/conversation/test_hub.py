@@ -16,7 +16,7 @@ def test_hub_data_are_read_by_id_and_config(shared_hub, tmp_path):
     code = """
 from dataclasses import replace
 from helpers.conversations import PLAIN
-from equipoise.conversation.files import dataset_rows, load_hub
+from equipoise.conversation.sources import dataset_rows, load_hub
 from equipoise.conversation.reading import Summary, read_records
 from equipoise.errors import UserError
 data = load_hub("SaylorTwift/bbh", "web_of_lies", "main", "test")

@@ -12,8 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from equipoise.conversation import text_files
-from equipoise.conversation.files import dataset_rows, find_files, input_files, read_rows
 from equipoise.conversation.reading import Summary, read_records
+from equipoise.conversation.sources import dataset_rows, find_files, input_files, read_rows
 from equipoise.errors import UserError
 from helpers.conversations import PLAIN, lines, read
 

@@ -1,6 +1,6 @@
-"""Column moments of a matrix: exact partial moments per 1,024-row chunk, folded in row order (method: attribution matrix).
+"""Column moments of a matrix: exact partial moments per 1,024-row chunk, merged in row order (method: attribution matrix).
 
-Because the partials belong to fixed chunks and are folded in row order, neither the number of shards nor of threads changes a bit.
+Because the partials belong to fixed chunks and are merged in row order, neither the number of shards nor of threads changes a bit.
 """
 
 from dataclasses import dataclass
@@ -64,7 +64,7 @@ def chunk_partials(block, usable, first, last, mean, squares):
 
 
 @njit(nogil=True, cache=True)
-def fold_partials(count, mean, squares, first, last, total_count, total_mean, total_squares):
+def merge_partials(count, mean, squares, first, last, total_count, total_mean, total_squares):
     """Adds the next chunk's partials of columns [first, last) to the totals (Chan, Golub & LeVeque's update); returns the new count.
 
     All float64 [V]; the counts are those of usable rows.
@@ -80,6 +80,6 @@ def fold_partials(count, mean, squares, first, last, total_count, total_mean, to
 
 
 def finish_moments(count: int, mean: np.ndarray, squares: np.ndarray) -> Moments:
-    """Moments from folded totals; std is NaN with fewer than two rows."""
+    """Moments from merged totals; std is NaN with fewer than two rows."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return Moments(int(count), mean, np.sqrt(squares / np.float64(count - 1)))

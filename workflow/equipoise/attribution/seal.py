@@ -1,4 +1,4 @@
-"""Seals a matrix: checks that every row is there and intact, and folds the column moments of all chunks in row order.
+"""Seals a matrix: checks that every row is there and intact, and merges the column moments of all chunks in row order.
 
 `attribute` runs all jobs of matrices in one call.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from equipoise import experiment
 from equipoise.attribution.assemble import SHARD_KIND, assemble_attribution, column_list, moments_path
-from equipoise.attribution.column_moments import Moments, finish_moments, fold_partials
+from equipoise.attribution.column_moments import Moments, finish_moments, merge_partials
 from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
 from equipoise.errors import UserError
@@ -89,5 +89,5 @@ def _fold(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) ->
     for shard, manifest in shards.items():
         partials = np.load(moments_path(layout.matrix_shard_manifest(matrix, shard_label(shard))), allow_pickle=False)
         for rows, partial in zip(manifest["counts"], partials, strict=True):
-            count = fold_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)
+            count = merge_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)
     return finish_moments(count, mean, squares)

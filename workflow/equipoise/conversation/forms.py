@@ -34,7 +34,7 @@ class Form:
     read: Callable[[Fields], list[Message]] | None = None
     """The fields' values, by first name -> messages, without the row's system text; none: `_plainly`."""
     joins: tuple[str, ...] = ()
-    """Fields that become one message: kept in the metadata too where a row fills them all, so that they can be told apart again."""
+    """Fields that become one message: kept in the metadata too where a row fills them all, so that they can be separated again."""
     rewrite: Callable[[Fields], Fields | None] | None = None
     """For data with answers not to learn from, which are taken only where the form is named: row -> row of an ordinary form, or none."""
     only: Callable[[Fields], bool] | None = None

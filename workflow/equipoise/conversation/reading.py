@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from equipoise.conversation.duplicates import Duplicates
-from equipoise.conversation.files import Row, find_files, read_rows
 from equipoise.conversation.forms import Conversation, refuse_unknown, to_conversation
 from equipoise.conversation.messages import BadRow
 from equipoise.conversation.record import Record
+from equipoise.conversation.sources import Row, find_files, read_rows
 from equipoise.errors import UserError
 
 NAMED = 10  # bad rows in a refusal

@@ -44,8 +44,8 @@ def _fetch_pool(config: Experiment) -> dict[str, Any]:
     pool = config.pool
     if pool.dataset is None:
         return {}
-    from equipoise.conversation.files import dataset_rows, load_hub
     from equipoise.conversation.reading import Summary, read_records
+    from equipoise.conversation.sources import dataset_rows, load_hub
     from equipoise.data.pool import pool_options
     from equipoise.harness.revisions import commits
 

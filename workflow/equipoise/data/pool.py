@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Experiment, Pool
-from equipoise.conversation.files import dataset_rows, load_hub
 from equipoise.conversation.reading import Options, Summary, read_files, read_records
 from equipoise.conversation.record import Record, to_columns
+from equipoise.conversation.sources import dataset_rows, load_hub
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, file_digest

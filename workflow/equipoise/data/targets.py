@@ -11,9 +11,9 @@ from typing import Any
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
 from equipoise.config import Experiment, Suite
-from equipoise.conversation.files import Row, find_files, input_files, read_rows
 from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
 from equipoise.conversation.record import Record, json_text
+from equipoise.conversation.sources import Row, find_files, input_files, read_rows
 from equipoise.data.draw import Document, draw, hold_out
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest

@@ -14,7 +14,7 @@ from lm_eval.models.huggingface import HFLM
 from equipoise import progress
 from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
-from equipoise.harness.documents import fold
+from equipoise.harness.documents import as_one_turn
 from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class LanguageModel(HFLM):
         return ids, mask
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = fold(chat_history)
+        prompt, begun = as_one_turn(chat_history)
         return chat_prefix(self.tokenizer, prompt) + begun
 
     # requests

@@ -12,7 +12,7 @@ from vllm.lora.request import LoRARequest
 
 from equipoise.config import Experiment
 from equipoise.config_checks import VLLM_RANKS
-from equipoise.harness.documents import fold
+from equipoise.harness.documents import as_one_turn
 from equipoise.modelling.base import base_folder
 from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 from equipoise.seeds import derive_seed
@@ -57,7 +57,7 @@ class VllmModel(VLLM):
         return evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = fold(chat_history)
+        prompt, begun = as_one_turn(chat_history)
         return chat_prefix(self.tokenizer, prompt) + begun
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:

@@ -39,7 +39,7 @@ def searched_text(task: "Task", doc: dict[str, Any], columns: Sequence[str] = ()
     return " ".join(" ".join(map(str, part)) if isinstance(part, list) else str(part) for part in parts) if parts else question(task, doc)
 
 
-def fold(history: History) -> tuple[str, str]:
+def as_one_turn(history: History) -> tuple[str, str]:
     """A chat history as one user turn (description, shots and question) and the begun answer, which is mostly empty.
 
     The chat format of training knows one user and one assistant turn, so a system message and shots go into the user's.
@@ -65,7 +65,7 @@ def evaluation_prompt(task: "Task", doc: dict[str, Any], chat: bool) -> str:
         num_fewshot=shots,
         apply_chat_template=True,
         fewshot_as_multiturn=False,
-        chat_template=lambda history, add_generation_prompt: fold(history)[0],
+        chat_template=lambda history, add_generation_prompt: as_one_turn(history)[0],
     )
 
 

@@ -101,7 +101,7 @@ def _pieces(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], l
             continue
         before = tokenizer.apply_chat_template(turns[:place], tokenize=False, add_generation_prompt=True)
         if not before.startswith(done):
-            raise UserError("the chat template changes earlier turns when others follow, so that their tokens cannot be told")
+            raise UserError("the chat template changes earlier turns when others follow, so that their tokens cannot be located")
         content = turns[place]["content"]
         wanted = message.get("train") is not False and message.get("weight") != 0
         yield _Piece(before.removeprefix(done), False)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
-from equipoise.conversation.files import DataFile, find_files, read_rows
+from equipoise.conversation.sources import DataFile, find_files, read_rows
 from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS

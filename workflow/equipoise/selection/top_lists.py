@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from equipoise.attribution.column_moments import Moments, chunk_partials, finish_moments, fold_partials
+from equipoise.attribution.column_moments import Moments, chunk_partials, finish_moments, merge_partials
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.parallel import in_parallel, split
@@ -220,7 +220,7 @@ class MomentScan:
         counts, mean, squares = np.empty(chunks, np.int64), np.empty((chunks, columns)), np.empty((chunks, columns))
         in_parallel(lambda part: partial_moments(block, usable, CHUNK_ROWS, *part, counts, mean, squares), split(chunks), block.nbytes)
         for chunk in range(chunks):
-            self._count = fold_partials(counts[chunk], mean[chunk], squares[chunk], 0, columns, self._count, self._mean, self._squares)
+            self._count = merge_partials(counts[chunk], mean[chunk], squares[chunk], 0, columns, self._count, self._mean, self._squares)
         return bool(np.isfinite(self._squares).all())
 
     def moments(self) -> Moments:

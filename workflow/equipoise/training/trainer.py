@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
 
-    from equipoise.training.loop import BatchTrainer
+    from equipoise.training.batch_trainer import BatchTrainer
 
 
 def train(
@@ -41,7 +41,7 @@ def train(
     Raises `UserError` when other than `training.processes` processes train: the batch would not be the configured one; and `Diverged`
     when loss, gradient norm or adapter is not finite.
     """
-    from equipoise.training.loop import BatchTrainer
+    from equipoise.training.batch_trainer import BatchTrainer
 
     _refuse_other_processes(config.training.processes)
     scratch = Path(scratch)

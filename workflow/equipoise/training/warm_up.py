@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
-from equipoise.conversation.files import input_files
+from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.files import file_digest
 from equipoise.process import first_process
