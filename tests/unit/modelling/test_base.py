@@ -1,10 +1,14 @@
-"""A base is its safetensors, configuration and tokenizer."""
+"""A base is its safetensors, configuration and tokenizer; and where it is put."""
 
 import shutil
 
+import pytest
+import torch
+
 from equipoise.config import Model
+from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.modelling.base import base_identity
+from equipoise.modelling.base import base_identity, resolve_device
 
 
 def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
@@ -18,3 +22,17 @@ def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= identity.keys()
     (tmp_path / "base" / "merges.txt").write_text("a b")
     assert base_identity(model) == identity | {"merges.txt": file_digest(tmp_path / "base" / "merges.txt")}
+
+
+@pytest.mark.parametrize(("device", "placed"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")])
+def test_each_training_process_has_a_gpu_of_its_own(monkeypatch, device, placed):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert resolve_device(device) == torch.device(placed)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, device):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch sees no GPU here; write auto or cpu"):
+        resolve_device(device)

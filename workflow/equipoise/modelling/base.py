@@ -22,16 +22,17 @@ PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
 
 
 def resolve_device(device: str) -> "torch.device":
-    """`auto` is the first GPU where there is one (of several training processes, each has its own), else the CPU.
+    """`cuda` is the first GPU, and of several training processes each has its own; `auto` the same where there is a GPU, else the CPU.
 
     Raises `UserError` for a GPU that is not there.
     """
     import torch
 
-    if device == "auto":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else torch.device("cpu")
-    if device.startswith("cuda") and not torch.cuda.is_available():
+    available = torch.cuda.is_available()
+    if device.startswith("cuda") and not available:
         raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
+    if device in ("auto", "cuda"):
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu")
     return torch.device(device)
 
 
