@@ -32,6 +32,8 @@ STAGE_MODULES = (
     *("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "lm_eval.tasks", "lm_eval.models.huggingface"),
     *("datasets", "zarr", "numba", "matplotlib.pyplot"),
 )
+STOCK_TASKS = "from equipoise.harness import tasks; tasks._stock_manager((str(tasks.OWN_TASKS),))"
+"""Indexes lm-eval's own 14,000 definitions, which takes longer than most jobs that need it."""
 SNAKEMAKE_MODULES = ("snakemake.cli", "snakemake.api", "snakemake.workflow", "pydantic", "yaml", "pulp")
 CLIENT = """
 import json, os, socket, sys
@@ -50,11 +52,11 @@ sys.exit(int(status) if status else 70)
 class WarmPython:
     """A server with `modules` imported under this environment and `environment`, once started; `path` runs a command in a fork of it.
 
-    read: prefixes of the variables that these modules read.
+    read: prefixes of the variables that these modules read. prepared: code that the server runs before the first fork.
     """
 
-    def __init__(self, modules: tuple[str, ...], read: tuple[str, ...] = READ_AT_IMPORT, **environment: str):
-        self._modules, self._server = modules, None
+    def __init__(self, modules: tuple[str, ...], read: tuple[str, ...] = READ_AT_IMPORT, prepared: str = "", **environment: str):
+        self._arguments, self._server = (prepared, *modules), None
         self._environment = {**os.environ, **SINGLE, **environment}
         self._folder = tempfile.TemporaryDirectory(prefix="warm-")
         folder = Path(self._folder.name)
@@ -69,7 +71,7 @@ class WarmPython:
     def start(self) -> str:
         """Starts the server, where it is not yet; `path`."""
         if self._server is None:
-            command = [sys.executable, "-P", __file__, self._place, *self._modules]
+            command = [sys.executable, "-P", __file__, self._place, *self._arguments]
             self._server = subprocess.Popen(command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
             self._server.stdout.readline()
             atexit.register(self.close)
@@ -90,9 +92,9 @@ class WarmPython:
             self._server = None
 
 
-def offline_stages() -> WarmPython:
+def offline_stages(prepared: str = "") -> WarmPython:
     """For `equipoise STAGE` as the rules call it, with the hub's cache where the environment says now."""
-    return WarmPython(STAGE_MODULES, **OFFLINE)
+    return WarmPython(STAGE_MODULES, prepared=prepared, **OFFLINE)
 
 
 STAGES = offline_stages()
@@ -102,10 +104,11 @@ SNAKEMAKE = WarmPython(SNAKEMAKE_MODULES)
 """For `snakemake` and `equipoise run`."""
 
 
-def serve(place: str, modules: list[str]) -> None:
+def serve(place: str, prepared: str, modules: list[str]) -> None:
     """Forks for every caller until standard input ends."""
     for name in modules:
         importlib.import_module(name)
+    exec(prepared, {})
     gc.freeze()  # so that the forks do not copy what they never look at
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(place)
@@ -177,4 +180,4 @@ def _end(status: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], sys.argv[2:])
+    serve(sys.argv[1], sys.argv[2], sys.argv[3:])

@@ -60,7 +60,7 @@ def test_both_models_score_on_all_seven_benchmarks_offline_after_the_fetch(share
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub-cache"))
     with serving(shared_hub) as (address, _):
         monkeypatch.setenv("HF_ENDPOINT", address)
-        python = warm.offline_stages()
+        python = warm.offline_stages(warm.STOCK_TASKS)
         runs = {name: Workflow(tmp_path, experiment(name, shared_hub / "ifeval_responses.jsonl"), python) for name in MODELS}
         for name, workflow in runs.items():
             workflow.run(f"results/{name}/fetch.json")

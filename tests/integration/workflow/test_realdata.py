@@ -29,7 +29,7 @@ def hub(shared_hub, tmp_path, monkeypatch):
 @pytest.fixture
 def python(hub):
     """What runs the stages on that cache."""
-    with warm.offline_stages() as started:
+    with warm.offline_stages(warm.STOCK_TASKS) as started:
         yield started
 
 
