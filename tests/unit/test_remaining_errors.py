@@ -40,6 +40,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.seal": {
         "_refuse_changed_rows": (1, "the matrix on disk"),
         "_shard": (2, "the manifests of the shards"),
+        "seal_attribution": (1, "the pool's manifest"),
     },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),

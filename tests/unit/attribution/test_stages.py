@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import zarr
 
+from equipoise.attribution import seal
 from equipoise.attribution.assemble import assemble_attribution
 from equipoise.attribution.matrix_store import read_valid
 from equipoise.attribution.seal import attribute, seal_attribution
@@ -108,6 +109,25 @@ def test_an_added_shard_is_assembled_alone_and_an_added_task_reaches_all_shards(
     assert jobs(prepare(tmp_path, rows=3000, shards=3)) == [2]
     assert jobs(prepare(tmp_path, rows=3000, shards=3, tasks=("gsm", "code", "math"))) == [0, 1, 2]
     assert jobs(prepare(tmp_path, rows=3000, shards=3, tasks=("gsm", "code", "math"))) == []
+
+
+def test_attribute_makes_the_matrices_that_the_selectors_need_in_the_experiments_jobs(tmp_path, monkeypatch):
+    """`rds` ranks on states, but the valid rows are the attribution matrix's; a job assembles `jobs.assembly` shards."""
+    prepared = prepare(tmp_path, rows=3000, shards=3)
+    config = prepared.config.model_copy(update={"selectors": ["rds"], "jobs": prepared.config.jobs.model_copy(update={"assembly": 2})})
+    calls = []
+    monkeypatch.setattr(seal, "assemble_attribution", lambda *job: (calls.append(job[1:]), assemble_attribution(*job)))
+    attribute(config)
+    assert calls == [("influence", 0), ("influence", 2), ("last_token", 0), ("last_token", 2)]
+    assert all(Path(prepared.layout.matrix_manifest(matrix)).exists() for matrix in ("influence", "last_token"))
+
+
+def test_a_pool_of_other_shards_than_configured_is_not_sealed_in_part(tmp_path):
+    prepared = prepare(tmp_path, rows=3000, shards=3)
+    attribute(prepared.config, ["influence"])
+    fewer = prepared.config.model_copy(update={"pool": prepared.config.pool.model_copy(update={"shards": 2})})
+    with pytest.raises(UserError, match=r"plans other shards than pool.shards: 2; run prepare_pool again"):
+        seal_attribution(fewer, "influence")
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,8 @@ def some_pool(rng, rows):
     ranks = {int(row): int(rank) for row, rank in zip(rng.permutation(rows)[: rows // 2 + 1], rng.permutation(rows), strict=False)}
     texts = {name: [f"{name} {row}" for row in range(rows)] for name in ("id", "prompt", "response")}
     texts["source"] = [f"source{k}" for k in rng.integers(0, 3, rows)]
+    texts["messages"] = [json.dumps([{"role": "user", "content": f"prompt {row}"}]) for row in range(rows)]
+    texts["tools"] = [None] * rows
     texts["metadata"] = [json.dumps({"oracle_rank": ranks[row]} if row in ranks else {}) for row in range(rows)]
     lengths = {name: rng.integers(1, 9, rows).astype(np.int32) for name in ("completion_tokens", "tokens")}
     return {name: np.array(values, dtype=object) for name, values in texts.items()} | lengths

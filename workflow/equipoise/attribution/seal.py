@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from equipoise import experiment
-from equipoise.attribution.assemble import SHARD_KIND, assemble_attribution, column_list, moments_path
+from equipoise.attribution.assemble import SHARD_KIND, assemble_attribution, column_list, moments_path, shard_plan
 from equipoise.attribution.column_moments import Moments, finish_moments, merge_partials
 from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
 from equipoise.config import Experiment
@@ -31,12 +31,15 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     columns = column_list(config, layout)
     pool = read_manifest(layout.pool_manifest, "pool")
     identity = fingerprint({"matrix": matrix, "columns": columns})
-    firsts = range(0, len(pool["shards"]), config.jobs.assembly)
-    bounds = [[part[0][0], part[-1][1]] for part in (pool["shards"][first : first + config.jobs.assembly] for first in firsts)]
-    shards = {first: _shard(layout, matrix, first, rows, identity) for first, rows in zip(firsts, bounds, strict=True)}
+    shards, stop = {}, 0
+    for first in map(int, experiment.assembled_shards(config)):
+        parts = list(shard_plan(layout, first, config.jobs.assembly)[1].values())
+        shards[first], stop = _shard(layout, matrix, first, [parts[0][0], parts[-1][1]], identity), parts[-1][1]
+    if stop != pool["rows"]:
+        raise UserError(f"{layout.pool_manifest}: plans other shards than pool.shards: {config.pool.shards}; run prepare_pool again")
     digests = [digest for manifest in shards.values() for digest in manifest["digests"]]
     _refuse_changed_rows(layout.matrix(matrix), pool["rows"], digests)
-    moments = _fold(layout, matrix, shards, len(columns))
+    moments = _merged_moments(layout, matrix, shards, len(columns))
     known = moments.count >= 2
     write_manifest(
         layout.matrix_manifest(matrix),
@@ -84,7 +87,7 @@ def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
             raise UserError(f"{place} do not match their shard's manifest; run assemble_attribution again")
 
 
-def _fold(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> Moments:
+def _merged_moments(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> Moments:
     count, mean, squares = 0, np.zeros(columns), np.zeros(columns)
     for shard, manifest in shards.items():
         partials = np.load(moments_path(layout.matrix_shard_manifest(matrix, shard_label(shard))), allow_pickle=False)

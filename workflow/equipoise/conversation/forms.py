@@ -69,15 +69,15 @@ def to_conversation(row: Any, form: str | None, columns: Mapping[str, str]) -> C
         if row.get(name):
             raise BadRow(f"{name}: only text can be learned from")
     fields = _renamed(row, columns)
-    found = FORMS[form] if form else _recognised(fields, FORMS.values())
-    if found.rewrite is None:
+    chosen = FORMS[form] if form else _recognised(fields, FORMS.values())
+    if chosen.rewrite is None:
         if _verdict(fields) is False:
             raise BadRow("label is false: an answer not to learn from; write format: kto to leave such rows out")
-        return _read(found, fields)
+        return _read(chosen, fields)
     if not form:
-        raise BadRow(f"some answers of such data are not to be learned from; write format: {found.name} to take the others only")
-    _values(found, fields)
-    rewritten = found.rewrite(fields)
+        raise BadRow(f"some answers of such data are not to be learned from; write format: {chosen.name} to take the others only")
+    _values(chosen, fields)
+    rewritten = chosen.rewrite(fields)
     return _read(_recognised(rewritten, ORDINARY), rewritten) if rewritten is not None else None
 
 

@@ -94,11 +94,11 @@ def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> I
         try:
             if row.problem:
                 raise row.problem
-            found = to_conversation(row.value, options.format, options.columns)
-            if found is None:
+            conversation = to_conversation(row.value, options.format, options.columns)
+            if conversation is None:
                 summary.not_taken += 1
                 continue
-            record = _record(row, found)
+            record = _record(row, conversation)
             if _is_removed(row, record, duplicates, options, summary):
                 continue
             record = _with_own_id(record, places, options, summary)
@@ -109,8 +109,8 @@ def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> I
         places[record.id] = row.where
         duplicates.remember(record.id)
         summary.records += 1
-        summary.forms[found.form] += 1
-        summary.unread.update(found.unread)
+        summary.forms[conversation.form] += 1
+        summary.unread.update(conversation.unread)
         yield row, record
     if named and options.bad_rows == "refuse":
         total = summary.bad_rows.total()
@@ -119,12 +119,12 @@ def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> I
         raise UserError(f"{text} ({total:,} of {summary.rows:,} rows are bad: correct them, or write bad_rows: skip)")
 
 
-def _record(row: Row, found: Conversation) -> Record:
-    identity, source = found.about["id"], found.about["source"] or found.about["dataset"] or row.source
+def _record(row: Row, conversation: Conversation) -> Record:
+    identity, source = conversation.about["id"], conversation.about["source"] or conversation.about["dataset"] or row.source
     if not isinstance(identity, str | int | float | None) or not isinstance(source, str):
         raise BadRow("id or source is not text", f"{type(identity).__name__}, {type(source).__name__}")
     made = identity is None or identity == ""
-    record = Record(row.made_id if made else str(identity), source, found.messages, found.tools, found.metadata)
+    record = Record(row.made_id if made else str(identity), source, conversation.messages, conversation.tools, conversation.metadata)
     try:
         record.to_json().encode()
     except UnicodeEncodeError:

@@ -59,9 +59,9 @@ def find_files(entries: Iterable[str | Path]) -> list[DataFile]:
     twice = [path for path, count in Counter(path.resolve() for path in paths).items() if count > 1]
     if twice:
         raise UserError(f"{twice[0]}: named twice; name every file once (folders and patterns count)")
-    found = [Path(os.path.abspath(path)) for path in paths]
-    root = os.path.commonpath([path.parent for path in found]) if found else ""
-    whole = [path.relative_to(root).as_posix() for path in found]
+    absolute = [Path(os.path.abspath(path)) for path in paths]
+    root = os.path.commonpath([path.parent for path in absolute]) if absolute else ""
+    whole = [path.relative_to(root).as_posix() for path in absolute]
     short = [name.removesuffix(_suffix(path)) for name, path in zip(whole, paths, strict=True)]
     counts = Counter(short)
     return [DataFile(path, s if counts[s] == 1 else w) for path, s, w in zip(paths, short, whole, strict=True)]
@@ -73,15 +73,15 @@ def input_files(entries: Iterable[str]) -> list[str]:
     A file that is not there yet stands for itself, a folder saved by `datasets` for the files in it. Raises `UserError` for a folder
     without data files, and for a pattern that fits none.
     """
-    found: list[str] = []
+    files: list[str] = []
     for entry in entries:
         path = Path(entry)
         if path.is_file() or not (path.exists() or has_magic(entry)):
-            found.append(entry)
+            files.append(entry)
             continue
         for named in _named_by(entry):
-            found += sorted(str(file) for file in named.iterdir() if file.is_file()) if named.is_dir() else [str(named)]
-    return found
+            files += sorted(str(file) for file in named.iterdir() if file.is_file()) if named.is_dir() else [str(named)]
+    return files
 
 
 def unreadable(entry: str) -> bool:
@@ -130,10 +130,10 @@ def _named_by(entry: str) -> list[Path]:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        found = sorted(path for match in glob(entry, recursive=True) for path in _named_by(match))
-        if not found:
+        matches = sorted(path for match in glob(entry, recursive=True) for path in _named_by(match))
+        if not matches:
             raise UserError(f"{entry}: no such file; write the path of a file, a folder or a pattern") from None
-        return found
+        return matches
     except (OSError, ValueError) as error:
         raise UserError(f"{entry!r}: {getattr(error, 'strerror', None) or error}; write the path of a file") from None
     if stat.S_ISDIR(mode):
@@ -151,10 +151,10 @@ def _in_folder(folder: Path) -> list[Path]:
     if (folder / SAVED_SPLITS).is_file():
         raise UserError(f"{folder}: holds splits; write the folder of one, as {folder / 'train'}")
     files = (path for path in folder.rglob("*") if path.is_file() and _suffix(path) and path.name not in NO_DATA)
-    found = sorted(path for path in files if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts))
-    if not found:
+    shown = sorted(path for path in files if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts))
+    if not shown:
         raise UserError(f"{folder}: a folder without data files; write the path of one with {', '.join(READERS)} files")
-    return found
+    return shown
 
 
 def _suffix(path: Path) -> str:

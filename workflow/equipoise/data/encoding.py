@@ -59,14 +59,14 @@ def encode_rows(rows: Sequence[dict], tokenizer: "PreTrainedTokenizerBase", max_
     encoded: list[Encoded | None] = [None] * len(rows)
     kinds = [("plain" if row.get("messages") is None else "turns") if row.get("chat", True) else "bare" for row in rows]
     for kind in dict.fromkeys(kinds):
-        places = [place for place, found in enumerate(kinds) if found == kind]
+        places = [place for place, each in enumerate(kinds) if each == kind]
         if kind == "turns":
             conversations = [json.loads(rows[place]["messages"]) for place in places]
-            found = encode_conversations(tokenizer, conversations, max_length, last_turn)
+            ready = encode_conversations(tokenizer, conversations, max_length, last_turn)
         else:
             texts = [[rows[place][column] for place in places] for column in ("prompt", "response")]
-            found = encode_many(tokenizer, *texts, max_length, kind == "plain")
-        for place, example in zip(places, found, strict=True):
+            ready = encode_many(tokenizer, *texts, max_length, kind == "plain")
+        for place, example in zip(places, ready, strict=True):
             encoded[place] = example
     return encoded
 

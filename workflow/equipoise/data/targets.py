@@ -61,17 +61,17 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
     from equipoise.harness.documents import content_hash
 
     summary = Summary()
-    found = list(file_records(files, summary))
+    examples = list(file_records(files, summary))
     for line in summary.lines():
         log(f"prepare_targets {name}: {line}")
     size = config.targets.size
-    if len(found) < size:
+    if len(examples) < size:
         raise UserError(
-            f"tasks.{name}: its files hold {len(found)} examples, fewer than targets.size {size}; write targets.size: {len(found)}"
+            f"tasks.{name}: its files hold {len(examples)} examples, fewer than targets.size {size}; write targets.size: {len(examples)}"
         )
-    kept = sorted(random.Random(_seed(config, name)).sample(range(len(found)), size))
+    kept = sorted(random.Random(_seed(config, name)).sample(range(len(examples)), size))
     rows = []
-    for place, record in (found[i] for i in kept):
+    for place, record in (examples[i] for i in kept):
         rows.append(
             {
                 "id": record.id,

@@ -117,11 +117,11 @@ def whole_state(folder: str | Path, fingerprint: str) -> dict[str, Any] | None:
         state = json.loads((Path(folder) / "state.json").read_text(encoding="utf-8"))
         if state["fingerprint"] != fingerprint:
             return None
-        found = folder_digests(folder)
+        digests = folder_digests(folder)
     except (OSError, ValueError, KeyError, TypeError):  # missing, another process is removing it, or written by an earlier version
         return None
-    found.pop("state.json")
-    return state if found == state["files"] else None
+    digests.pop("state.json")
+    return state if digests == state["files"] else None
 
 
 def adapter_identity(folder: str | Path) -> dict[str, Any]:
