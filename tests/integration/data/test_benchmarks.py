@@ -26,6 +26,7 @@ def hub(tmp_path_factory):
             "HF_ENDPOINT": address,
             "HF_HOME": str(tmp_path_factory.mktemp("hf")),
             "NLTK_DATA": punkt_tab(tmp_path_factory.mktemp("nltk")),
+            "PYTHONPATH": str(REPOSITORY / "tests"),
             "responses": str(SHARED / "hub" / "ifeval_responses.jsonl"),
         }
 

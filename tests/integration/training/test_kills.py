@@ -31,7 +31,8 @@ NEVER = 1000
 
 def experiment(values, **training):
     """Two epochs of two steps."""
-    values = {**values, "pool": values["pool"] | {"limit": 8}, "training": values["training"] | {"batch_size": 4} | training}
+    values = {**values, "budgets": [0.5], "selection": {"rank_to": 0.5}, "pool": values["pool"] | {"limit": 8}}
+    values["training"] = values["training"] | {"batch_size": 4} | training
     values["lora"] = values["lora"] | {"dropout": 0.1}
     config = parse_config(values)
     prepare_pool(config)

@@ -62,4 +62,4 @@ def test_a_broken_line_of_the_users_file_is_named(example):
     count = len(path.read_text(encoding="utf-8").splitlines())
     failed = example.snakemake("--until", "prepare_pool")
     assert failed.returncode != 0
-    assert f"pool.jsonl:{count}: needs text fields prompt and response" in failed.stdout + failed.stderr
+    assert f"pool.jsonl:{count}: no form fits its fields" in failed.stdout + failed.stderr
