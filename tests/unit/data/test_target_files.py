@@ -74,7 +74,7 @@ def write_text(path, text):
         ('{"prompt": "a"}\n', r"bad.jsonl:1: no form fits its fields"),
         ('{"prompt": " ", "response": "b"}\n', r"bad.jsonl:1: the prompt is empty"),
         ('["a"]\n', r"bad.jsonl:1: not an object"),
-        ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write at most 1"),
+        ('{"prompt": "a", "response": "b"}\n', r"hold 1 examples, fewer than targets.size 4; write targets.size: 1"),
     ],
 )
 def test_broken_files_are_named_with_their_line(tiny_values, tmp_path, text, message):

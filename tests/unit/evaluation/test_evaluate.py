@@ -169,7 +169,7 @@ def test_recorded_hold_outs_are_left_out_and_changed_data_are_refused(experiment
     path.write_text(json.dumps(manifest | {"holdout": {"tiny_first": [2, 5]}, "holdout_hashes": {"tiny_first": [hashes[2], hashes[5]]}}))
     assert Session(experiment).items("chat").samples["tiny_first"] == [i for i in range(30) if i not in (2, 5)]
     path.write_text(json.dumps(manifest | {"holdout": {"tiny_first": [2, 5]}, "holdout_hashes": {"tiny_first": [hashes[2], hashes[6]]}}))
-    with pytest.raises(UserError, match="document 5 of tiny_first is another one"):
+    with pytest.raises(UserError, match="document 5 of tiny_first has changed"):
         Session(experiment).items("chat")
 
 

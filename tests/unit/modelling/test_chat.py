@@ -1,11 +1,14 @@
 """Tokens of conversations: each turn under its role, an end after every answer, a loss on answers alone; one turn's tokens as ever."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from equipoise.config import Model
 from equipoise.conversation.record import message_text
@@ -14,7 +17,6 @@ from equipoise.errors import UserError
 from equipoise.modelling.base import load_tokenizer
 from equipoise.modelling.chat import IGNORED_LABEL, Encoded, encode_conversations, encode_many, pad
 from helpers.conversations import assistant, system, user
-from helpers.gradient_experiment import save_base
 from helpers.places import REPOSITORY
 
 CALL = [{"type": "function", "function": {"name": "add", "arguments": {"y": 1}}}]
@@ -31,10 +33,20 @@ LONG = [
 ANSWERS = [2, 4, 5, 7]
 
 
+def save_bytes_tokenizer(folder: Path) -> Path:
+    """A tokenizer of single bytes, as a base's folder has it."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: i for i, token in enumerate(["<s>", "</s>", *alphabet])}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>").save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture(scope="module", params=["bytes", "miniature"])
 def tokenizer(request, tmp_path_factory):
-    base = REPOSITORY / "workflow/equipoise/miniature/base"
-    return load_tokenizer(Model(name="m", base=str(base if request.param == "miniature" else save_base(tmp_path_factory.mktemp("base")))))
+    miniature = REPOSITORY / "workflow/equipoise/miniature/base"
+    base = miniature if request.param == "miniature" else save_bytes_tokenizer(tmp_path_factory.mktemp("base"))
+    return load_tokenizer(Model(name="m", base=str(base)))
 
 
 def ids(tokenizer, text: str) -> list[int]:
