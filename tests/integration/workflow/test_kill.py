@@ -22,8 +22,8 @@ def test_killing_the_process_group_at_random_moments_changes_no_byte(tiny_values
         folder = tmp_path / name
         folder.mkdir()
         (folder / "experiment.yaml").write_text(yaml.safe_dump(tiny_values | {"results": "results"}), encoding="utf-8")
-        command = [sys.executable, "-m", "equipoise", "run", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
-        command += ["--configfile", "experiment.yaml", "selections"]  # no profile, nothing said of incomplete files
+        command = [sys.executable, "-m", "equipoise", "run", "selections", "--snakefile", str(REPOSITORY / "Snakefile"), "--cores", "2"]
+        command += ["--configfile", "experiment.yaml"]  # no profile, nothing said of incomplete files
         met_jobs = kill_and_repeat(command, kills, longest=30, seed=7, folder=folder, environment=environment).values()
         digests.append(result_digests(folder / "results"))
     assert any("matrix.zarr" in path for path in digests[0])
