@@ -86,7 +86,7 @@ def test_a_matrix_whose_replacement_was_cut_off_keeps_no_flags_of_the_old_column
     """Killed after the first of two removals: the new matrix has its flags to be written."""
     write_matrix(tmp_path / "store")
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY / "tests")}
-    cut_off = "import os, signal, sys, equipoise.attribution.matrix_store as m; from helpers.stores import write_matrix"
+    cut_off = "import os, signal, sys, equipoise.store.remains as m; from helpers.stores import write_matrix"
     cut_off += "\nremoved = m.remove_store"
     cut_off += "\nm.remove_store = lambda path: (removed(path), os.kill(os.getpid(), signal.SIGKILL))\nwrite_matrix(sys.argv[1], 'other')"
     child = subprocess.run([sys.executable, "-c", cut_off, str(tmp_path / "store")], env=environment, check=False)
