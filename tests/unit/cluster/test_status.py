@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.status import duration, find_experiments, shown, size, status_of
+from equipoise.cluster.status import duration, find_experiments, shown, status_of
 from equipoise.errors import UserError
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
@@ -119,7 +119,3 @@ def test_the_folder_of_results_or_one_experiment_may_be_given(experiment, tmp_pa
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h"), (200_000, "2.3 d")])
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
-
-
-def test_sizes_are_binary():
-    assert [size(500), size(1536), size(3 << 30)] == ["500 B", "1.5 KiB", "3.0 GiB"]

@@ -7,6 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from equipoise.cluster.failures import Failure, failures
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
@@ -161,7 +163,7 @@ def shown(status: Status) -> str:
         rate = f"{status.rate:,.1f} rows/s" if status.rate else "none coming"
         left = f", {duration(status.seconds_left)} left" if status.seconds_left else ""
         lines.append(f"  pool gradients: {status.rows_done:,} of {status.rows:,} rows over all epochs, {rate}{left}")
-    lines.append(f"  disk: {size(status.used)} used, {size(status.free)} free")
+    lines.append(f"  disk: {decimal(status.used)} used, {decimal(status.free)} free")
     lines.append(f"  failed jobs in the last run: {len(status.failed)}")
     for failure in status.failed:
         lines.append(f"    {failure.rule}  {failure.log}")
@@ -175,13 +177,3 @@ def duration(seconds: float) -> str:
         if seconds < limit:
             return f"{seconds / length:.0f} {unit}" if unit != "h" else f"{seconds / length:.1f} h"
     return f"{seconds / 86_400:.1f} d"
-
-
-def size(count: int) -> str:
-    """Bytes in binary units."""
-    value = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"

@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.filesize import decimal
+
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
@@ -123,12 +125,7 @@ def _count(number: float) -> str:
 
 
 def _bytes(number: float) -> str:
-    if not number:
-        return "-"
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if number >= size:
-            return f"{number / size:,.1f} {unit}"
-    return f"{number / 1e3:,.1f} kB"
+    return decimal(round(number)) if number else "-"
 
 
 def as_values(made: Plan) -> dict[str, Any]:
