@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_checks import impossible
 from equipoise.config_keys import (
+    ATTENTION,
     JOBS,
     NO_EFFECT,
     PLACE,
@@ -25,6 +26,7 @@ from equipoise.config_keys import (
     SelectorName,
     Source,
     StageName,
+    TargetModules,
 )
 from equipoise.estimators import ESTIMATORS
 from equipoise.layout import CHUNK_ROWS, Layout
@@ -49,7 +51,9 @@ class Lora(Section):
     rank: int = Field(128, ge=1, description="Rank r.")
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
-    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers with an adapter.")
+    target_modules: TargetModules = Field(
+        ATTENTION, description="Linear maps with an adapter: attention (all of its projections), all-linear, or a list of names."
+    )
 
 
 class Pool(Section):

@@ -12,6 +12,10 @@ from equipoise.selectors import selector_names
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
+ATTENTION, ALL_LINEAR = "attention", "all-linear"
+"""Choices of `lora.target_modules` beside names."""
+
+
 class Effect(Enum):
     """What a key does to results, marked at the key; a key without a mark determines a result (see determinants.py)."""
 
@@ -37,6 +41,12 @@ def _known_selector(name: str) -> str:
     return name
 
 
+def _targets(value: list[str]) -> list[str]:
+    if not value or {ATTENTION, ALL_LINEAR} & set(value):
+        raise ValueError(f"write {ATTENTION} or {ALL_LINEAR} alone, or a list of the names of linear maps")
+    return value
+
+
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
@@ -46,6 +56,7 @@ Files = Annotated[list[str], CONTENT]
 Source = Annotated[str, CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
+TargetModules = Annotated[Literal["attention", "all-linear"] | Annotated[list[str], AfterValidator(_targets)], CONTENT]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
