@@ -1,8 +1,8 @@
 """Which linear maps of a base get an adapter: what `lora.target_modules` says, found in every decoder layer or refused."""
 
 import re
-from contextlib import suppress
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from equipoise.config import Lora
