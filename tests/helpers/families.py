@@ -144,12 +144,12 @@ FAMILIES = {
 }
 
 
-def tiny_model(family: Family, seed: int = 3) -> "PreTrainedModel":
+def tiny_model(family: Family, seed: int = 3, vocabulary: int = VOCABULARY) -> "PreTrainedModel":
     """A random model of the family, frozen, in eval mode; weights so large that every cap and scale shows."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    shared = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    shared = {"vocab_size": vocabulary, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = AutoConfig.for_model(family.kind, **{"max_position_embeddings": 64} | family.values | shared)
     torch.manual_seed(seed)
     model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)

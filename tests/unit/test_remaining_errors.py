@@ -14,7 +14,7 @@ from helpers.places import REPOSITORY
 
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 STAGES = ("conversation", "modelling", "data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation")
-STAGES += ("validation", "reporting", "miniature")
+STAGES += ("validation", "reporting", "miniature", "checking")
 
 REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.analyses": {
@@ -42,6 +42,19 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_shard": (2, "the manifests of the shards"),
         "seal_attribution": (1, "the pool's manifest"),
     },
+    "checking.check_base": {
+        "_answer": (1, "the model"),
+        "_collect": (1, "the model"),
+        "_positions": (1, "the base's configuration"),
+        "_refuse_larger_vocabulary": (1, "the base's files"),
+        "_refuse_looking_ahead": (1, "the model"),
+        "_train": (1, "the model"),
+        "_try": (1, "the model"),
+    },
+    "checking.check_tasks": {
+        "_refuse_longer_answers": (1, "the definition of the lm-eval task and the base's configuration"),
+        "_refuse_metric": (3, "the definition of the lm-eval task"),
+    },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),
         "_named_by": (4, "the files given"),
@@ -68,7 +81,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "encode_file": (1, "the file of examples"),
     },
     "data.fetch": {
-        "_fetch_base": (1, "the hub"),
         "_fetch_pool": (1, "the hub"),
         "_fetch_punkt_tab": (1, "NLTK's server"),
         "fetch": (1, "the environment"),
@@ -128,11 +140,16 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_drawn_rows": (1, "the stores collected"),
     },
     "gradients.capture": {
+        "Capture.refuse_unseen": (2, "the model"),
         "refuse_unsupported": (9, "the checkpoint and the model"),
     },
     "gradients.engine": {
-        "Engine._refuse_other_heads": (2, "the model"),
         "_checkpoint_activations": (1, "the model"),
+    },
+    "gradients.head": {
+        "Head.__init__": (1, "the model"),
+        "_refuse_non_finite": (1, "the model"),
+        "_tried": (1, "the model"),
     },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
@@ -180,8 +197,22 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
-        "load_tokenizer": (1, "the tokenizer"),
+        "_refuse_other_tensors": (1, "the base's weights"),
+        "load_base": (2, "the base's files"),
+        "load_tokenizer": (2, "the tokenizer"),
         "resolve_device": (1, "the machine"),
+    },
+    "modelling.base_files": {
+        "_own_values": (4, "the base's files"),
+        "read_architecture": (4, "the base's files"),
+        "refuse_without_tokenizer": (1, "the base's files"),
+        "weight_files": (3, "the base's files"),
+    },
+    "modelling.targets": {
+        "_refuse_layers_without": (1, "the model"),
+        "_refuse_unmatched": (2, "the model"),
+        "carrying": (1, "the model"),
+        "decoder_layers": (1, "the model"),
     },
     "modelling.chat": {
         "_pieces": (1, "the chat template"),

@@ -39,6 +39,9 @@ class Model(Section):
     base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
     revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
+    attention: Literal["auto", "sdpa", "eager"] = Field(
+        "auto", description="How attention is computed; auto: sdpa where the architecture has it, else eager."
+    )
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
     device: Annotated[str, NO_EFFECT] = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."

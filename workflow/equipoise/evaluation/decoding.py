@@ -40,7 +40,7 @@ def decode(
     out = torch.full((n, max_length), pad, dtype=torch.int64, device=context.device)
     out[:, :length] = context
     rows = torch.arange(n, device=context.device)
-    cache = DynamicCache(config=causal.config.get_text_config(decoder=True))
+    cache = DynamicCache(config=causal.config)
     step, mask = context, attention_mask
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
     alive = torch.ones(n, dtype=torch.bool, device=context.device)

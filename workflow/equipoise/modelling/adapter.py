@@ -44,7 +44,7 @@ def attach_adapter(base: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel
 
     names = carrying(base, lora)
     transposed = not any(isinstance(base.get_submodule(name), Linear) for name in names)  # GPT-2's
-    log("adapter: " + ", ".join(f"{pattern} in {count} layers" for pattern, count in patterns(names).items()))
+    _log_places(patterns(names))
     torch.manual_seed(seed)
     config = LoraConfig(
         r=lora.rank,
@@ -59,6 +59,11 @@ def attach_adapter(base: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel
     if found != names:
         raise UserError(f"lora.target_modules: PEFT adapts {', '.join(patterns(found))} instead of {', '.join(patterns(names))}")
     return model
+
+
+def _log_places(places: dict[str, int]) -> None:
+    for count in sorted(set(places.values()), reverse=True):
+        log(f"adapter in {count} layers: " + ", ".join(pattern.partition(".*.")[2] for pattern in places if places[pattern] == count))
 
 
 def adapted_names(parameters: Iterable[str]) -> set[str]:

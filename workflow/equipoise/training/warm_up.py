@@ -66,7 +66,7 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
 
 def warm_up_fingerprint(config: Experiment) -> str:
     """What the epoch checkpoints depend on: data, base, adapter, hyper-parameters, seed."""
-    from equipoise.modelling.base import base_identity
+    from equipoise.modelling.base import adapted_in, base_identity
 
     layout = config.layout
     files = config.warmup.files
@@ -74,5 +74,6 @@ def warm_up_fingerprint(config: Experiment) -> str:
         "config": determinants(config, "warm_up"),
         "data": [file_digest(f) for f in input_files(files)] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
         "base": base_identity(config.model),
+        "adapted": adapted_in(config.model, config.lora),
     }
     return fingerprint(content)
