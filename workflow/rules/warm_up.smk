@@ -1,7 +1,7 @@
 rule check_base:
     """Tries base, tokenizer and lm-eval tasks with all that later stages do to them, before anything is paid for."""
     input:
-        targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        targets=ancient(expand(LAYOUT.target_manifest("{task}"), task=TASKS)),  # the data that lm-eval's tasks read are there
         base=base_files(),
     output:
         manifest=LAYOUT.base_manifest,

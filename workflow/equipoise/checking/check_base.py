@@ -1,10 +1,9 @@
 """Stage check_base: the base, its tokenizer and its tasks are tried with all that later stages do to them, before anything is paid for.
 
-A base of at most `SMALL` bytes of weights is loaded, on the CPU, and goes through a step of training, the gradients of an example (held to autograd's)
-and an answer (held to `generate`'s). A larger one is built without its weights, and its adapter attached.
+A base of at most `SMALL` bytes of weights is loaded, on the CPU, and goes through a step of training, the gradients of an example (held
+to autograd's) and an answer (held to `generate`'s). A larger one is built without its weights, and its adapter attached.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.checking.check_tasks import refuse_unusable_tasks
@@ -32,7 +31,7 @@ SEED = 0
 
 
 def check_base(config: Experiment) -> None:
-    """Writes the base's manifest: its class, its attention, what gets an adapter. Raises `UserError` for what a later stage would refuse."""
+    """Writes the base's manifest: its class, its attention, what gets an adapter. Raises `UserError` for what later stages would refuse."""
     found = examine(config)
     refuse_unusable_tasks(config, found["positions"])
     content = {"config": determinants(config, "check_base"), "base": base_identity(config.model), "adapted": found["adapted"]}
@@ -40,7 +39,7 @@ def check_base(config: Experiment) -> None:
 
 
 def examine(config: Experiment) -> dict[str, Any]:
-    """What there is to know of a base; logs it. Raises `UserError` in one line for a base that cannot be trained, collected or evaluated."""
+    """What there is to know of a base; logs it. Raises `UserError` for a base that cannot be trained, collected or evaluated."""
     folder = base_folder(config.model)
     read_architecture(folder)
     small = sum(path.stat().st_size for path in weight_files(folder)) <= SMALL
