@@ -41,8 +41,10 @@ def _known_selector(name: str) -> str:
     return name
 
 
-def _targets(value: list[str]) -> list[str]:
-    if not value or {ATTENTION, ALL_LINEAR} & set(value):
+def _targets(value: object) -> object:
+    choices = (ATTENTION, ALL_LINEAR)
+    names = value if isinstance(value, list) and value and all(isinstance(name, str) for name in value) else [ATTENTION]
+    if value not in choices and set(choices) & set(names):
         raise ValueError(f"write {ATTENTION} or {ALL_LINEAR} alone, or a list of the names of linear maps")
     return value
 
@@ -56,7 +58,7 @@ Files = Annotated[list[str], CONTENT]
 Source = Annotated[str, CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
-TargetModules = Annotated[Literal["attention", "all-linear"] | Annotated[list[str], AfterValidator(_targets)], CONTENT]
+TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], BeforeValidator(_targets), CONTENT]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
