@@ -145,7 +145,17 @@ def test_the_manifest_says_what_gets_an_adapter(check):
     }
 
 
-def test_a_large_base_is_built_without_its_weights(check, monkeypatch):
+def test_a_large_base_is_looked_at_without_its_weights(folder, check, monkeypatch):
     sound = check()
     monkeypatch.setattr(module, "SMALL", 0)
     assert check() | {"tried": True} == sound
+    change_weights(folder, lambda tensors: tensors.pop(NAME))
+    with pytest.raises(UserError, match=f"lacks tensors: {NAME}"):
+        check()
+
+
+def test_what_a_large_base_reads_without_a_call_is_left_out_too(folder, check, monkeypatch):
+    monkeypatch.setattr(module, "SMALL", 0)
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    tiny_model(FAMILIES["mamba"], vocabulary=vocabulary).save_pretrained(folder)
+    assert check()["adapted"] == {"backbone.layers.*.mixer.in_proj": 2, "backbone.layers.*.mixer.x_proj": 2}

@@ -92,7 +92,7 @@ def _tokenizer_reason(error: Exception) -> str:
 
 
 def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
-    """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; `meta`: its shape without its weights.
+    """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; on `meta` nothing is kept of the weights.
 
     Raises `UserError` for a folder that cannot be used, tensors that are missing or that no part of the model takes (transformers would
     draw or drop them), and a kind of attention that the architecture does not have.
@@ -111,21 +111,18 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
     level = logging.get_verbosity()
     logging.set_verbosity_error()  # a table of what it drew and dropped; we refuse it
     try:
-        if str(device) == "meta":
-            with torch.device("meta"):
-                loaded = AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention)
-        else:
-            weight_files(folder)
-            loaded, told = AutoModelForCausalLM.from_pretrained(
-                folder,
-                config=config,
-                dtype=dtype,
-                use_safetensors=True,
-                attn_implementation=attention,
-                ignore_mismatched_sizes=True,  # told below
-                output_loading_info=True,
-            )
-            _refuse_other_tensors(folder, told)
+        weight_files(folder)
+        loaded, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            attn_implementation=attention,
+            device_map="meta" if str(device) == "meta" else None,
+            ignore_mismatched_sizes=True,  # told below
+            output_loading_info=True,
+        )
+        _refuse_other_tensors(folder, told)
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         if full_disk(error) or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -152,12 +149,17 @@ def _refuse_other_tensors(folder: Path, told: dict[str, Any]) -> None:
 
 
 @lru_cache(maxsize=4)
-def _shape_of(folder: Path, attention: str) -> "PreTrainedModel":
-    return load_base(Model(name="base", base=str(folder), attention=attention), "fp32", "meta")
+def _shape_of(folder: Path) -> "PreTrainedModel":
+    """The base as its config.json alone says, without weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(read_architecture(folder))
 
 
 def adapted_in(model: Model, lora: Lora) -> list[str]:
     """The modules that `lora.target_modules` stands for in this base: what fingerprints hold, however they were named."""
     from equipoise.modelling.targets import adapted_modules
 
-    return adapted_modules(_shape_of(base_folder(model), model.attention), lora)
+    return adapted_modules(_shape_of(base_folder(model)), lora)
