@@ -40,7 +40,7 @@ def undisturbed(tiny_base, tmp_path_factory) -> Path:
         "budgets": [0.05, 0.1],
         "selectors": ["bids"],
         "model": {"max_length": 16, "device": "auto"},
-        "pool": {"files": [write_jsonl(folder / "pool.jsonl", texts(12 * 1024 - 100))], "shards": 4},
+        "pool": {"files": [write_jsonl(folder / "many.jsonl", texts(12 * 1024 - 100))], "shards": 4},
         "training": {"batch_size": 128, "micro_batch_size": 128, "schedule": "cosine"},
         "warmup": {"fraction": 0.1},
         "gradients": {"token_budget": 1024, "projection": {"dimension": 256}},
