@@ -10,37 +10,36 @@ from equipoise.determinants import READS, determinants, leaves
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
-READERS = {"prepare_pool", "prepare_targets", "check_base", "warm_up", "fine_tune", "evaluate", *COLLECT}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *COLLECT}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
     ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *COLLECT}),
-    ("model.max_length", READERS - {"evaluate"}),
+    ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
     ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *COLLECT}),
-    ("model.base", READERS | {"fetch"}),
-    ("model.revision", READERS | {"fetch"}),
+    ("model.base", READERS | {"fetch", "check_base"}),
+    ("model.revision", READERS | {"fetch", "check_base"}),
     ("lora.*", {"warm_up", "fine_tune", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "collect_target_gradients", "check_base"}),
+    ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
-    ("tasks.*.metric", {"evaluate", "check_base"}),
+    ("tasks.*.metric", {"evaluate"}),
     ("tasks.*.files", {"prepare_targets"}),
     ("tasks.*.substitutes", {"prepare_targets"}),
     ("tasks.*.benchmark", {"prepare_targets", "decontaminate", "fetch"}),
-    ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch", "check_base"}),
-    ("tasks.*.suite", {"prepare_targets", "decontaminate", "evaluate", "check_base"}),
-    ("tasks.*.lm_eval_tasks", {"prepare_targets", "decontaminate", "evaluate", "fetch", "check_base"}),
+    ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch"}),
+    ("tasks.*.suite", {"prepare_targets", "decontaminate", "evaluate"}),
+    ("tasks.*.lm_eval_tasks", {"prepare_targets", "decontaminate", "evaluate", "fetch"}),
     ("suites.*.chat", {"prepare_targets", "evaluate"}),
     ("suites.*.num_fewshot", {"prepare_targets", "evaluate"}),
-    ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate", "check_base"}),
-    ("suites.*.max_new_tokens", {"evaluate", "check_base"}),
+    ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
     ("suites.*", {"evaluate"}),
-    ("training.loss_on", READERS - {"evaluate", "check_base"}),
+    ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
     ("gradients.logra*", set()),  # of another estimator than the chosen one

@@ -45,15 +45,10 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "checking.check_base": {
         "_answer": (1, "the model"),
         "_collect": (1, "the model"),
-        "_positions": (1, "the base's configuration"),
         "_refuse_larger_vocabulary": (1, "the base's files"),
         "_refuse_looking_ahead": (1, "the model"),
         "_train": (1, "the model"),
         "_try": (1, "the model"),
-    },
-    "checking.check_tasks": {
-        "_refuse_longer_answers": (1, "the definition of the lm-eval task and the base's configuration"),
-        "_refuse_metric": (3, "the definition of the lm-eval task"),
     },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),
@@ -102,6 +97,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "evaluation.decontaminate": {
         "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),
+    },
+    "evaluation.decoding": {
+        "decode": (1, "the model"),
     },
     "evaluation.evaluate": {
         "evaluate": (1, "the command's argument"),
@@ -175,6 +173,10 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_task_manager": (2, "the definitions of lm-eval tasks on disk"),
         "load_tasks": (1, "the hub"),
     },
+    "harness.usable": {
+        "_refuse_longer_answers": (1, "the definition of the lm-eval task and the base's configuration"),
+        "_refuse_metric": (3, "the definition of the lm-eval task"),
+    },
     "miniature.composition": {
         "audit_selection": (2, "the pool's rows"),
     },
@@ -200,6 +202,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_other_tensors": (1, "the base's weights"),
         "load_base": (2, "the base's files"),
         "load_tokenizer": (2, "the tokenizer"),
+        "positions_for": (1, "the base's configuration"),
         "resolve_device": (1, "the machine"),
     },
     "modelling.base_files": {

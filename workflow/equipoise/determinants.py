@@ -31,10 +31,7 @@ READS: dict[str, tuple[str, ...]] = {
         *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric"),
         *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
-    "check_base": (
-        *("model", "lora", "targets.max_length", "suites.*.include_path", "suites.*.max_new_tokens"),
-        *("tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.revision"),
-    ),
+    "check_base": ("model", "lora"),  # of what `warm_up` reads, which runs again with it; `prepare_targets` looks at new tasks
     "warm_up": (
         *("seed", "model", "lora", "training", "warmup"),
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read

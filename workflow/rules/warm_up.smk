@@ -1,7 +1,6 @@
 rule check_base:
-    """Tries base, tokenizer and lm-eval tasks with all that later stages do to them, before anything is paid for."""
+    """Tries base and tokenizer with all that later stages do to them, before anything is paid for."""
     input:
-        targets=ancient(expand(LAYOUT.target_manifest("{task}"), task=TASKS)),  # the data that lm-eval's tasks read are there
         base=base_files(),
     output:
         manifest=LAYOUT.base_manifest,
@@ -23,7 +22,7 @@ rule warm_up:
         pool=[] if CONFIG.warmup.files else LAYOUT.pool_manifest,
         files=WARMUP_FILES,
         base=base_files(),
-        checked=ancient(LAYOUT.base_manifest),  # that it is there counts: what of the base matters is in the parameters
+        checked=LAYOUT.base_manifest,
     output:
         manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
     log:

@@ -1,4 +1,4 @@
-"""Stage check_base: the base, its tokenizer and its tasks are tried with all that later stages do to them, before anything is paid for.
+"""Stage check_base: the base and its tokenizer are tried with all that later stages do to them, before anything is paid for.
 
 A base of at most `SMALL` bytes of weights is loaded, on the CPU, and goes through a step of training, the gradients of an example (held
 to autograd's) and an answer (held to `generate`'s). A larger one is built without its weights, and its adapter attached.
@@ -6,12 +6,11 @@ to autograd's) and an answer (held to `generate`'s). A larger one is built witho
 
 from typing import TYPE_CHECKING, Any
 
-from equipoise.checking.check_tasks import refuse_unusable_tasks
 from equipoise.config import Experiment
 from equipoise.determinants import determinants
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.modelling.adapter import WRAPPED, adapted_names, attach_adapter, lora_parameters
-from equipoise.modelling.base import base_folder, base_identity, load_base, load_tokenizer
+from equipoise.modelling.base import base_folder, base_identity, load_base, load_tokenizer, positions_for
 from equipoise.modelling.base_files import read_architecture, weight_files
 from equipoise.modelling.chat import Encoded, encode_many
 from equipoise.modelling.targets import patterns
@@ -33,7 +32,6 @@ SEED = 0
 def check_base(config: Experiment) -> None:
     """Writes the base's manifest: its class, its attention, what gets an adapter. Raises `UserError` for what later stages would refuse."""
     found = examine(config)
-    refuse_unusable_tasks(config, found["positions"])
     content = {"config": determinants(config, "check_base"), "base": base_identity(config.model), "adapted": found["adapted"]}
     write_manifest(config.layout.base_manifest, "base", **found, fingerprint=fingerprint(content))
 
@@ -41,11 +39,12 @@ def check_base(config: Experiment) -> None:
 def examine(config: Experiment) -> dict[str, Any]:
     """What there is to know of a base; logs it. Raises `UserError` for a base that cannot be trained, collected or evaluated."""
     folder = base_folder(config.model)
-    read_architecture(folder)
-    small = sum(path.stat().st_size for path in weight_files(folder)) <= SMALL
+    read_architecture(folder, config.model.base)
+    small = sum(path.stat().st_size for path in weight_files(folder, config.model.base)) <= SMALL
     tokenizer = load_tokenizer(config.model)
     base = load_base(config.model, "fp32", "cpu" if small else "meta")
-    positions = _positions(config, base)
+    lengths = {"model.max_length": config.model.max_length, "targets.max_length": config.targets.longest(config.model)}
+    positions = positions_for(config.model, lengths)
     _refuse_larger_vocabulary(tokenizer, base)
     if small:
         _refuse_looking_ahead(base)
@@ -63,16 +62,6 @@ def examine(config: Experiment) -> dict[str, Any]:
         _try(config, model, tokenizer)
     log(f"base: {found['model']}, attention {found['attention']}, {found['adapter_parameters']:,} adapter parameters")
     return found
-
-
-def _positions(config: Experiment, base: "PreTrainedModel") -> int | None:
-    """Longest sequence that the base has positions for, if it has an end. Raises `UserError` when examples may be longer."""
-    text = base.config.get_text_config()
-    positions = next((getattr(text, key) for key in ("max_position_embeddings", "n_positions") if getattr(text, key, None)), None)
-    for key, longest in (("model.max_length", config.model.max_length), ("targets.max_length", config.targets.longest(config.model))):
-        if positions is not None and longest > positions:
-            raise UserError(f"{key}: {longest}, but {config.model.base} has positions for {positions} tokens; write at most {positions}")
-    return positions
 
 
 def _refuse_larger_vocabulary(tokenizer: "PreTrainedTokenizerBase", base: "PreTrainedModel") -> None:
@@ -111,9 +100,8 @@ def _try(config: Experiment, model: "PeftModel", tokenizer: "PreTrainedTokenizer
 
         if isinstance(error, torch.OutOfMemoryError):
             raise
-        raise UserError(
-            f"model.base: {type(model.get_base_model()).__name__} does not work here: {type(error).__name__}: {error}"
-        ) from error
+        kind = type(model.get_base_model()).__name__
+        raise UserError(f"model.base: {kind} does not work here: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _train(config: Experiment, model: "PeftModel", examples: list[Encoded]) -> None:

@@ -15,9 +15,9 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
 
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # a look at what is at hand downloads no weights
     from equipoise.checking.check_base import examine
-    from equipoise.checking.check_tasks import refuse_unusable_tasks
     from equipoise.config_file import read_config
     from equipoise.experiment import miniature_files
+    from equipoise.harness.usable import refuse_unusable_tasks
     from equipoise.process import prepare_process
 
     config = read_config(path)

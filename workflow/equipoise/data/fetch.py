@@ -35,8 +35,8 @@ def _fetch_base(config: Experiment) -> dict[str, str]:
     from equipoise.modelling.base_files import read_architecture, weight_files
 
     folder = base_folder(config.model)
-    read_architecture(folder)
-    weight_files(folder)
+    read_architecture(folder, config.model.base)
+    weight_files(folder, config.model.base)
     commit = folder.name if len(folder.name) == 40 and folder.parent.name == "snapshots" else ""  # a user's own folder has none
     return {"id": config.model.base, "revision": config.model.revision, "commit": commit}
 

@@ -4,6 +4,8 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from equipoise.errors import UserError
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
@@ -35,7 +37,9 @@ def decode(
 
     causal = model.get_base_model() if hasattr(model, "get_base_model") else model
     taken = inspect.signature(causal.forward).parameters
-    (name,) = [each for each in CACHES if each in taken]
+    name = next((each for each in CACHES if each in taken), None)
+    if name is None:
+        raise UserError(f"model.base: {type(causal).__name__} takes no cache of earlier tokens, which decoding needs; name another base")
     n, length = context.shape
     out = torch.full((n, max_length), pad, dtype=torch.int64, device=context.device)
     out[:, :length] = context

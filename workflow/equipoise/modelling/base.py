@@ -1,6 +1,7 @@
 """Loads the base model and its tokenizer, from a folder or from the local snapshot of a hub id. Safetensors only, no remote code."""
 
 import os
+from collections.abc import Mapping
 from fnmatch import fnmatch
 from functools import lru_cache
 from importlib.util import find_spec
@@ -66,16 +67,29 @@ def base_identity(model: Model) -> dict[str, Any]:
     return {name: file_digest(folder / name) for name in names}
 
 
+def positions_for(model: Model, lengths: Mapping[str, int]) -> int | None:
+    """Tokens that the base has positions for, if there is an end to them. lengths: of the longest examples, by the key that says so.
+
+    Raises `UserError` where examples may be longer.
+    """
+    text = read_architecture(base_folder(model), model.base).get_text_config()
+    positions = next((getattr(text, key) for key in ("max_position_embeddings", "n_positions") if getattr(text, key, None)), None)
+    for key, longest in lengths.items():
+        if positions is not None and longest > positions:
+            raise UserError(f"{key}: {longest}, but {model.base} has positions for {positions} tokens; write at most {positions}")
+    return positions
+
+
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     """The base's tokenizer with our chat template. Raises `UserError` when it has no eos token, or cannot be read."""
     from transformers import AutoTokenizer
 
     folder = base_folder(model)
-    refuse_without_tokenizer(folder)
+    refuse_without_tokenizer(folder, model.base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
     except Exception as error:
-        raise UserError(f"model.base: the tokenizer of {folder} cannot be read: {_tokenizer_reason(error)}") from None
+        raise UserError(f"model.base: the tokenizer of {model.base} cannot be read: {_tokenizer_reason(error)}") from None
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base: the tokenizer of {model.base} has no eos token; set one in its tokenizer_config.json")
     if tokenizer.pad_token_id is None:
@@ -104,14 +118,14 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     folder = base_folder(model)
-    config = read_architecture(folder)
+    config = read_architecture(folder, model.base)
     if getattr(config, "output_router_logits", False):
         config.output_router_logits = False  # the loss would get a term that is not of the examples
     attention = None if model.attention == "auto" else model.attention  # none: sdpa where the architecture has it, else eager
     level = logging.get_verbosity()
     logging.set_verbosity_error()  # a table of what it drew and dropped; we refuse it
     try:
-        weight_files(folder)
+        weight_files(folder, model.base)
         loaded, told = AutoModelForCausalLM.from_pretrained(
             folder,
             config=config,
@@ -122,13 +136,13 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
             ignore_mismatched_sizes=True,  # told below
             output_loading_info=True,
         )
-        _refuse_other_tensors(folder, told)
+        _refuse_other_tensors(model.base, told)
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         if full_disk(error) or isinstance(error, torch.OutOfMemoryError):
             raise
         if "attention" in str(error) and model.attention != "auto":
             raise UserError(f"model.attention: {config.model_type} has no {model.attention}; write auto") from None
-        raise UserError(f"model.base: {folder} cannot be loaded: {first_line(error)}") from None
+        raise UserError(f"model.base: {model.base} cannot be loaded: {first_line(error)}") from None
     finally:
         logging.set_verbosity(level)
     loaded.requires_grad_(False)
@@ -136,30 +150,30 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
     return loaded.eval().to(device)
 
 
-def _refuse_other_tensors(folder: Path, told: dict[str, Any]) -> None:
+def _refuse_other_tensors(name: str, told: dict[str, Any]) -> None:
     for kind, said in (
         ("missing_keys", "lacks"),
         ("mismatched_keys", "has in another shape"),
         ("unexpected_keys", "holds besides its model's"),
     ):
-        names = sorted(name if isinstance(name, str) else name[0] for name in told.get(kind, ()))
+        names = sorted(each if isinstance(each, str) else each[0] for each in told.get(kind, ()))
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise UserError(f"model.base: {folder} {said} tensors: {shown}; copy its weights and config.json again, from one place")
+            raise UserError(f"model.base: {name} {said} tensors: {shown}; copy its weights and config.json again, from one place")
 
 
 @lru_cache(maxsize=4)
-def _shape_of(folder: Path) -> "PreTrainedModel":
+def _shape_of(folder: Path, name: str) -> "PreTrainedModel":
     """The base as its config.json alone says, without weights."""
     import torch
     from transformers import AutoModelForCausalLM
 
     with torch.device("meta"):
-        return AutoModelForCausalLM.from_config(read_architecture(folder))
+        return AutoModelForCausalLM.from_config(read_architecture(folder, name))
 
 
 def adapted_in(model: Model, lora: Lora) -> list[str]:
     """The modules that `lora.target_modules` stands for in this base: what fingerprints hold, however they were named."""
     from equipoise.modelling.targets import adapted_modules
 
-    return adapted_modules(_shape_of(base_folder(model)), lora)
+    return adapted_modules(_shape_of(base_folder(model), model.base), lora)

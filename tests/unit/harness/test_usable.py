@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.checking.check_tasks import refuse_unusable_tasks
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
+from equipoise.harness.usable import refuse_unusable_tasks
 from helpers.evaluation_experiment import evaluation_values
 
 EXACT = "metric: exact_match\n    aggregation: mean\n    higher_is_better: true"

@@ -1,5 +1,6 @@
 """lm-eval tasks whose scores or answers would be refused after training, refused before it."""
 
+from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,13 @@ DEFAULT_ANSWER = 256
 MEANS = ("mean", "nanmean")
 
 
-def refuse_unusable_tasks(config: Experiment, positions: int | None) -> None:
+def refuse_unusable_tasks(config: Experiment, positions: int | None, names: Iterable[str] | None = None) -> None:
     """Raises `UserError` for the first task with a metric that is no share of right answers, or with answers longer than the context.
 
-    positions: tokens that the base has positions for; none: any number. Loads the tasks' data.
+    positions: tokens that the base has positions for; none: any number. names: tasks of the experiment (none: all). Loads their data.
     """
-    for name, task in config.tasks.items():
+    for name in config.tasks if names is None else names:
+        task = config.tasks[name]
         if task.suite is None:
             continue
         suite = config.suites[task.suite]
