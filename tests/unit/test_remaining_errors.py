@@ -141,9 +141,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Capture.refuse_unseen": (2, "the model"),
         "refuse_unsupported": (9, "the checkpoint and the model"),
     },
-    "gradients.engine": {
-        "_checkpoint_activations": (1, "the model"),
-    },
     "gradients.head": {
         "Head.__init__": (1, "the model"),
         "_refuse_non_finite": (1, "the model"),

@@ -12,6 +12,7 @@ from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
 from equipoise.gradients.engine import Engine
 from equipoise.gradients.estimator import autograd_gradients
+from equipoise.gradients.logra import LograRows, projection_matrix
 from equipoise.gradients.projection import Identity
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import attach_adapter, lora_parameters
@@ -48,6 +49,15 @@ def assert_exact(model, bare_head=True) -> Engine:
         assert found.loss[row] == pytest.approx(loss, rel=1e-5)
     model.requires_grad_(False)
     return engine
+
+
+def assert_recomputed_alike(model, engine):
+    """Activation checkpointing changes no bit. It stays on in the model."""
+    sizes = {name: a * b for name, (a, b) in engine.capture.shapes.items()}
+    kept = engine.run(some_examples(), LoraRows(Identity(sizes))).gradients
+    assert (
+        Engine(model, activation_checkpointing=True).run(some_examples(), LoraRows(Identity(sizes))).gradients.tobytes() == kept.tobytes()
+    )
 
 
 def assert_trained_as_collected(model):
@@ -98,7 +108,7 @@ def test_a_family(name):
     assert_decoded_as_generate_does(model, name not in LEFT_PADDING_COUNTS)
     model = random_adapter(everything, rank_four("all-linear"), 5)
     assert {".".join(path.split(".")[-2:]) for path in adapted(model)} >= set(family.attention.split())
-    assert_exact(model, family.bare_head)
+    assert_recomputed_alike(model, assert_exact(model, family.bare_head))
 
 
 def adapted(model) -> list[str]:
@@ -191,3 +201,18 @@ class Noted(LoraRows):
     def take(self, layer, factors):
         self.names += [layer.name_a, layer.name_b]
         super().take(layer, factors)
+
+
+def test_projected_gradients_of_transposed_weights_are_exact_too():
+    model = random_adapter(tiny_model(FAMILIES["gpt2"]), rank_four("attention"), 5)
+    engine, example = Engine(model), some_examples()[2]
+    layers = sorted(engine.capture.layers, key=lambda layer: layer.name)
+    (found,) = engine.run([example], LograRows(layers, 4, 0)).gradients
+    weights = {layer.name: layer.module.get_base_layer().weight for layer in layers}
+    gradients, _ = autograd_gradients(model, example, weights)
+    expected = []
+    for name, gradient in gradients.items():
+        whole = gradient.T.double().numpy()
+        left, right = (projection_matrix(0, name, side, 4, width) for side, width in zip(("output", "input"), whole.shape, strict=True))
+        expected.append((left @ whole @ right.T).ravel())
+    np.testing.assert_allclose(found, np.concatenate(expected), rtol=1e-4, atol=1e-7)

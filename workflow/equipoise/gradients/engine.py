@@ -5,23 +5,24 @@ padding is zero. The loss of an example is the mean cross-entropy over its own c
 last hidden states are computed for the positions that carry a label, a slice at a time, outside the autograd graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.utils.checkpoint import checkpoint
 
-from equipoise.errors import UserError
 from equipoise.gradients.capture import Capture
 from equipoise.gradients.head import Head
 from equipoise.gradients.rows import RowMaker
 from equipoise.modelling.chat import Encoded
+from equipoise.modelling.targets import decoder_layers
 
 if TYPE_CHECKING:
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
 LOGIT_NUMBERS = {"cpu": 1 << 22, "cuda": 1 << 27}
 
@@ -122,13 +123,14 @@ def _states(hidden: torch.Tensor, lengths: list[int], kinds: Sequence[str]) -> d
     return states
 
 
-def _checkpoint_activations(causal: torch.nn.Module) -> None:
-    """Recomputes each decoder layer's activations in the backward pass. Only the layers' own flags say `training`: no dropout is on."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
+def _checkpoint_activations(causal: "PreTrainedModel") -> None:
+    """Recomputes each decoder layer's activations in the backward pass.
 
-    layers = [module for module in causal.modules() if isinstance(module, GradientCheckpointingLayer)]
-    if not layers:
-        raise UserError(f"gradients.activation_checkpointing: {type(causal).__name__} does not support it; write false")
-    for layer in layers:
-        layer.gradient_checkpointing, layer.training = True, True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+    Not by the layers' own switch: that works in training mode alone, in which some layers drop numbers.
+    """
+    for layer in decoder_layers(causal).values():
+        layer.forward = partial(_recomputed, layer.forward)
+
+
+def _recomputed(forward: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return checkpoint(forward, *arguments, use_reentrant=False, **named)
