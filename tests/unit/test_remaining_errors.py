@@ -43,12 +43,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "seal_attribution": (1, "the pool's manifest"),
     },
     "checking.check_base": {
+        "_in_one_line": (1, "the model"),
         "_answer": (1, "the model"),
         "_collect": (1, "the model"),
         "_refuse_larger_vocabulary": (1, "the base's files"),
         "_refuse_looking_ahead": (1, "the model"),
         "_train": (1, "the model"),
-        "_try": (1, "the model"),
     },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),

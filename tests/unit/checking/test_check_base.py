@@ -13,7 +13,7 @@ from equipoise.checking.check_base import check_base
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.store.manifest import read_manifest
-from helpers.families import FAMILIES, tiny_model
+from helpers.families import FAMILIES, Family, tiny_model
 
 
 @pytest.fixture
@@ -152,6 +152,15 @@ def test_a_large_base_is_looked_at_without_its_weights(folder, check, monkeypatc
     change_weights(folder, lambda tensors: tensors.pop(NAME))
     with pytest.raises(UserError, match=f"lacks tensors: {NAME}"):
         check()
+
+
+def test_what_an_architectures_own_code_refuses_is_one_line_too(folder, check):
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    sizes = {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "afn": "gelu"}
+    tiny_model(Family("openai-gpt", sizes), vocabulary=vocabulary).save_pretrained(folder)
+    with pytest.raises(UserError, match="OpenAIGPTLMHeadModel ") as error:
+        check()
+    assert "\n" not in str(error.value)
 
 
 def test_what_a_large_base_reads_without_a_call_is_left_out_too(folder, check, monkeypatch):

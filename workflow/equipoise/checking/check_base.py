@@ -4,6 +4,8 @@ A base of at most `SMALL` bytes of weights is loaded, on the CPU, and goes throu
 to autograd's) and an answer (held to `generate`'s). A larger one is built without its weights, and its adapter attached.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
@@ -41,14 +43,17 @@ def examine(config: Experiment) -> dict[str, Any]:
     folder = base_folder(config.model)
     read_architecture(folder, config.model.base)
     small = sum(path.stat().st_size for path in weight_files(folder, config.model.base)) <= SMALL
-    tokenizer = load_tokenizer(config.model)
-    base = load_base(config.model, "fp32", "cpu" if small else "meta")
     lengths = {"model.max_length": config.model.max_length, "targets.max_length": config.targets.longest(config.model)}
     positions = positions_for(config.model, lengths)
+    tokenizer = load_tokenizer(config.model)
+    base = load_base(config.model, "fp32", "cpu" if small else "meta")
     _refuse_larger_vocabulary(tokenizer, base)
-    if small:
-        _refuse_looking_ahead(base)
-    model = attach_adapter(base, config.lora, SEED)
+    with _in_one_line(base):
+        if small:
+            _refuse_looking_ahead(base)
+        model = attach_adapter(base, config.lora, SEED)
+        if small:
+            _try(config, model, tokenizer)
     names = sorted(adapted_names(lora_parameters(model)))
     found = {
         "model": type(base).__name__,
@@ -58,8 +63,6 @@ def examine(config: Experiment) -> dict[str, Any]:
         "positions": positions,
         "tried": small,
     }
-    if small:
-        _try(config, model, tokenizer)
     log(f"base: {found['model']}, attention {found['attention']}, {found['adapter_parameters']:,} adapter parameters")
     return found
 
@@ -72,6 +75,19 @@ def _refuse_larger_vocabulary(tokenizer: "PreTrainedTokenizerBase", base: "PreTr
             f"model.base: its tokenizer has token {largest} ({token!r}), but its embeddings have {rows} rows; copy tokenizer and weights "
             "from one place, or resize the embeddings and save them"
         )
+
+
+@contextmanager
+def _in_one_line(base: "PreTrainedModel") -> Iterator[None]:
+    """Whatever an architecture's own code says when it is used in a way that it does not allow for."""
+    import torch
+
+    try:
+        yield
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ImportError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise UserError(f"model.base: {type(base).__name__} does not work here: {type(error).__name__}: {first_line(error)}") from error
 
 
 def _refuse_looking_ahead(base: "PreTrainedModel") -> None:
@@ -91,17 +107,9 @@ def _try(config: Experiment, model: "PeftModel", tokenizer: "PreTrainedTokenizer
     examples = encode_many(tokenizer, PROMPTS, RESPONSES, config.model.max_length)
     if not all(example.completion_tokens for example in examples):
         examples = [Encoded(example.input_ids, 1) for example in examples]
-    try:
-        _train(config, model, examples)
-        _collect(config, model, examples)
-        _answer(model, tokenizer)
-    except (RuntimeError, ValueError, TypeError, NotImplementedError, KeyError, AttributeError, IndexError) as error:
-        import torch
-
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        kind = type(model.get_base_model()).__name__
-        raise UserError(f"model.base: {kind} does not work here: {type(error).__name__}: {first_line(error)}") from error
+    _train(config, model, examples)
+    _collect(config, model, examples)
+    _answer(model, tokenizer)
 
 
 def _train(config: Experiment, model: "PeftModel", examples: list[Encoded]) -> None:

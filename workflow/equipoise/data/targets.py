@@ -41,8 +41,8 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     for name in tasks:
         if name not in config.tasks:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
-        refuse_unusable_tasks(config, positions, [name])
         rows, manifest = task_targets(config, name)
+        refuse_unusable_tasks(config, positions, [name])
         tokens = _token_counts(config, name, rows, tokenizer)
         _write(config, name, rows, {**manifest, "tokens": tokens})
 

@@ -87,7 +87,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     folder = base_folder(model)
     refuse_without_tokenizer(folder, model.base)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # left out, it asks at a terminal
     except Exception as error:
         raise UserError(f"model.base: the tokenizer of {model.base} cannot be read: {_tokenizer_reason(error)}") from None
     if tokenizer.eos_token_id is None:
@@ -131,6 +131,7 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
             config=config,
             dtype=dtype,
             use_safetensors=True,
+            trust_remote_code=False,
             attn_implementation=attention,
             device_map="meta" if str(device) == "meta" else None,
             ignore_mismatched_sizes=True,  # told below

@@ -29,7 +29,7 @@ def read_architecture(folder: Path, name: str) -> "PreTrainedConfig":
     if values.get("quantization_config") or values.get("compression_config"):
         raise UserError(f"model.base: {name} is quantised, and adapters are trained beside whole weights; name the base it was made from")
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)  # left out, it asks at a terminal
     except Exception as error:
         own = values.get("auto_map") or kind
         reason = f"its architecture {kind!r} needs code of its own, which is never run" if own else "its config.json has no model_type"
