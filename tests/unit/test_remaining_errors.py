@@ -47,6 +47,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_answer": (1, "the model"),
         "_collect": (1, "the model"),
         "_refuse_larger_vocabulary": (1, "the base's files"),
+        "_refuse_longer_targets": (1, "the base's configuration"),
         "_refuse_looking_ahead": (1, "the model"),
         "_train": (1, "the model"),
     },

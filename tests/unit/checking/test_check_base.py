@@ -116,8 +116,7 @@ def test_a_base_that_cannot_serve_is_refused_in_one_line(folder, check, damage):
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
-        ({"model": {"max_length": 4096}}, "model.max_length: 4096, but .* positions for 2048 tokens; write at most 2048"),
-        ({"targets": {"max_length": 4096}}, "targets.max_length: 4096"),
+        ({"model": {"max_length": 16384}}, "model.max_length: 16384, but .* positions for 8192 tokens; write at most 8192"),
         ({"lora": {"target_modules": ["q_proj", "c_attn"]}}, "no linear map 'c_attn'"),
     ],
 )
@@ -139,7 +138,7 @@ def test_attention_that_an_architecture_does_not_have_is_refused_and_auto_takes_
 def test_the_manifest_says_what_gets_an_adapter(check):
     sound = check()
     assert sound["adapted"] == {f"model.layers.*.self_attn.{name}_proj": 2 for name in "kqvo"}
-    assert (sound["model"], sound["attention"], sound["positions"], sound["tried"]) == ("LlamaForCausalLM", "sdpa", 2048, True)
+    assert (sound["model"], sound["attention"], sound["positions"], sound["tried"]) == ("LlamaForCausalLM", "sdpa", 8192, True)
     assert check(lora={"target_modules": "all-linear"})["adapted"].keys() - sound["adapted"].keys() == {
         f"model.layers.*.mlp.{name}_proj" for name in ("gate", "up", "down")
     }
@@ -152,6 +151,16 @@ def test_a_large_base_is_looked_at_without_its_weights(folder, check, monkeypatc
     change_weights(folder, lambda tensors: tensors.pop(NAME))
     with pytest.raises(UserError, match=f"lacks tensors: {NAME}"):
         check()
+
+
+def test_validation_examples_beyond_a_table_of_positions_are_refused_and_others_warned_of(folder, check, capsys):
+    check(targets={"max_length": 16384})
+    assert "WARNING: targets.max_length: 16384, but " in capsys.readouterr().err
+    vocabulary = json.loads((folder / "config.json").read_text())["vocab_size"]
+    tiny_model(FAMILIES["gpt2"], vocabulary=vocabulary).save_pretrained(folder)
+    check(targets={"max_length": 64})
+    with pytest.raises(UserError, match=r"targets.max_length: 65, but .* has positions for 64 tokens; write at most 64"):
+        check(targets={"max_length": 65})
 
 
 def test_what_an_architectures_own_code_refuses_is_one_line_too(folder, check):

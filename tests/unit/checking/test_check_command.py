@@ -36,7 +36,7 @@ def test_what_only_tasks_or_the_base_can_tell_is_refused(check, tiny_values, tmp
     done = check(values)
     assert isinstance(done.exception, UserError)
     assert str(done.exception).startswith("tasks.first.metric: tiny_first does not report 'acc,none'")
-    values["model"]["max_length"] = 4096
-    assert str(check(values).exception).startswith("model.max_length: 4096, but ")
+    values["model"]["max_length"] = 16384
+    assert str(check(values).exception).startswith("model.max_length: 16384, but ")
     values["model"]["base"] = "none/such"
     assert "model.base: cannot load 'none/such'" in str(check(values).exception)

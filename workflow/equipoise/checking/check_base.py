@@ -43,11 +43,11 @@ def examine(config: Experiment) -> dict[str, Any]:
     folder = base_folder(config.model)
     read_architecture(folder, config.model.base)
     small = sum(path.stat().st_size for path in weight_files(folder, config.model.base)) <= SMALL
-    lengths = {"model.max_length": config.model.max_length, "targets.max_length": config.targets.longest(config.model)}
-    positions = positions_for(config.model, lengths)
+    positions = positions_for(config.model)
     tokenizer = load_tokenizer(config.model)
     base = load_base(config.model, "fp32", "cpu" if small else "meta")
     _refuse_larger_vocabulary(tokenizer, base)
+    _refuse_longer_targets(config, base, positions)
     with _in_one_line(base):
         if small:
             _refuse_looking_ahead(base)
@@ -75,6 +75,21 @@ def _refuse_larger_vocabulary(tokenizer: "PreTrainedTokenizerBase", base: "PreTr
             f"model.base: its tokenizer has token {largest} ({token!r}), but its embeddings have {rows} rows; copy tokenizer and weights "
             "from one place, or resize the embeddings and save them"
         )
+
+
+def _refuse_longer_targets(config: Experiment, base: "PreTrainedModel", positions: int | None) -> None:
+    """Validation examples beyond the base's positions: an error where these are a table, else outside of what it was trained on."""
+    from torch.nn import Embedding
+
+    longest, words = config.targets.longest(config.model), base.get_input_embeddings()
+    if positions is None or longest <= positions:
+        return
+    said = f"targets.max_length: {longest}, but {config.model.base} has positions for {positions} tokens"
+    if any(
+        isinstance(each, Embedding) and each is not words and positions <= each.num_embeddings <= positions + 2 for each in base.modules()
+    ):
+        raise UserError(f"{said}; write at most {positions}")
+    log(f"WARNING: {said}; longer validation examples are beyond what it was trained on")
 
 
 @contextmanager

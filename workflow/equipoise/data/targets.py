@@ -37,7 +37,7 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     from equipoise.modelling.base import load_tokenizer, positions_for
 
     tokenizer = load_tokenizer(config.model)
-    positions = positions_for(config.model, {"targets.max_length": config.targets.longest(config.model)})
+    positions = positions_for(config.model)
     for name in tasks:
         if name not in config.tasks:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")

@@ -1,7 +1,6 @@
 """Loads the base model and its tokenizer, from a folder or from the local snapshot of a hub id. Safetensors only, no remote code."""
 
 import os
-from collections.abc import Mapping
 from fnmatch import fnmatch
 from functools import lru_cache
 from importlib.util import find_spec
@@ -67,16 +66,14 @@ def base_identity(model: Model) -> dict[str, Any]:
     return {name: file_digest(folder / name) for name in names}
 
 
-def positions_for(model: Model, lengths: Mapping[str, int]) -> int | None:
-    """Tokens that the base has positions for, if there is an end to them. lengths: of the longest examples, by the key that says so.
-
-    Raises `UserError` where examples may be longer.
-    """
+def positions_for(model: Model) -> int | None:
+    """Tokens that the base has positions for, if there is an end to them. Raises `UserError` where examples may be longer."""
     text = read_architecture(base_folder(model), model.base).get_text_config()
     positions = next((getattr(text, key) for key in ("max_position_embeddings", "n_positions") if getattr(text, key, None)), None)
-    for key, longest in lengths.items():
-        if positions is not None and longest > positions:
-            raise UserError(f"{key}: {longest}, but {model.base} has positions for {positions} tokens; write at most {positions}")
+    if positions is not None and model.max_length > positions:
+        raise UserError(
+            f"model.max_length: {model.max_length}, but {model.base} has positions for {positions} tokens; write at most {positions}"
+        )
     return positions
 
 
