@@ -14,6 +14,7 @@ from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.store.manifest import read_manifest
 from helpers.families import FAMILIES, Family, tiny_model
+from helpers.rows import WORDS
 
 
 @pytest.fixture
@@ -142,6 +143,20 @@ def test_the_manifest_says_what_gets_an_adapter(check):
     assert check(lora={"target_modules": "all-linear"})["adapted"].keys() - sound["adapted"].keys() == {
         f"model.layers.*.mlp.{name}_proj" for name in ("gate", "up", "down")
     }
+
+
+def test_a_tokenizer_model_alone_is_enough_with_sentencepiece(folder, check, tmp_path):
+    import sentencepiece
+
+    without_tokenizer(folder)
+    (tmp_path / "text").write_text("\n".join(" ".join(WORDS[i : i + 4]) for i in range(20)))
+    sizes = {"vocab_size": 50, "model_type": "bpe", "unk_id": 0, "bos_id": 1, "eos_id": 2, "pad_id": -1, "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(tmp_path / "text"), model_prefix=str(folder / "tokenizer"), hard_vocab_limit=False, **sizes
+    )
+    names = {"tokenizer_class": "LlamaTokenizer", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(names))
+    assert check()["tried"]
 
 
 def test_a_large_base_is_looked_at_without_its_weights(folder, check, monkeypatch):

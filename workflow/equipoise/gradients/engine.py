@@ -74,6 +74,7 @@ class Engine:
         self, hidden: torch.Tensor, place: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy of each labelled position, float32 [m], and the gradient of their weighted sum by `hidden`, shaped as it."""
+        hidden = hidden.contiguous()
         gradient = torch.zeros_like(hidden)
         flat, flat_gradient = hidden.view(-1, hidden.shape[-1]), gradient.view(-1, hidden.shape[-1])
         losses = torch.empty(len(place), dtype=torch.float32, device=hidden.device)

@@ -86,7 +86,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # left out, it asks at a terminal
     except Exception as error:
-        raise UserError(f"model.base: the tokenizer of {model.base} cannot be read: {_tokenizer_reason(error)}") from None
+        raise UserError(f"model.base: the tokenizer of {model.base} cannot be read: {_tokenizer_reason(folder, error)}") from None
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base: the tokenizer of {model.base} has no eos token; set one in its tokenizer_config.json")
     if tokenizer.pad_token_id is None:
@@ -95,10 +95,11 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
-def _tokenizer_reason(error: Exception) -> str:
-    for package in ("sentencepiece", "tiktoken"):
-        if package in str(error).lower() and find_spec(package) is None:
-            return f"it needs the package {package}; run pip install {package}"
+def _tokenizer_reason(folder: Path, error: Exception) -> str:
+    if (folder / "tokenizer.model").is_file():  # of one kind or the other; transformers' error names the last that it tried
+        for package in ("sentencepiece", "tiktoken"):
+            if find_spec(package) is None:
+                return f"its tokenizer.model may need the package {package}; run pip install {package}"
     return first_line(error)
 
 
