@@ -95,6 +95,7 @@ def assert_decoded_as_generate_does(model, left_padding=True):
         torch.testing.assert_close(logits.gather(1, answer[length:, None])[:, 0], logits.max(dim=1).values, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow  # all of them together
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_family(name):
     family = FAMILIES[name]
