@@ -356,3 +356,10 @@ def test_runs_cover_the_sweep_once(tiny_config):
     assert len(random) == 2 * 2  # budgets x selection seeds
     assert [run.path for run in runs if run.selector == "full"] == ["full/selection-0/budget-1.0/epochs-1/seed-0"]
     assert all(Run.parse(run.path) == run for run in runs)
+
+
+@pytest.mark.parametrize("targets", ["q_proj", [], ["attention", "q_proj"], 3, [1]], ids=str)
+def test_what_gets_an_adapter_is_a_choice_or_a_list_of_names(tiny_values, targets):
+    tiny_values["lora"]["target_modules"] = targets
+    with pytest.raises(UserError, match=r"^config: lora.target_modules: write attention or all-linear alone, or a list of the names"):
+        parse_config(tiny_values)

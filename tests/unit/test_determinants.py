@@ -14,11 +14,12 @@ READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate"
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
     ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *COLLECT}),
-    ("model.max_length", READERS - {"evaluate"}),
-    ("model.precision", {"warm_up", "fine_tune", "evaluate"}),
-    ("model.base", READERS | {"fetch"}),
-    ("model.revision", READERS | {"fetch"}),
-    ("lora.*", {"warm_up", "fine_tune"}),
+    ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
+    ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *COLLECT}),
+    ("model.base", READERS | {"fetch", "check_base"}),
+    ("model.revision", READERS | {"fetch", "check_base"}),
+    ("lora.*", {"warm_up", "fine_tune", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),

@@ -20,7 +20,7 @@ FLOORS = (
     ("modelling",),
     (
         *("data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation", "validation"),
-        *("planning", "cluster"),
+        *("planning", "cluster", "checking"),
     ),
     ("reporting", "miniature"),
     ("commands", "cli", "__main__"),

@@ -14,7 +14,7 @@ from helpers.places import REPOSITORY
 
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 STAGES = ("conversation", "modelling", "data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation")
-STAGES += ("validation", "reporting", "miniature")
+STAGES += ("validation", "reporting", "miniature", "checking")
 
 REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.analyses": {
@@ -42,6 +42,15 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_shard": (2, "the manifests of the shards"),
         "seal_attribution": (1, "the pool's manifest"),
     },
+    "checking.check_base": {
+        "_in_one_line": (1, "the model"),
+        "_answer": (1, "the model"),
+        "_collect": (1, "the model"),
+        "_refuse_larger_vocabulary": (1, "the base's files"),
+        "_refuse_longer_targets": (1, "the base's configuration"),
+        "_refuse_looking_ahead": (1, "the model"),
+        "_train": (1, "the model"),
+    },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),
         "_named_by": (4, "the files given"),
@@ -68,7 +77,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "encode_file": (1, "the file of examples"),
     },
     "data.fetch": {
-        "_fetch_base": (1, "the hub"),
         "_fetch_pool": (1, "the hub"),
         "_fetch_punkt_tab": (1, "NLTK's server"),
         "fetch": (1, "the environment"),
@@ -90,6 +98,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "evaluation.decontaminate": {
         "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),
+    },
+    "evaluation.decoding": {
+        "decode": (1, "the model"),
     },
     "evaluation.evaluate": {
         "evaluate": (1, "the command's argument"),
@@ -128,11 +139,13 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_drawn_rows": (1, "the stores collected"),
     },
     "gradients.capture": {
+        "Capture.refuse_unseen": (2, "the model"),
         "refuse_unsupported": (9, "the checkpoint and the model"),
     },
-    "gradients.engine": {
-        "Engine._refuse_other_heads": (2, "the model"),
-        "_checkpoint_activations": (1, "the model"),
+    "gradients.head": {
+        "Head.__init__": (1, "the model"),
+        "_refuse_non_finite": (1, "the model"),
+        "_tried": (1, "the model"),
     },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
@@ -158,6 +171,10 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_task_manager": (2, "the definitions of lm-eval tasks on disk"),
         "load_tasks": (1, "the hub"),
     },
+    "harness.usable": {
+        "_refuse_longer_answers": (1, "the definition of the lm-eval task and the base's configuration"),
+        "_refuse_metric": (3, "the definition of the lm-eval task"),
+    },
     "miniature.composition": {
         "audit_selection": (2, "the pool's rows"),
     },
@@ -180,8 +197,23 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
-        "load_tokenizer": (1, "the tokenizer"),
+        "_refuse_other_tensors": (1, "the base's weights"),
+        "load_base": (2, "the base's files"),
+        "load_tokenizer": (2, "the tokenizer"),
+        "positions_for": (1, "the base's configuration"),
         "resolve_device": (1, "the machine"),
+    },
+    "modelling.base_files": {
+        "_own_values": (4, "the base's files"),
+        "read_architecture": (4, "the base's files"),
+        "refuse_without_tokenizer": (1, "the base's files"),
+        "weight_files": (3, "the base's files"),
+    },
+    "modelling.targets": {
+        "_refuse_layers_without": (1, "the model"),
+        "_refuse_unmatched": (2, "the model"),
+        "carrying": (1, "the model"),
+        "decoder_layers": (1, "the model"),
     },
     "modelling.chat": {
         "_pieces": (1, "the chat template"),

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_checks import impossible
 from equipoise.config_keys import (
+    ATTENTION,
     JOBS,
     NO_EFFECT,
     PLACE,
@@ -25,6 +26,7 @@ from equipoise.config_keys import (
     SelectorName,
     Source,
     StageName,
+    TargetModules,
 )
 from equipoise.estimators import ESTIMATORS
 from equipoise.layout import CHUNK_ROWS, Layout
@@ -37,6 +39,9 @@ class Model(Section):
     base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
     revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
+    attention: Literal["auto", "sdpa", "eager"] = Field(
+        "auto", description="How attention is computed; auto: sdpa where the architecture has it, else eager."
+    )
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
     device: Annotated[str, NO_EFFECT] = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."
@@ -49,7 +54,9 @@ class Lora(Section):
     rank: int = Field(128, ge=1, description="Rank r.")
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
-    target_modules: list[str] = Field(["q_proj", "k_proj", "v_proj", "o_proj"], min_length=1, description="Linear layers with an adapter.")
+    target_modules: TargetModules = Field(
+        ATTENTION, description="Linear maps with an adapter: attention (all of its projections), all-linear, or a list of names."
+    )
 
 
 class Pool(Section):

@@ -205,7 +205,7 @@ def _vllm(config: "Experiment") -> Iterator[str]:
     """Adapters that vLLM cannot serve."""
     if all(suite.backend != "vllm" for suite in config.suites.values()):
         return
-    if "lm_head" in config.lora.target_modules:
+    if isinstance(config.lora.target_modules, list) and "lm_head" in config.lora.target_modules:
         yield "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
     if config.lora.rank > VLLM_RANKS[-1]:
         yield f"lora.rank: {config.lora.rank} is more than vLLM's {VLLM_RANKS[-1]}; write backend: hf for the suites"

@@ -12,6 +12,10 @@ from equipoise.selectors import selector_names
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
+ATTENTION, ALL_LINEAR = "attention", "all-linear"
+"""Choices of `lora.target_modules` beside names."""
+
+
 class Effect(Enum):
     """What a key does to results, marked at the key; a key without a mark determines a result (see determinants.py)."""
 
@@ -37,6 +41,14 @@ def _known_selector(name: str) -> str:
     return name
 
 
+def _targets(value: object) -> object:
+    choices = (ATTENTION, ALL_LINEAR)
+    names = value if isinstance(value, list) and value and all(isinstance(name, str) for name in value) else [ATTENTION]
+    if value not in choices and set(choices) & set(names):
+        raise ValueError(f"write {ATTENTION} or {ALL_LINEAR} alone, or a list of the names of linear maps")
+    return value
+
+
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
@@ -46,9 +58,10 @@ Files = Annotated[list[str], CONTENT]
 Source = Annotated[str, CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
+TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], BeforeValidator(_targets), CONTENT]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
-    *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "warm_up"),
+    *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
     *("collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution", "rank", "select_budget"),
     *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
 ]

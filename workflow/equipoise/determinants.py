@@ -14,6 +14,7 @@ from equipoise.config import Experiment
 from equipoise.config_keys import Effect
 from equipoise.estimators import estimator
 
+TOKENS = ("model", "-model.precision", "-model.attention")
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
@@ -25,11 +26,12 @@ READS: dict[str, tuple[str, ...]] = {
         *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
         *("tasks.*.benchmark",),
     ),
-    "prepare_pool": ("pool", "-pool.decontaminate", "model", "-model.precision", "training.loss_on"),
+    "prepare_pool": ("pool", "-pool.decontaminate", *TOKENS, "training.loss_on"),
     "prepare_targets": (
-        *("seed", "targets", "model", "-model.precision", "tasks", "-tasks.*.capability", "-tasks.*.metric"),
+        *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric"),
         *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
+    "check_base": ("model", "lora"),  # of what `warm_up` reads, which runs again with it; `prepare_targets` looks at new tasks
     "warm_up": (
         *("seed", "model", "lora", "training", "warmup"),
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read

@@ -160,6 +160,7 @@ def stages(config: Experiment) -> list[Stage]:
         "generate_miniature": tuple(miniature_files(config)),
         "fetch": (layout.fetch_manifest,) if needs_hub(config) else (),
         "prepare_pool": (layout.pool, layout.pool_manifest),
+        "check_base": (layout.base_manifest,),
         "decontaminate": (layout.contamination,) if config.pool.decontaminate != "skip" else (),
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
@@ -171,6 +172,7 @@ def stages(config: Experiment) -> list[Stage]:
         Stage("prepare_targets", _together(targets, config.jobs.tasks)),
         *only["decontaminate"],
         *only["prepare_pool"],
+        *only["check_base"],
         Stage("warm_up", [[Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]]),
         *_collection(config),
         *_attribution(config),

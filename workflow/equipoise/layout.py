@@ -83,6 +83,11 @@ class Layout:
         return f"{self.root}/pool/pool.parquet"
 
     @property
+    def base_manifest(self) -> str:
+        """What `check_base` found: the base's class, its attention, where the adapter is."""
+        return f"{self.root}/base.json"
+
+    @property
     def pool_manifest(self) -> str:
         return f"{self.root}/pool/manifest.json"
 

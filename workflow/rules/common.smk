@@ -195,7 +195,7 @@ def outputs_of(*names):
 def all_manifests():
     """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
     Snakemake would not miss it)."""
-    collected = ("warm_up", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
+    collected = ("check_base", "warm_up", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
     return outputs_of(*collected)
 
 

@@ -92,6 +92,7 @@ rule prepare_targets:
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("prepare_targets")
+    priority: 1  # it refuses lm-eval tasks that cannot be scored: before the warm-up, where there is a choice
     params:
         determined=determined_targets,
         names=tasks_argument,

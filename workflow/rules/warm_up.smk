@@ -1,9 +1,28 @@
+rule check_base:
+    """Tries base and tokenizer with all that later stages do to them, before anything is paid for."""
+    input:
+        base=base_files(),
+    output:
+        manifest=LAYOUT.base_manifest,
+    log:
+        log_of("check_base"),
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("check_base")
+    params:
+        determined=determined("check_base"),
+        config=LAYOUT.config,
+    shell:
+        "{EQUIPOISE} check_base --config {params.config:q} 2> {log:q}"
+
+
 rule warm_up:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     input:
         pool=[] if CONFIG.warmup.files else LAYOUT.pool_manifest,
         files=WARMUP_FILES,
         base=base_files(),
+        checked=LAYOUT.base_manifest,
     output:
         manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
     log:

@@ -46,7 +46,7 @@ def test_pods_find_everything_on_the_volume(tiny_values, tmp_path):
         snakemake(tiny_values, tmp_path, *targets, *claim, KUBECONFIG=str(api.kubeconfig), HOME=str(tmp_path / "home"))
     assert (tmp_path / targets[0]).is_file()
     pods = [job["spec"]["template"]["spec"] for job in api.jobs.values()]
-    assert len(pods) == 2  # prepare_pool, warm_up
+    assert len(pods) == 3  # prepare_pool and check_base, then warm_up
     assert all({"name": "equipoise", "mountPath": str(tmp_path)} in pod["containers"][0]["volumeMounts"] for pod in pods)
-    assert [pod["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", "0") for pod in pods] == ["0", "1"]
-    assert pods[1]["containers"][0]["resources"]["limits"]["memory"] == "64000M"
+    assert [pod["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", "0") for pod in pods] == ["0", "0", "1"]
+    assert pods[-1]["containers"][0]["resources"]["limits"]["memory"] == "64000M"

@@ -244,11 +244,3 @@ def test_merged_adapters_other_methods_and_dropout_are_refused():
     base = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=VOCABULARY, **SIZES))
     with pytest.raises(UserError, match="kind IA3 is not supported"):
         Engine(get_peft_model(base, IA3Config(target_modules=["q_proj"], feedforward_modules=[])).eval())
-
-
-def test_output_layers_that_are_more_than_linear_are_refused():
-    shape = AutoConfig.for_model("cohere", vocab_size=VOCABULARY, logit_scale=0.5, **SIZES)
-    torch.manual_seed(0)
-    model = random_adapter(AutoModelForCausalLM.from_config(shape).eval(), Lora(rank=2, alpha=2, target_modules=["q_proj"]), 0)
-    with pytest.raises(UserError, match="more than a linear map"):
-        Engine(model)

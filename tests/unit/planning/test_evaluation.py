@@ -45,7 +45,13 @@ def test_the_steps_are_those_the_decoder_takes():
 
         config = None
 
-        def __call__(self, input_ids, position_ids, **_):
+        def prepare_inputs_for_generation(self, input_ids, is_first_iteration, **given):
+            return {"input_ids": input_ids} | given
+
+        def __call__(self, **given):
+            return self.forward(**given)
+
+        def forward(self, input_ids, past_key_values, **_):
             passes.append(len(input_ids))
             logits = torch.zeros(len(input_ids), 1, 32)
             number = input_ids[:, 0] if len(passes) == 1 else input_ids[:, -1]

@@ -22,7 +22,7 @@ def test_settings_are_the_papers(name):
     assert (config.warmup.epochs, config.warmup.fraction) == (4, 1.0)
     assert (config.training.batch_size, config.training.learning_rate, config.training.schedule) == (128, 2e-5, "cosine")
     assert (config.lora.rank, config.lora.alpha, config.lora.dropout) == (128, 512, 0.1)
-    assert config.lora.target_modules == ["q_proj", "k_proj", "v_proj", "o_proj"]
+    assert config.lora.target_modules == "attention"  # q, k, v and o of these bases
     assert (config.gradients.projection.kind, config.gradients.projection.dimension) == ("sketch", 8192)
     assert config.targets.size * len(config.tasks) == 350
     assert config.budgets == [0.05, 0.1, 0.15]

@@ -8,6 +8,7 @@ import pytest
 from equipoise.config import Lora
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
+from equipoise.modelling.targets import carrying, shortest_names
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
 from equipoise.planning.costing import CHOICES
@@ -178,7 +179,8 @@ def test_kept_activations_are_those_torch_saves():
         }
         base = LlamaForCausalLM(LlamaConfig(**values)).to(torch.bfloat16).requires_grad_(False)
         base.config.use_cache = False
-        model = get_peft_model(base, LoraConfig(r=4, lora_dropout=0.1, target_modules=lora.target_modules)).train()
+        targets = shortest_names(carrying(base, lora), base)
+        model = get_peft_model(base, LoraConfig(r=4, lora_dropout=0.1, target_modules=targets)).train()
         fixed = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
         storages = {}
         ids = torch.randint(0, 64, (4, 256))

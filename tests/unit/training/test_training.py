@@ -13,7 +13,7 @@ from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.schedule import learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
-from equipoise.training.warm_up import warm_up
+from equipoise.training.warm_up import warm_up, warm_up_fingerprint
 from helpers.rows import write_jsonl
 
 
@@ -64,7 +64,15 @@ def test_warm_up_leaves_checkpoints_with_moments_by_saved_name(warmed_up):
         assert state["mean_learning_rate"] == mean_learning_rate(warmed_up.training, epoch, per_epoch, 2)
         manifest = read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
         assert set(manifest["files"]) == {path.name for path in folder.iterdir()}
+        assert manifest["adapted"] == {f"model.layers.*.self_attn.{name}_proj": 2 for name in "kqvo"}
     assert not Path(layout.checkpoint("trainer")).exists()
+
+
+def test_how_the_adapters_layers_are_named_is_no_part_of_what_determines_it(warmed_up, tiny_values):
+    named = warm_up_fingerprint(warmed_up)
+    for targets, same in ((["o_proj", "self_attn.q_proj", "k_proj", "v_proj"], True), (["q_proj", "v_proj"], False), ("all-linear", False)):
+        other = parse_config(tiny_values | {"lora": tiny_values["lora"] | {"target_modules": targets}})
+        assert (warm_up_fingerprint(other) == named) == same, targets
 
 
 def test_moments_are_the_optimizers(tiny_config):

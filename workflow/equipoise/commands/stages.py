@@ -76,6 +76,16 @@ def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     prepare_targets(experiment, some_of("--tasks", tasks, experiment.tasks))
 
 
+@app.command("check_base", epilog="Example:  equipoise check_base --config config.yaml")
+def check_base_command(config: ConfigOption) -> None:
+    """Tries base, tokenizer and lm-eval tasks with all that later stages do to them; needs prepare_targets where tasks have suites."""
+    experiment = _open(config, "check_base")
+    with one_writer(experiment.layout.base_manifest):
+        from equipoise.checking.check_base import check_base
+
+        check_base(experiment)
+
+
 @app.command("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
 def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""

@@ -33,13 +33,16 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
     examples than `targets.size`, and examples whose prompt leaves no room for the response.
     """
-    from equipoise.modelling.base import load_tokenizer
+    from equipoise.harness.usable import refuse_unusable_tasks
+    from equipoise.modelling.base import load_tokenizer, positions_for
 
     tokenizer = load_tokenizer(config.model)
+    positions = positions_for(config.model)
     for name in tasks:
         if name not in config.tasks:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
+        refuse_unusable_tasks(config, positions, [name])
         tokens = _token_counts(config, name, rows, tokenizer)
         _write(config, name, rows, {**manifest, "tokens": tokens})
 

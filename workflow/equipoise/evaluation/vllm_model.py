@@ -13,7 +13,7 @@ from vllm.lora.request import LoRARequest
 from equipoise.config import Experiment
 from equipoise.config_checks import VLLM_RANKS
 from equipoise.harness.documents import as_one_turn
-from equipoise.modelling.base import base_folder
+from equipoise.modelling.base import adapted_in, base_folder
 from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 from equipoise.seeds import derive_seed
 
@@ -34,7 +34,7 @@ class VllmModel(VLLM):
             max_lora_rank=next(room for room in VLLM_RANKS if room >= config.lora.rank),
             enable_lora=True,
             # else vLLM also makes room for one on lm_head, whose likelihoods of prompts are wrong or fail (its issue 51594)
-            lora_target_modules=list(config.lora.target_modules),
+            lora_target_modules=sorted({name.rpartition(".")[2] for name in adapted_in(config.model, config.lora)}),
         )
         self.tokenizer = tokenizer
         self._seed = 0

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch.nn import functional as F
+from transformers.pytorch_utils import Conv1D
 
 from equipoise.errors import UserError
-from equipoise.modelling.adapter import saved_name
+from equipoise.modelling.adapter import WRAPPED, saved_name
+from equipoise.modelling.targets import KEY, is_routed
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -26,10 +28,16 @@ PLAIN = "a plain LoRA adapter of linear layers"
 
 @dataclass(eq=False)
 class Layer:
-    """One adapted linear layer: its base and its pair, A [r, in] and scaled B [out, r], in the number format of the forward pass."""
+    """One adapted linear layer: its base and its pair, A [r, in] and scaled B [out, r], in the number format of the forward pass.
+
+    weight: [out, in], a view of the parameter where that is `transposed` (GPT-2). routed: it may see some tokens only, in any order
+    (experts).
+    """
 
     name: str
     module: torch.nn.Module
+    routed: bool
+    transposed: bool
     weight: torch.Tensor
     bias: torch.Tensor | None
     a: torch.Tensor
@@ -70,8 +78,9 @@ class _Pair(torch.autograd.Function):
         hidden = flat @ layer.a.T
         out = F.linear(flat, layer.weight, layer.bias).addmm_(hidden, layer.b.T)
         ctx.layer, ctx.capture = layer, capture
+        capture.seen.setdefault(layer.name, []).append(x.shape)
         ctx.save_for_backward(x, hidden.view(*x.shape[:-1], -1))
-        return out.view(*x.shape[:-1], -1)
+        return torch.ops.aten._unsafe_view(out, [*x.shape[:-1], out.shape[-1]])  # no view: some models add to it in place
 
     @staticmethod
     def backward(ctx, g):
@@ -79,7 +88,7 @@ class _Pair(torch.autograd.Function):
         x, hidden = ctx.saved_tensors
         flat = g.reshape(-1, g.shape[-1])
         g_hidden = flat @ layer.b
-        ctx.capture.sink(layer, Factors(x, hidden * layer.scale, flat.view(g.shape), g_hidden.view(hidden.shape)))
+        ctx.capture.take(layer, Factors(x, hidden * layer.scale, flat.view(g.shape), g_hidden.view(hidden.shape)))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
         return (flat @ layer.weight).addmm_(g_hidden, layer.a).view(x.shape), None, None, None
@@ -91,9 +100,46 @@ class Capture:
     def __init__(self, model: "PeftModel", sink: Sink | None = None):
         """Raises `UserError` naming the first thing in the adapter whose gradient this engine does not support."""
         self._adapter = refuse_unsupported(model)
-        self.sink = sink
+        self.sink, self.examples = sink, 1
+        self.seen: dict[str, list[torch.Size]] = {}
+        self._taken: set[str] = set()
         self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
         self.layers = [_layer(name, module, self._adapter) for name, module in adapted_layers(model)]
+
+    @property
+    def routed(self) -> bool:
+        """Whether some layer sees tokens without their examples, so that each example needs a pass of its own."""
+        return any(layer.routed for layer in self.layers)
+
+    def start(self, examples: int, sink: Sink) -> None:
+        """Begins a batch of `examples`, whose factors go to `sink`."""
+        self.sink, self.examples = sink, examples
+        self.seen.clear()
+        self._taken.clear()
+
+    def take(self, layer: Layer, factors: Factors) -> None:
+        """Hands a layer's factors on; what has lost its axis of examples (tokens flattened in their order) gets it back."""
+        self._taken.add(layer.name)
+        parts = (factors.x, factors.hidden, factors.g, factors.g_hidden)
+        self.sink(layer, Factors(*(part.reshape(self.examples, -1, part.shape[-1]) for part in parts)))
+
+    def finish(self) -> None:
+        """Gives layers that no token came to their gradient, which is zero: Adam's step for it is not."""
+        for layer in self.layers:
+            if layer.name not in self._taken:
+                sizes = (layer.a.shape[1], layer.a.shape[0], layer.b.shape[0], layer.a.shape[0])
+                self.sink(layer, Factors(*(layer.a.new_zeros(self.examples, 1, size) for size in sizes)))
+
+    def refuse_unseen(self, batch: int, length: int) -> None:
+        """Raises `UserError` where the pass over [batch, length] tokens did not run each layer once with every token in its place."""
+        for layer in self.layers:
+            shapes = self.seen.get(layer.name, [])
+            if layer.routed:
+                continue
+            if len(shapes) != 1:
+                raise UserError(f"adapter: {layer.name} ran {len(shapes)} times in one forward pass, not once; leave it out of {KEY}")
+            if shapes[0][0] != batch and tuple(shapes[0][:-1]) != (batch * length,):
+                raise UserError(f"adapter: {layer.name} sees {list(shapes[0])} of {batch} x {length} tokens; leave it out of {KEY}")
 
     def refresh(self) -> None:
         """Takes over the adapter's weights after they were changed in place."""
@@ -137,7 +183,9 @@ def _layer(name: str, module: torch.nn.Module, adapter: str) -> Layer:
     kind = base.weight.dtype
     a = module.lora_A[adapter].weight.detach().to(kind)
     b = (module.lora_B[adapter].weight.detach() * scale).to(kind)
-    return Layer(name, module, base.weight, base.bias, a, b, scale)
+    transposed = isinstance(base, Conv1D)
+    weight = base.weight.T if transposed else base.weight
+    return Layer(name, module, is_routed(name.removeprefix(WRAPPED)), transposed, weight, base.bias, a, b, scale)
 
 
 def refuse_unsupported(model: "PeftModel") -> str:
@@ -153,7 +201,7 @@ def refuse_unsupported(model: "PeftModel") -> str:
     ((adapter, config),) = model.peft_config.items()
     if config.peft_type != PeftType.LORA:
         raise UserError(f"adapter: kind {config.peft_type.value} is not supported; train {PLAIN}")
-    for option in ("use_dora", "lora_bias", "fan_in_fan_out", "modules_to_save", "trainable_token_indices", "target_parameters"):
+    for option in ("use_dora", "lora_bias", "modules_to_save", "trainable_token_indices", "target_parameters"):
         if getattr(config, option, None):
             raise UserError(f"adapter_config.json: {option} is not supported by influence gradients; train {PLAIN}")
     if config.bias != "none":
@@ -162,7 +210,7 @@ def refuse_unsupported(model: "PeftModel") -> str:
     for name, module in adapted_layers(model):
         if module is head:
             raise UserError(f"adapter: {name} is the output layer, which is not supported; leave it out of lora.target_modules")
-        if type(module) is not Linear or type(module.get_base_layer()) is not torch.nn.Linear:
+        if type(module) is not Linear or not _is_plain(module.get_base_layer()):
             kind = f"{type(module).__name__} on {type(module.get_base_layer()).__name__}"
             raise UserError(f"adapter: {name} is {kind}, not a LoRA pair at a linear layer; leave it out of lora.target_modules")
         if module.lora_variant:
@@ -174,3 +222,15 @@ def refuse_unsupported(model: "PeftModel") -> str:
         if isinstance(module, torch.nn.Dropout) and module.training and module.p > 0:
             raise UserError(f"model: dropout {name} is on; influence gradients are of the model without dropout, call eval()")
     return adapter
+
+
+def _is_plain(base: torch.nn.Module) -> bool:
+    """Whether a layer computes W x + b, found by trying it: subclasses of linear layers may do more."""
+    if type(base) in (torch.nn.Linear, Conv1D):
+        return True
+    if not isinstance(base, torch.nn.Linear) or base.weight.dim() != 2:
+        return False
+    with torch.no_grad():
+        x = torch.linspace(-1, 1, 2 * base.weight.shape[1], device=base.weight.device, dtype=base.weight.dtype).view(2, -1)
+        found, expected = base(x), F.linear(x, base.weight, base.bias)
+    return isinstance(found, torch.Tensor) and found.shape == expected.shape and torch.allclose(found, expected, rtol=1e-2, atol=1e-2)

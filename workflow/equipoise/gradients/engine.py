@@ -5,23 +5,24 @@ padding is zero. The loss of an example is the mean cross-entropy over its own c
 last hidden states are computed for the positions that carry a label, a slice at a time, outside the autograd graph.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from equipoise.errors import UserError
 from equipoise.gradients.capture import Capture
+from equipoise.gradients.head import Head
 from equipoise.gradients.rows import RowMaker
 from equipoise.modelling.chat import Encoded
+from equipoise.modelling.targets import decoder_layers
 
 if TYPE_CHECKING:
-    import numpy as np
     from peft import PeftModel
+    from transformers import PreTrainedModel
 
 LOGIT_NUMBERS = {"cpu": 1 << 22, "cuda": 1 << 27}
 
@@ -30,80 +31,68 @@ LOGIT_NUMBERS = {"cpu": 1 << 22, "cuda": 1 << 27}
 class BatchResult:
     """Of the n examples of a batch: projected gradients float64 [n, k], loss float32 [n], states float32 [n, hidden] by kind."""
 
-    gradients: "np.ndarray"
-    loss: "np.ndarray"
-    states: dict[str, "np.ndarray"]
+    gradients: np.ndarray
+    loss: np.ndarray
+    states: dict[str, np.ndarray]
 
 
 class Engine:
     """Runs batches through a model with a LoRA adapter."""
 
     def __init__(self, model: "PeftModel", activation_checkpointing: bool = False):
-        """Raises `UserError` for adapters and output layers that are not supported."""
+        """Raises `UserError` for adapters and models that are not supported, found by a pass over a few tokens."""
         self.model = model
         self.capture = Capture(model)
         causal = model.get_base_model()
-        self._decoder = getattr(causal, causal.base_model_prefix)
-        self._embed, self._head = causal.get_input_embeddings(), causal.get_output_embeddings()
-        self.hidden_size = causal.config.get_text_config().hidden_size
-        self.device = self._embed.weight.device
-        self._refuse_other_heads(causal)
+        self.device = causal.get_input_embeddings().weight.device
+        self.head = Head(causal, self.capture, self._trial_ids(causal))
+        self.hidden_size = self.head.width
         if activation_checkpointing:
             _checkpoint_activations(causal)
 
-    def _refuse_other_heads(self, causal: torch.nn.Module) -> None:
-        """Refuses models whose logits are not one linear map of the last hidden states, by trying four tokens."""
-        with torch.no_grad():
-            ids = torch.arange(4, device=self.device)[None] % self._embed.num_embeddings
-            expected = causal(input_ids=ids, use_cache=False).logits.float()
-            ours = self._logits(self._hidden(ids)).float()
-        if not expected.isfinite().all():
-            where = [f"non-finite weights in {name}" for name, weights in causal.named_parameters() if not weights.isfinite().all()]
-            raise UserError(f"model.base: the logits are not finite ({where[0] if where else 'write gradients.precision: fp32'})")
-        if not torch.allclose(ours, expected, rtol=1e-3, atol=1e-3):
-            raise UserError(f"model.base: the output layer of {type(causal).__name__} is more than a linear map, which is not supported")
+    def _trial_ids(self, causal: torch.nn.Module) -> torch.Tensor:
+        return torch.arange(8, device=self.device).view(2, 4) % causal.get_input_embeddings().num_embeddings
 
     def run(self, examples: Sequence[Encoded], maker: RowMaker, states: Sequence[str] = ()) -> BatchResult:
         """Gradients of examples (each with a completion token) as `maker` makes them, their losses and, if asked for, states."""
+        if self.capture.routed and len(examples) > 1:
+            return joined([self.run([example], maker, states) for example in examples])
         ids, place, labels, weights = (tensor.to(self.device, non_blocking=True) for tensor in _lay_out(examples))
         maker.start(len(examples), self.device)
-        self.capture.sink = maker.take
+        self.capture.start(len(examples), maker.take)
         with self.capture.active(), torch.enable_grad():
-            hidden = self._hidden(ids)
+            hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
             token_loss, gradient = self._loss(hidden.detach(), place, labels, weights)
             torch.autograd.backward(hidden, gradient)
+        self.capture.finish()
         loss = torch.zeros(len(examples), dtype=torch.float64, device=self.device)
         loss.index_add_(0, place // ids.shape[1], token_loss.double() * weights.double())
         kept = _states(hidden.detach(), [len(example.input_ids) for example in examples], states)
         return BatchResult(maker.finish(), loss.float().cpu().numpy(), {kind: value.cpu().numpy() for kind, value in kept.items()})
 
-    def _hidden(self, ids: torch.Tensor) -> torch.Tensor:
-        """Last hidden states [n, t, hidden] of tokens [n, t]; the graph starts behind the embedding."""
-        embedded = self._embed(ids).detach()
-        return self._decoder(inputs_embeds=embedded, use_cache=False).last_hidden_state
-
-    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        return F.linear(hidden, self._head.weight, self._head.bias)
-
     def _loss(
         self, hidden: torch.Tensor, place: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Cross-entropy of each labelled position, float32 [m], and the gradient of their weighted sum by `hidden`, shaped as it."""
+        hidden = hidden.contiguous()
         gradient = torch.zeros_like(hidden)
         flat, flat_gradient = hidden.view(-1, hidden.shape[-1]), gradient.view(-1, hidden.shape[-1])
         losses = torch.empty(len(place), dtype=torch.float32, device=hidden.device)
-        step = max(1, LOGIT_NUMBERS[hidden.device.type] // self._head.weight.shape[0])
+        step = max(1, LOGIT_NUMBERS[hidden.device.type] // self.head.vocabulary)
         with torch.no_grad():
             for start in range(0, len(place), step):
                 part = slice(start, start + step)
-                logits = self._logits(flat[place[part]]).float()
-                total = logits.logsumexp(dim=1, keepdim=True)
-                losses[part] = (total - logits.gather(1, labels[part, None])).squeeze(1)
-                logits.sub_(total).exp_()
-                logits.scatter_add_(1, labels[part, None], torch.full_like(total, -1.0))
-                logits *= weights[part, None]
-                flat_gradient[place[part]] = logits.to(hidden.dtype) @ self._head.weight
+                losses[part], flat_gradient[place[part]] = self.head.loss(flat[place[part]], labels[part], weights[part])
         return losses, gradient
+
+
+def joined(parts: Sequence[BatchResult]) -> BatchResult:
+    """The results of parts of a batch, in order, as one."""
+    return BatchResult(
+        np.concatenate([part.gradients for part in parts]),
+        np.concatenate([part.loss for part in parts]),
+        {kind: np.concatenate([part.states[kind] for part in parts]) for kind in parts[0].states},
+    )
 
 
 def _lay_out(examples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -135,13 +124,14 @@ def _states(hidden: torch.Tensor, lengths: list[int], kinds: Sequence[str]) -> d
     return states
 
 
-def _checkpoint_activations(causal: torch.nn.Module) -> None:
-    """Recomputes each decoder layer's activations in the backward pass. Only the layers' own flags say `training`: no dropout is on."""
-    from transformers.modeling_layers import GradientCheckpointingLayer
+def _checkpoint_activations(causal: "PreTrainedModel") -> None:
+    """Recomputes each decoder layer's activations in the backward pass.
 
-    layers = [module for module in causal.modules() if isinstance(module, GradientCheckpointingLayer)]
-    if not layers:
-        raise UserError(f"gradients.activation_checkpointing: {type(causal).__name__} does not support it; write false")
-    for layer in layers:
-        layer.gradient_checkpointing, layer.training = True, True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
+    Not by the layers' own switch: that works in training mode alone, in which some layers drop numbers.
+    """
+    for layer in decoder_layers(causal).values():
+        layer.forward = partial(_recomputed, layer.forward)
+
+
+def _recomputed(forward: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    return checkpoint(forward, *arguments, use_reentrant=False, **named)

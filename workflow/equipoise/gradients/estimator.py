@@ -44,5 +44,5 @@ def autograd_gradients(
         parameter.requires_grad_(True)
     batch = {name: tensor.to(model.device) for name, tensor in pad([example], 0).items()}
     loss = model(**batch).loss
-    gradients = torch.autograd.grad(loss, list(parameters.values()))
+    gradients = torch.autograd.grad(loss, list(parameters.values()), materialize_grads=True)  # an expert may get no token
     return dict(zip(parameters, gradients, strict=True)), float(loss.detach())

@@ -139,14 +139,15 @@ class Logra:
         from equipoise.gradients.engine import Engine
 
         engine, options = Engine(model), self._options
-        weights = {layer.name: layer.weight for layer in sorted(engine.capture.layers, key=lambda layer: layer.name)}
+        layers = {layer.name: layer for layer in sorted(engine.capture.layers, key=lambda layer: layer.name)}
+        weights = {name: layer.module.get_base_layer().weight for name, layer in layers.items()}
         inverse = self._inverse(engine) if side == "target" else None
 
         def row(example: Encoded) -> tuple[np.ndarray, float]:
             gradients, loss = autograd_gradients(model, example, weights)
             parts = []
             for at, (name, gradient) in enumerate(gradients.items()):
-                whole = gradient.double().cpu().numpy()
+                whole = (gradient.T if layers[name].transposed else gradient).double().cpu().numpy()
                 left, right = (
                     projection_matrix(self._config.seed, name, which, options.rank, width)
                     for which, width in zip(("output", "input"), whole.shape, strict=True)

@@ -107,9 +107,11 @@ def run_or_halve(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker
     if len(examples) == 1:
         raise UserError(f"one example of {tokens} tokens does not fit into memory; write gradients.activation_checkpointing: true")
     log(f"a batch of {len(examples)} examples of up to {tokens} tokens does not fit into memory; halving it (lower gradients.token_budget)")
+    from equipoise.gradients.engine import joined
+
     half = (len(examples) + 1) // 2
     (first, cuts_1), (second, cuts_2) = (run_or_halve(engine, part, maker, states) for part in (examples[:half], examples[half:]))
-    return _joined(first, second), 1 + cuts_1 + cuts_2
+    return joined([first, second]), 1 + cuts_1 + cuts_2
 
 
 def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", states: Sequence[str]) -> "BatchResult | None":
@@ -122,14 +124,6 @@ def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", state
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     return None
-
-
-def _joined(first: "BatchResult", second: "BatchResult") -> "BatchResult":
-    return type(first)(
-        np.concatenate([first.gradients, second.gradients]),
-        np.concatenate([first.loss, second.loss]),
-        {kind: np.concatenate([state, second.states[kind]]) for kind, state in first.states.items()},
-    )
 
 
 def _flagged_rows(examples: list[Encoded], dimension: int, widths: dict[str, int]) -> GradientRows:

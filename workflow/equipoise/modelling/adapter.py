@@ -1,10 +1,13 @@
 """LoRA adapters through PEFT, and the names by which everything keeps their parameters."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Lora
 from equipoise.errors import UserError
+from equipoise.modelling.targets import carrying, patterns, shortest_names
+from equipoise.progress import log
 
 if TYPE_CHECKING:
     import torch
@@ -12,6 +15,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 ADAPTER = "default"
+WRAPPED = "base_model.model."
+"""What PEFT puts before the names of the base's modules."""
 
 
 def saved_name(parameter_name: str, adapter: str = ADAPTER) -> str:
@@ -29,22 +34,41 @@ def lora_parameters(model: "torch.nn.Module", adapter: str = ADAPTER) -> dict[st
 
 
 def attach_adapter(base: "PreTrainedModel", lora: Lora, seed: int) -> "PeftModel":
-    """A fresh, trainable fp32 LoRA adapter on the frozen base; its initial values depend on `seed` alone.
+    """A fresh, trainable fp32 LoRA adapter on the frozen base; its initial values depend on `seed` alone. Logs where it is.
 
-    Raises `UserError` when `lora.target_modules` names no linear layer of the base.
+    Raises `UserError` where it cannot be where `lora.target_modules` says.
     """
     import torch
     from peft import LoraConfig, get_peft_model
+    from torch.nn import Linear
 
+    names = carrying(base, lora)
+    transposed = not any(isinstance(base.get_submodule(name), Linear) for name in names)  # GPT-2's
+    _log_places(patterns(names))
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=list(lora.target_modules), task_type="CAUSAL_LM"
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=shortest_names(names, base),
+        fan_in_fan_out=transposed,
+        task_type="CAUSAL_LM",
     )
-    try:
-        return get_peft_model(base, config, adapter_name=ADAPTER)
-    except ValueError:
-        linear = sorted({n.rsplit(".", 1)[-1] for n, m in base.named_modules() if isinstance(m, torch.nn.Linear)})
-        raise UserError(f"lora.target_modules: none of {lora.target_modules} is a layer of the base; write some of {linear}") from None
+    model = get_peft_model(base, config, adapter_name=ADAPTER)
+    found = sorted(name.removeprefix(WRAPPED) for name in adapted_names(lora_parameters(model)))
+    if found != names:
+        raise UserError(f"lora.target_modules: PEFT adapts {', '.join(patterns(found))} instead of {', '.join(patterns(names))}")
+    return model
+
+
+def _log_places(places: dict[str, int]) -> None:
+    for count in sorted(set(places.values()), reverse=True):
+        log(f"adapter in {count} layers: " + ", ".join(pattern.partition(".*.")[2] for pattern in places if places[pattern] == count))
+
+
+def adapted_names(parameters: Iterable[str]) -> set[str]:
+    """Modules whose adapter's parameters have these saved names."""
+    return {name.partition(".lora_")[0] for name in parameters}
 
 
 def load_adapter(base: "PreTrainedModel", folder: str | Path) -> "PeftModel":

@@ -2,13 +2,16 @@
 
 import os
 from fnmatch import fnmatch
+from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise.config import Model
-from equipoise.errors import UserError
-from equipoise.files import file_digest
+from equipoise.config import Lora, Model
+from equipoise.errors import UserError, first_line
+from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
+from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.chat import CHAT_TEMPLATE
 
 if TYPE_CHECKING:
@@ -17,7 +20,6 @@ if TYPE_CHECKING:
 
 # Weights, configuration and tokenizer as transformers reads them. Repositories also hold other forms of the weights, as large again:
 # original/*.pth, consolidated.safetensors, onnx/.
-WEIGHTS = "model*.safetensors"
 PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
 
 
@@ -64,11 +66,27 @@ def base_identity(model: Model) -> dict[str, Any]:
     return {name: file_digest(folder / name) for name in names}
 
 
+def positions_for(model: Model) -> int | None:
+    """Tokens that the base has positions for, if there is an end to them. Raises `UserError` where examples may be longer."""
+    text = read_architecture(base_folder(model), model.base).get_text_config()
+    positions = next((getattr(text, key) for key in ("max_position_embeddings", "n_positions") if getattr(text, key, None)), None)
+    if positions is not None and model.max_length > positions:
+        raise UserError(
+            f"model.max_length: {model.max_length}, but {model.base} has positions for {positions} tokens; write at most {positions}"
+        )
+    return positions
+
+
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
-    """The base's tokenizer with our chat template. Raises `UserError` when it has no eos token."""
+    """The base's tokenizer with our chat template. Raises `UserError` when it has no eos token, or cannot be read."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base_folder(model))
+    folder = base_folder(model)
+    refuse_without_tokenizer(folder, model.base)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)  # left out, it asks at a terminal
+    except Exception as error:
+        raise UserError(f"model.base: the tokenizer of {model.base} cannot be read: {_tokenizer_reason(folder, error)}") from None
     if tokenizer.eos_token_id is None:
         raise UserError(f"model.base: the tokenizer of {model.base} has no eos token; set one in its tokenizer_config.json")
     if tokenizer.pad_token_id is None:
@@ -77,13 +95,84 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     return tokenizer
 
 
+def _tokenizer_reason(folder: Path, error: Exception) -> str:
+    if (folder / "tokenizer.model").is_file():  # of one kind or the other; transformers' error names the last that it tried
+        for package in ("sentencepiece", "tiktoken"):
+            if find_spec(package) is None:
+                return f"its tokenizer.model may need the package {package}; run pip install {package}"
+    return first_line(error)
+
+
 def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
-    """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`."""
+    """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; on `meta` nothing is kept of the weights.
+
+    Raises `UserError` for a folder that cannot be used, tensors that are missing or that no part of the model takes (transformers would
+    draw or drop them), and a kind of attention that the architecture does not have.
+    """
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    loaded = AutoModelForCausalLM.from_pretrained(base_folder(model), dtype=dtype, use_safetensors=True, attn_implementation="sdpa")
+    folder = base_folder(model)
+    config = read_architecture(folder, model.base)
+    if getattr(config, "output_router_logits", False):
+        config.output_router_logits = False  # the loss would get a term that is not of the examples
+    attention = None if model.attention == "auto" else model.attention  # none: sdpa where the architecture has it, else eager
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # a table of what it drew and dropped; we refuse it
+    try:
+        weight_files(folder, model.base)
+        loaded, told = AutoModelForCausalLM.from_pretrained(
+            folder,
+            config=config,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            attn_implementation=attention,
+            device_map="meta" if str(device) == "meta" else None,
+            ignore_mismatched_sizes=True,  # told below
+            output_loading_info=True,
+        )
+        _refuse_other_tensors(model.base, told)
+    except (ValueError, RuntimeError, OSError, SafetensorError) as error:
+        if full_disk(error) or isinstance(error, torch.OutOfMemoryError):
+            raise
+        if "attention" in str(error) and model.attention != "auto":
+            raise UserError(f"model.attention: {config.model_type} has no {model.attention}; write auto") from None
+        raise UserError(f"model.base: {model.base} cannot be loaded: {first_line(error)}") from None
+    finally:
+        logging.set_verbosity(level)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
     return loaded.eval().to(device)
+
+
+def _refuse_other_tensors(name: str, told: dict[str, Any]) -> None:
+    for kind, said in (
+        ("missing_keys", "lacks"),
+        ("mismatched_keys", "has in another shape"),
+        ("unexpected_keys", "holds besides its model's"),
+    ):
+        names = sorted(each if isinstance(each, str) else each[0] for each in told.get(kind, ()))
+        if names:
+            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise UserError(f"model.base: {name} {said} tensors: {shown}; copy its weights and config.json again, from one place")
+
+
+@lru_cache(maxsize=4)
+def _shape_of(folder: Path, name: str) -> "PreTrainedModel":
+    """The base as its config.json alone says, without weights."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    with torch.device("meta"):
+        return AutoModelForCausalLM.from_config(read_architecture(folder, name))
+
+
+def adapted_in(model: Model, lora: Lora) -> list[str]:
+    """The modules that `lora.target_modules` stands for in this base: what fingerprints hold, however they were named."""
+    from equipoise.modelling.targets import adapted_modules
+
+    return adapted_modules(_shape_of(base_folder(model), model.base), lora)

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest, sync_folder
-from equipoise.modelling.adapter import lora_parameters, refuse_non_finite_weights
+from equipoise.modelling.adapter import WRAPPED, adapted_names, lora_parameters, refuse_non_finite_weights
+from equipoise.modelling.targets import patterns
 
 if TYPE_CHECKING:
     import torch
@@ -132,6 +133,14 @@ def adapter_identity(folder: str | Path) -> dict[str, Any]:
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     shape = {key: sorted(config[key]) if isinstance(config.get(key), list) else config.get(key) for key in ADAPTER_KEYS}
     return {"weights": file_digest(folder / "adapter_model.safetensors"), "config": shape}
+
+
+def adapted_patterns(folder: str | Path) -> dict[str, int]:
+    """What the adapter saved in a folder is attached to: names with the layer's number left open, and in how many layers."""
+    from safetensors import safe_open
+
+    with safe_open(Path(folder) / "adapter_model.safetensors", framework="pt") as file:
+        return patterns(name.removeprefix(WRAPPED) for name in adapted_names(file.keys()))
 
 
 def swap_adapter(model: "PeftModel", folder: str | Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.config import Lora, Model
+from equipoise.config_keys import ALL_LINEAR, ATTENTION
 from equipoise.errors import UserError
 
 
@@ -54,10 +55,12 @@ class Architecture:
 
     def adapted(self, lora: Lora) -> dict[str, tuple[int, int]]:
         """The linear maps of a layer that get an adapter. Raises `UserError` for a name that is none of them."""
-        for name in lora.target_modules:
+        attention = [name for name in self.linears if name in ("q_proj", "k_proj", "v_proj", "o_proj")]
+        chosen = {ATTENTION: attention, ALL_LINEAR: list(self.linears)}.get(str(lora.target_modules), lora.target_modules)
+        for name in chosen:
             if name not in self.linears:
                 raise UserError(f"lora.target_modules: no linear map {name!r} in a layer; write some of {', '.join(self.linears)}")
-        return {name: self.linears[name] for name in lora.target_modules}
+        return {name: self.linears[name] for name in chosen}
 
     def adapter_parameters(self, lora: Lora) -> int:
         """Parameters p of the adapter."""

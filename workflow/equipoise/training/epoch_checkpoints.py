@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.modelling.checkpoint import save_checkpoint, whole_state
+from equipoise.modelling.checkpoint import adapted_patterns, save_checkpoint, whole_state
 from equipoise.progress import log
 from equipoise.store.manifest import write_manifest
 from equipoise.training.schedule import mean_learning_rate
@@ -93,6 +93,7 @@ class EpochCheckpoints:
                 epoch=epoch,
                 step=state["step"],
                 mean_learning_rate=state["mean_learning_rate"],
+                adapted=adapted_patterns(folder),
                 files={**state["files"], "state.json": file_digest(folder / "state.json")},
                 fingerprint=self._identity,
             )

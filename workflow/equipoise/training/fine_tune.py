@@ -66,7 +66,7 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
 def _publish(
     layout: Layout, run: Run, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", rows: int, steps: int, identity: str
 ) -> None:
-    from equipoise.modelling.checkpoint import folder_digests, publish_folder, save_adapter
+    from equipoise.modelling.checkpoint import adapted_patterns, folder_digests, publish_folder, save_adapter
 
     adapter = Path(layout.adapter(run))
     part = adapter.with_name(".adapter.part")
@@ -75,8 +75,8 @@ def _publish(
     save_adapter(part, model, tokenizer)
     Path(layout.run_manifest(run)).unlink(missing_ok=True)  # an earlier one would vouch for the new adapter
     publish_folder(part, adapter)
-    files = folder_digests(adapter)
-    write_manifest(layout.run_manifest(run), "run", run=vars(run), rows=rows, steps=steps, files=files, fingerprint=identity)
+    content = {"rows": rows, "steps": steps, "adapted": adapted_patterns(adapter), "files": folder_digests(adapter)}
+    write_manifest(layout.run_manifest(run), "run", run=vars(run), **content, fingerprint=identity)
 
 
 def _record_failure(layout: Layout, run: Run, reason: str, identity: str) -> None:
@@ -87,7 +87,7 @@ def _record_failure(layout: Layout, run: Run, reason: str, identity: str) -> Non
 
 def run_fingerprint(config: Experiment, run: Run) -> str:
     """What a run's adapter depends on: selected rows, base, adapter, hyper-parameters, epochs, seeds."""
-    from equipoise.modelling.base import base_identity
+    from equipoise.modelling.base import adapted_in, base_identity
 
     layout = config.layout
     pool = read_manifest(layout.pool_manifest, "pool")["digest"]
@@ -97,6 +97,7 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
             "pool": pool,
             "selection": selection,
             "base": base_identity(config.model),
+            "adapted": adapted_in(config.model, config.lora),
             "config": determinants(config, "fine_tune"),
             "run": vars(run),
         }

@@ -44,6 +44,7 @@ def warm_up(config: Experiment) -> None:
 
 def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, first_missing: int) -> None:
     """Trains to the end, from a state at or before the end of epoch `first_missing`."""
+    from equipoise.gradients.engine import Engine
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
     from equipoise.modelling.chat import pad_token
@@ -56,6 +57,7 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
     log(f"warm-up: {len(examples):,} examples, {epochs} epochs")
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))
+    Engine(model.eval())  # a pass over a few tokens: what collection would refuse after the training is refused before it
     per_epoch = steps_per_epoch(config.training, len(examples))
     saver = checkpoints.saver(model, tokenizer, per_epoch)
     seed, curves = derive_seed(config.seed, "warmup.data"), scratch.parent / "tensorboard"
@@ -66,7 +68,7 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
 
 def warm_up_fingerprint(config: Experiment) -> str:
     """What the epoch checkpoints depend on: data, base, adapter, hyper-parameters, seed."""
-    from equipoise.modelling.base import base_identity
+    from equipoise.modelling.base import adapted_in, base_identity
 
     layout = config.layout
     files = config.warmup.files
@@ -74,5 +76,6 @@ def warm_up_fingerprint(config: Experiment) -> str:
         "config": determinants(config, "warm_up"),
         "data": [file_digest(f) for f in input_files(files)] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
         "base": base_identity(config.model),
+        "adapted": adapted_in(config.model, config.lora),
     }
     return fingerprint(content)

@@ -1,0 +1,42 @@
+"""`equipoise check`: configuration, base and lm-eval tasks, before a job starts."""
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from equipoise.cli import app
+from equipoise.errors import UserError
+from equipoise.process import THREAD_VARIABLES
+from helpers.evaluation_experiment import evaluation_values
+
+
+@pytest.fixture
+def check(tiny_values, tmp_path, monkeypatch):
+    for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE", *THREAD_VARIABLES):
+        monkeypatch.setenv(name, "1")  # the command sets them; put back afterwards
+
+    def run(values):
+        path = tmp_path / "experiment.yaml"
+        path.write_text(yaml.safe_dump(values))
+        return CliRunner().invoke(app, ["check", str(path)])
+
+    return run
+
+
+def test_a_sound_experiment_is_valid_and_leaves_nothing(check, tiny_values, tmp_path):
+    done = check(evaluation_values(tiny_values, tmp_path))
+    assert done.exit_code == 0, done.exception
+    assert "valid; LlamaForCausalLM, attention sdpa, adapter: model.layers.*.self_attn.k_proj in 2 layers" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_what_only_tasks_or_the_base_can_tell_is_refused(check, tiny_values, tmp_path):
+    values = evaluation_values(tiny_values, tmp_path)
+    values["tasks"]["first"]["metric"] = "acc,none"
+    done = check(values)
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception).startswith("tasks.first.metric: tiny_first does not report 'acc,none'")
+    values["model"]["max_length"] = 16384
+    assert str(check(values).exception).startswith("model.max_length: 16384, but ")
+    values["model"]["base"] = "none/such"
+    assert "model.base: cannot load 'none/such'" in str(check(values).exception)

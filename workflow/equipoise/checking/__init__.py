@@ -1,0 +1,1 @@
+"""What only a base itself can tell: tried before anything is paid for."""
