@@ -174,6 +174,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "pool_experiment": (1, "the command: other experiments need no generated data"),
         "read_macros": (1, "the report's files"),
     },
+    "modelling.device": {
+        "refuse_missing_gpus": (1, "what the job was given"),
+    },
     "modelling.adapter": {
         "attach_adapter": (1, "the model"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),

@@ -40,6 +40,9 @@ def prepare_process(config: Experiment, stage: str) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
+        # batches of ever other shapes leave gaps in fixed segments, which end as out-of-memory with gigabytes free
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
     if "WORLD_SIZE" in os.environ:
         die_with_parent()
     keep_freed_memory()

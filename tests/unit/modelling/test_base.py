@@ -26,6 +26,7 @@ def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
 
 @pytest.mark.parametrize(("device", "placed"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")])
 def test_each_training_process_has_a_gpu_of_its_own(monkeypatch, device, placed):
+    monkeypatch.setattr("equipoise.modelling.device._log_once", lambda place: None)  # it asks the GPU for its name
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert resolve_device(device) == torch.device(placed)

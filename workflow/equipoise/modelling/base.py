@@ -24,16 +24,18 @@ PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
 def resolve_device(device: str) -> "torch.device":
     """`cuda` is the first GPU, and of several training processes each has its own; `auto` the same where there is a GPU, else the CPU.
 
-    Raises `UserError` for a GPU that is not there.
+    Raises `UserError` for a GPU that is not there. The device is ready for work and logged (`modelling.device`).
     """
     import torch
+
+    from equipoise.modelling.device import prepared
 
     available = torch.cuda.is_available()
     if device.startswith("cuda") and not available:
         raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
     if device in ("auto", "cuda"):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu")
-    return torch.device(device)
+        return prepared(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu"))
+    return prepared(torch.device(device))
 
 
 def base_folder(model: Model) -> Path:
@@ -74,6 +76,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.clean_up_tokenization_spaces = False  # decoding would take spaces before punctuation out of answers, programs too
     return tokenizer
 
 
@@ -83,7 +86,11 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
     from transformers import AutoModelForCausalLM
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    loaded = AutoModelForCausalLM.from_pretrained(base_folder(model), dtype=dtype, use_safetensors=True, attn_implementation="sdpa")
+    device = torch.device(device)
+    place = {} if device.type == "cpu" else {"device_map": {"": device}}  # tensor by tensor: the host never holds the whole base
+    loaded = AutoModelForCausalLM.from_pretrained(
+        base_folder(model), dtype=dtype, use_safetensors=True, attn_implementation="sdpa", **place
+    )
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
     return loaded.eval().to(device)
