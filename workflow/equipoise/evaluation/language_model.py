@@ -29,7 +29,7 @@ OUTPUTS_AT_ONCE = 1 << 14  # rows of the output layer that are held in fp32
 
 @contextmanager
 def output_in_fp32(model: "PreTrainedModel") -> Iterator[None]:
-    """Within: the output layer of `model` multiplies and answers in fp32, whatever the weights' format; what follows it, a cap or a scale, too."""
+    """Within: the output layer of `model`, and what follows it (a cap, a scale), computes in fp32, whatever its weights' format."""
     head = model.get_output_embeddings()
     linear = head.get_base_layer() if hasattr(head, "get_base_layer") else head  # under an adapter of its own
 
@@ -102,8 +102,8 @@ class LanguageModel(HFLM):
     def _loglikelihood_tokens(self, requests, disable_tqdm: bool = False, override_bs: int | None = None) -> list[tuple[float, bool]]:
         """Log-likelihood of each continuation given its context, and whether it is the greedy one, from logits in fp32.
 
-        requests: ((context, continuation) as text, tokens of each). Choices of equal context share a forward pass, and logits are made where
-        a continuation stands alone. In bf16 a few per cent of the choices would tie, and be decided by their order.
+        requests: ((context, continuation) as text, tokens of each). Choices of equal context share a forward pass; logits are made only
+        where a continuation stands. In bf16 a few per cent of the choices would tie, and be decided by their order.
         """
         wanted: dict[tuple[int, ...], list[int]] = {}
         for number, (_, context, continuation) in enumerate(requests):
@@ -124,7 +124,7 @@ class LanguageModel(HFLM):
         return answers
 
     def _last_logits(self, batch: list[tuple[int, ...]], reach: list[int]) -> list[torch.Tensor]:
-        """fp32 logits [reach, vocabulary] at the last `reach` positions of every sequence, padded on the right: causal, so nothing sees it."""
+        """Logits, float32 [reach, vocabulary], at the last `reach` positions of every sequence; padded on the right, where none sees it."""
         longest = max(map(len, batch))
         ids = torch.full((len(batch), longest), self.tokenizer.pad_token_id, dtype=torch.int64)
         for row, tokens in enumerate(batch):

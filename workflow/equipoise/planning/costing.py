@@ -232,7 +232,7 @@ class Planner:
 
     def _evaluation_memory(self) -> float | None:
         peaks = [
-            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap, not items.answer)
+            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap)
             for suite, _ in evaluations(self.config)
             for items in self._items(suite)
         ]
