@@ -32,10 +32,12 @@ def fetch(config: Experiment) -> None:
 
 def _fetch_base(config: Experiment) -> dict[str, str]:
     from equipoise.modelling.base import WEIGHTS, base_folder
+    from equipoise.modelling.digests import refuse_damaged_blobs
 
     folder = base_folder(config.model)
     if not list(folder.glob(WEIGHTS)):
         raise UserError(f"model.base: {config.model.base} has no weights as {WEIGHTS}; convert them, or name another base")
+    refuse_damaged_blobs(folder)
     commit = folder.name if len(folder.name) == 40 and folder.parent.name == "snapshots" else ""  # a user's own folder has none
     return {"id": config.model.base, "revision": config.model.revision, "commit": commit}
 

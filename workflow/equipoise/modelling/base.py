@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Model
 from equipoise.errors import UserError
-from equipoise.files import file_digest
 from equipoise.hub import hub_reason
 from equipoise.modelling.chat import CHAT_TEMPLATE
+from equipoise.modelling.digests import remembered_digest
 
 if TYPE_CHECKING:
     import torch
@@ -63,7 +63,7 @@ def base_identity(model: Model) -> dict[str, Any]:
     """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name."""
     folder = base_folder(model)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, part) for part in PARTS))
-    return {name: file_digest(folder / name) for name in names}
+    return {name: remembered_digest(folder / name) for name in names}
 
 
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
