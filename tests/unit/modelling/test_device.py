@@ -6,6 +6,7 @@ import torch
 from equipoise.errors import UserError
 from equipoise.modelling import device
 from equipoise.modelling.base import resolve_device
+from equipoise.process import THREAD_VARIABLES
 
 
 @pytest.fixture
@@ -77,3 +78,36 @@ def test_on_a_gpu_cudnn_attention_is_off_and_the_gpu_is_described(given, capsys,
     assert resolve_device("cuda") == torch.device("cuda", 0)
     assert switched == [False]
     assert "device cuda:0: NVIDIA H100, 85 GB, driver " in capsys.readouterr().err
+
+
+def test_every_stage_on_a_device_runs_with_deterministic_algorithms(given, tiny_config, monkeypatch, capsys):
+    """Warm-up and collection; torch refuses what it cannot do in a fixed order. On a CPU the bytes are those without."""
+    from pathlib import Path
+
+    from equipoise.config_file import parse_config
+    from equipoise.data.pool import prepare_pool
+    from equipoise.gradients.collect import collect_pool_gradients
+    from equipoise.process import DETERMINISTIC, prepare_process
+    from equipoise.store.manifest import read_manifest
+    from equipoise.training.warm_up import warm_up
+
+    given("0")
+    values = tiny_config.model_dump()
+    for name in (DETERMINISTIC, "CUBLAS_WORKSPACE_CONFIG", *THREAD_VARIABLES, "PYTORCH_ALLOC_CONF"):
+        monkeypatch.setenv(name, "")  # restored at the end
+    digests = []
+    for deterministic in (False, True):
+        values["results"] = str(Path(tiny_config.results) / str(deterministic))
+        config = parse_config(values | {"model": values["model"] | {"deterministic": deterministic}})
+        prepare_process(config, "warm_up")
+        device._log_once.cache_clear()
+        try:
+            prepare_pool(config)
+            warm_up(config)
+            collect_pool_gradients(config, [1], 0)
+            assert torch.are_deterministic_algorithms_enabled() == deterministic
+        finally:
+            torch.use_deterministic_algorithms(False)
+        digests.append(read_manifest(config.layout.pool_gradients_manifest(1, "00000"), "pool_gradients")["digest"])
+    assert digests[0] == digests[1]
+    assert "deterministic algorithms" in capsys.readouterr().err

@@ -5,6 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
+from equipoise.process import DETERMINISTIC
 from equipoise.progress import log
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ def prepared(device: "torch.device") -> "torch.device":
     if device.type == "cuda":
         # cuDNN's attention is reported to give NaN in backward with explicit masks on H100 and H200 (pytorch issue 196678)
         torch.backends.cuda.enable_cudnn_sdp(False)
+    if os.environ.get(DETERMINISTIC):
+        torch.use_deterministic_algorithms(True)  # not `warn_only`, with which attention's backward pass stays as it is
     _log_once(str(device))
     return device
 
@@ -79,4 +82,5 @@ def _log_once(device: str) -> None:
         what = f"{held.name}, {held.total_memory / 1e9:.0f} GB, driver {_driver()}, CUDA {torch.version.cuda}"
     else:
         what = f"{torch.get_num_threads()} threads, {os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9:.0f} GB"
-    log(f"device {device}: {what}, torch {torch.__version__}")
+    mode = ", deterministic algorithms" if torch.are_deterministic_algorithms_enabled() else ""
+    log(f"device {device}: {what}, torch {torch.__version__}{mode}")

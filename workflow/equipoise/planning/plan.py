@@ -51,6 +51,7 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         f"model: {shape.parameters / 1e9:.3f}e9 parameters, adapter {shape.adapter_parameters(config.lora):,} (from {source})",
         *pool.assumptions,
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
+        *(["speed: model.deterministic costs time that is not in these numbers (not measured)"] if config.model.deterministic else []),
         "selections: rows are as long as the pool's on average",
         *_evaluation_assumptions(config),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
