@@ -37,3 +37,14 @@ def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="torch sees no GPU here; write auto or cpu"):
         resolve_device(device)
+
+
+def test_answers_keep_their_spaces_whatever_the_tokenizers_configuration_says(tiny_base, tmp_path):
+    import json
+
+    from equipoise.modelling.base import load_tokenizer
+
+    shutil.copytree(tiny_base, tmp_path / "base")
+    path = tmp_path / "base" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"clean_up_tokenization_spaces": True}))
+    assert load_tokenizer(Model(name="tiny", base=str(tmp_path / "base"))).clean_up_tokenization_spaces is False

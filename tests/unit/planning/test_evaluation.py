@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from equipoise.config import Suite
-from equipoise.config_file import parse_config
+from equipoise.config_file import parse_config, read_config
 from equipoise.planning.costing import SECONDS_PER_LAYER, VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.plan import plan
 from equipoise.planning.workload import assumed_lengths, items_of
+from helpers.places import REPOSITORY
 
 
 @pytest.fixture
@@ -87,3 +88,12 @@ def test_a_suites_own_cap_replaces_the_tasks(evaluated):
     items = items_of(config, config.tasks["first"], config.suites["small"])
     assert (items.cap, items.answer) == (8, 8)
     assert max(items.lengths(stops=True)) == 8
+
+
+def test_vllm_is_named_where_a_large_model_decodes_with_transformers():
+    def said(name: str, backend: str) -> bool:
+        config = read_config(REPOSITORY / "workflow" / "experiments" / f"{name}.yaml")
+        suites = {key: suite.model_copy(update={"backend": backend}) for key, suite in config.suites.items()}
+        return any("backend: vllm is what to use" in line for line in plan(config.model_copy(update={"suites": suites})).assumptions)
+
+    assert [said("llama3-8b", "hf"), said("llama3-8b", "vllm"), said("smollm2-135m", "hf")] == [True, False, False]
