@@ -51,6 +51,11 @@ def test_auto_is_the_cpu_where_no_gpu_was_given(given, gpus, place):
     assert resolve_device("auto") == torch.device("cpu")
 
 
+def test_a_configuration_that_says_cpu_means_it(given):
+    given("1", EQUIPOISE_ON_CLUSTER="1")
+    assert resolve_device("cpu") == torch.device("cpu")
+
+
 def test_stand_in_gpus_are_said_by_hand_and_logged(given, capsys):
     given("1", EQUIPOISE_ON_CLUSTER="1", EQUIPOISE_STAND_IN_GPUS="1")
     assert resolve_device("auto") == torch.device("cpu")

@@ -35,7 +35,7 @@ def resolve_device(device: str) -> "torch.device":
         raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
     if device in ("auto", "cuda"):
         return prepared(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu"))
-    return prepared(torch.device(device))
+    return prepared(torch.device(device), cpu_is_meant=device == "cpu")
 
 
 def base_folder(model: Model) -> Path:

@@ -21,11 +21,13 @@ STAND_IN = "EQUIPOISE_STAND_IN_GPUS"
 """Set by hand where GPUs are only names, as in the tests of Slurm: the stages then compute on the CPU, and say so."""
 
 
-def prepared(device: "torch.device") -> "torch.device":
-    """`device`, made ready and logged once per process. Raises `UserError` when the stage was given GPUs and torch sees fewer."""
+def prepared(device: "torch.device", cpu_is_meant: bool = False) -> "torch.device":
+    """`device`, made ready and logged once per process. Raises `UserError` when the stage was given GPUs and torch sees fewer, unless the
+    configuration itself says cpu."""
     import torch
 
-    refuse_missing_gpus(device.type, torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    if not cpu_is_meant:
+        refuse_missing_gpus(device.type, torch.cuda.device_count() if torch.cuda.is_available() else 0)
     if device.type == "cuda":
         # cuDNN's attention is reported to give NaN in backward with explicit masks on H100 and H200 (pytorch issue 196678)
         torch.backends.cuda.enable_cudnn_sdp(False)
