@@ -23,7 +23,7 @@ from helpers.tokens import encode
 LEAVES = {
     "human_eval": ["equipoise_human_eval"],
     "mbpp": ["equipoise_mbpp"],
-    "bbh": ["bbh_cot_fewshot_boolean_expressions", "bbh_cot_fewshot_word_sorting"],
+    "bbh": ["equipoise_bbh_boolean_expressions", "equipoise_bbh_word_sorting"],
     "mmlu": ["mmlu_anatomy", "mmlu_virology"],
     "gsm_plus": ["equipoise_gsm_plus"],
     "math": ["equipoise_math_algebra", "equipoise_math_geometry"],

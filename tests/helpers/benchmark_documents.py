@@ -37,7 +37,7 @@ DOCUMENTS: dict[str, Documents] = {
     "human_eval": Documents("equipoise_human_eval", [_program("put_together", "+"), _program("take_away", "-")]),
     "mbpp": Documents("equipoise_mbpp", [_problem(1, "+"), _problem(2, "-")]),
     "bbh": Documents(
-        "bbh_cot_fewshot_boolean_expressions",
+        "equipoise_bbh_boolean_expressions",
         [{"input": "not ( False ) or False is", "target": "True"}, {"input": "True and not True is", "target": "False"}],
     ),
     "mmlu": Documents(

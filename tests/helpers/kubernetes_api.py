@@ -46,6 +46,7 @@ class KubernetesApi:
         name = job["metadata"]["name"]
         (container,) = job["spec"]["template"]["spec"]["containers"]
         environment = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ} | {"HOME": "/nonexistent"}
+        environment["EQUIPOISE_STAND_IN_GPUS"] = "1"  # as an image of such a cluster would: its GPUs are names
         self.jobs[name] = job
         self.pods[name] = subprocess.Popen(
             [*container["command"], *container["args"]], cwd=tempfile.mkdtemp(), env=environment, stdin=subprocess.DEVNULL

@@ -22,6 +22,7 @@ COMPARED = ("gradients", "attribution", "ranking", "selection")
 OWN_NODE = "# written by equipoise's tests/integration/slurm/single_node.sh"
 SITE = {
     "account": "lab",
+    "cores_per_gpu": 1,  # the node has eight, and four jobs with a GPU run side by side
     "slurm-init-seconds-before-status-checks": 3,
     "latency-wait": 5,
     "groups": {rule: "selections" for rule in ("assemble_attribution", "seal_attribution", "rank", "select_budget")},  # one short job
@@ -110,7 +111,11 @@ class SlurmRun:
         command += ["--profile", str(REPOSITORY / "profiles" / "slurm"), *arguments]
         with open(self.folder / "run.log", "a") as log:
             self.snakemake = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, env=os.environ | {"EQUIPOISE_SITE": str(self.site)}
+                command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"EQUIPOISE_SITE": str(self.site), "EQUIPOISE_STAND_IN_GPUS": "1"},
             )
 
     def finish(self, patience: float = PATIENCE) -> None:

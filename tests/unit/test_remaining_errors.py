@@ -106,9 +106,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "evaluate": (1, "the command's argument"),
         "item_rows": (1, "the metrics that lm-eval reports"),
     },
-    "evaluation.fine_tune_and_evaluate": {
-        "fine_tune_and_evaluate": (1, "runs that have diverged"),
-    },
     "evaluation.grading": {
         "with_boxed_answers.boxed": (1, "the benchmark's data"),
     },
@@ -191,6 +188,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "pool_experiment": (1, "the command: other experiments need no generated data"),
         "read_macros": (1, "the report's files"),
     },
+    "modelling.digests": {
+        "refuse_damaged_blobs": (1, "the files of the hub's cache"),
+    },
+    "modelling.device": {
+        "refuse_missing_gpus": (1, "what the job was given"),
+    },
     "modelling.adapter": {
         "attach_adapter": (1, "the model"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
@@ -235,7 +238,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "reporting.scores": {
         "_check": (1, "the scores and samples"),
         "_read_samples": (3, "the samples"),
-        "read_evaluation": (2, "the samples; the command: an experiment without suites ends at its selections"),
+        "read_evaluation": (3, "the samples; the command: an experiment without suites ends at its selections"),
     },
     "reporting.sealed_matrix": {
         "read_matrix": (1, "the matrix on disk"),

@@ -46,6 +46,10 @@ class Model(Section):
     device: Annotated[str, NO_EFFECT] = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."
     )
+    deterministic: Annotated[bool, NO_EFFECT] = Field(
+        False,
+        description="torch's deterministic algorithms: on GPUs of one model the same bytes every time, slower. CPUs give them anyway.",
+    )
 
 
 class Lora(Section):

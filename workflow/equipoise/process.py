@@ -14,6 +14,8 @@ from equipoise.errors import UserError
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 PR_SET_PDEATHSIG = 1
 CONTINUED = "EQUIPOISE_CONTINUED_IN"
+DETERMINISTIC = "EQUIPOISE_DETERMINISTIC"
+"""`model.deterministic`, for what sets torch up (modelling/device.py)."""
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -40,6 +42,11 @@ def prepare_process(config: Experiment, stage: str) -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
+        # batches of ever other shapes leave gaps in fixed segments, which end as out-of-memory with gigabytes free
+        os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
+    if config.model.deterministic:
+        os.environ |= {DETERMINISTIC: "1", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may sum in another order
     if "WORLD_SIZE" in os.environ:
         die_with_parent()
     keep_freed_memory()

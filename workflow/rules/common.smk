@@ -1,5 +1,6 @@
 """What the rules share: the validated configuration, wildcard constraints, and functions of what depends on what."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,9 @@ from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
 from equipoise.selectors import MATRICES, SELECTORS, selector
+
+if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
+    os.environ["EQUIPOISE_ON_CLUSTER"] = "1"
 
 IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
 
@@ -78,6 +82,14 @@ def threads_of(rule_name):
 def gpus(wanted):
     """GPUs a job asks for: none where the configuration says `model.device: cpu`."""
     return 0 if CONFIG.model.device == "cpu" else wanted
+
+
+def cores(rule_name, wanted):
+    """Cores a job asks a cluster for: some with each GPU (`cores_per_gpu` of the site file), and never fewer than its threads.
+
+    No thread count, and so no byte, depends on it.
+    """
+    return max(threads_of(rule_name), gpus(wanted) * int(os.environ.get("EQUIPOISE_CORES_PER_GPU", "8")))
 
 
 def determined(stage):

@@ -16,10 +16,12 @@ rule evaluate:
     threads: threads_of("evaluate")
     resources:
         gpu=gpus(1),
+        cpus_per_task=cores("evaluate", 1),
     params:
         determined=determined_evaluation,
         run=RUN.path,
         config=LAYOUT.config,
     shell:
+        "EQUIPOISE_GPUS={resources.gpu} "
         "{EQUIPOISE} evaluate --config {params.config:q} --run {params.run} "
         "--suite {wildcards.suite} --suite-seed {wildcards.suite_seed} 2> {log:q}"

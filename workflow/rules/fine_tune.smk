@@ -18,12 +18,13 @@ rule fine_tune:
     threads: threads_of("fine_tune")
     resources:
         gpu=gpus(CONFIG.training.processes),
+        cpus_per_task=cores("fine_tune", CONFIG.training.processes),
     params:
         determined=determined("fine_tune"),
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} fine_tune --config {params.config:q} --run {params.run} 2> {log:q}"
+        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} fine_tune --config {params.config:q} --run {params.run} 2> {log:q}"
 
 
 rule fine_tune_and_evaluate:
@@ -44,6 +45,7 @@ rule fine_tune_and_evaluate:
     threads: threads_of("fine_tune_and_evaluate")
     resources:
         gpu=gpus(CONFIG.training.processes),
+        cpus_per_task=cores("fine_tune_and_evaluate", CONFIG.training.processes),
     params:
         determined=determined("fine_tune"),
         evaluated=determined_evaluation,
@@ -51,5 +53,6 @@ rule fine_tune_and_evaluate:
         runs=fold_runs,
         config=LAYOUT.config,
     shell:
+        "EQUIPOISE_GPUS={resources.gpu} "
         "{EQUIPOISE} fine_tune_and_evaluate --config {params.config:q} --selector {wildcards.selector} "
         "--selection-seed {wildcards.selection_seed} 2> {log:q}"

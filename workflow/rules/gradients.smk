@@ -15,12 +15,14 @@ rule collect_pool_gradients:
     threads: threads_of("collect_pool_gradients")
     resources:
         gpu=gpus(1),
+        cpus_per_task=cores("collect_pool_gradients", 1),
         shard_slot=1,
     params:
         determined=determined("collect_pool_gradients"),
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
+        "EQUIPOISE_GPUS={resources.gpu} "
         "{EQUIPOISE} collect_pool_gradients --config {params.config:q} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
 
 
@@ -41,10 +43,12 @@ rule collect_target_gradients:
     threads: threads_of("collect_target_gradients")
     resources:
         gpu=gpus(1),
+        cpus_per_task=cores("collect_target_gradients", 1),
     params:
         determined=determined("collect_target_gradients"),
         epochs=epochs_argument,
         tasks=tasks_argument,
         config=LAYOUT.config,
     shell:
+        "EQUIPOISE_GPUS={resources.gpu} "
         "{EQUIPOISE} collect_target_gradients --config {params.config:q} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"

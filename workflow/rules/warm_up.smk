@@ -34,8 +34,9 @@ rule warm_up:
     threads: threads_of("warm_up")
     resources:
         gpu=gpus(CONFIG.training.processes),
+        cpus_per_task=cores("warm_up", CONFIG.training.processes),
     params:
         determined=determined("warm_up"),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} warm_up --config {params.config:q} 2> {log:q}"
+        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} warm_up --config {params.config:q} 2> {log:q}"

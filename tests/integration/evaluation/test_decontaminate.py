@@ -44,7 +44,7 @@ PROMPTS = [
 @pytest.mark.slow
 @pytest.mark.hub
 def test_rows_that_share_only_our_prompts_are_not_found_and_rows_that_share_the_item_are(tiny_values, tmp_path, shared_hub):
-    lm_eval_tasks = {"math": "equipoise_math_algebra", "bbh": "bbh_cot_fewshot_navigate"}
+    lm_eval_tasks = {"math": "equipoise_math_algebra", "bbh": "equipoise_bbh_navigate"}
     tasks = {
         name: {"capability": "any", "benchmark": name, "suite": "chat", "lm_eval_tasks": [lm_eval_tasks.get(name, f"equipoise_{name}")]}
         for name in HUB_ITEMS

@@ -181,16 +181,25 @@ class RunsOutOfMemory(LoraRows):
 
     def start(self, count, device):
         if count > self.fits:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise self.error
         super().start(count, device)
 
 
-def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_rows(capsys):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] . DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_rows(capsys, error):
     model, examples = tiny(), some_examples()
     engine = Engine(model)
     whole = engine.run(examples, identity_rows(engine), ["last_token"])
     maker = RunsOutOfMemory(identity_rows(engine)._projector)
-    maker.fits = 2
+    maker.fits, maker.error = 2, error
     found, halvings = run_or_halve(engine, examples, maker, ["last_token"])
     assert halvings >= 3
     assert "halving it" in capsys.readouterr().err
@@ -199,6 +208,9 @@ def test_a_batch_that_does_not_fit_is_halved_and_gives_the_same_rows(capsys):
     np.testing.assert_allclose(found.states["last_token"], whole.states["last_token"], rtol=1e-4, atol=1e-5)
     maker.fits = 0
     with pytest.raises(UserError, match=r"one example of .* tokens does not fit"):
+        run_or_halve(engine, examples, maker, [])
+    maker.error = RuntimeError("CUDA error: an illegal memory access was encountered")
+    with pytest.raises(RuntimeError, match="illegal memory access"):
         run_or_halve(engine, examples, maker, [])
 
 

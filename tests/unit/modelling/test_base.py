@@ -26,6 +26,7 @@ def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
 
 @pytest.mark.parametrize(("device", "placed"), [("auto", "cuda:1"), ("cuda", "cuda:1"), ("cuda:0", "cuda:0"), ("cpu", "cpu")])
 def test_each_training_process_has_a_gpu_of_its_own(monkeypatch, device, placed):
+    monkeypatch.setattr("equipoise.modelling.device._log_once", lambda place: None)  # it asks the GPU for its name
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert resolve_device(device) == torch.device(placed)
@@ -36,3 +37,14 @@ def test_a_gpu_that_is_not_there_is_one_line(monkeypatch, device):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="torch sees no GPU here; write auto or cpu"):
         resolve_device(device)
+
+
+def test_answers_keep_their_spaces_whatever_the_tokenizers_configuration_says(tiny_base, tmp_path):
+    import json
+
+    from equipoise.modelling.base import load_tokenizer
+
+    shutil.copytree(tiny_base, tmp_path / "base")
+    path = tmp_path / "base" / "tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"clean_up_tokenization_spaces": True}))
+    assert load_tokenizer(Model(name="tiny", base=str(tmp_path / "base"))).clean_up_tokenization_spaces is False

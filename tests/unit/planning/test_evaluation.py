@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from equipoise.config import Suite
-from equipoise.config_file import parse_config
-from equipoise.planning.costing import VLLM_SEQUENCES, decoding_steps
+from equipoise.config_file import parse_config, read_config
+from equipoise.planning.costing import SECONDS_PER_LAYER, VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.plan import plan
 from equipoise.planning.workload import assumed_lengths, items_of
+from helpers.places import REPOSITORY
 
 
 @pytest.fixture
@@ -81,7 +82,8 @@ def test_the_bare_base_answers_up_to_the_cap(evaluated):
     items = items_of(config, config.tasks["first"], config.suites["small"])
     assert set(items.lengths(stops=False)) == {items.cap}
     steps = [decoding_steps(items.items, items.lengths(stops), config.suites["small"]) for stops in (False, True)]
-    assert seconds["zero_shot"] / seconds["bids"] == pytest.approx(steps[0] / steps[1])
+    each = SECONDS_PER_LAYER[False] / SECONDS_PER_LAYER[True]  # a step without an adapter starts fewer kernels
+    assert seconds["zero_shot"] / seconds["bids"] == pytest.approx(each * steps[0] / steps[1])
     assert any("zero_shot never stops" in line for line in plan(config).assumptions)
     assert any("until its longest one ends" in line for line in plan(config).assumptions)
 
@@ -92,3 +94,12 @@ def test_a_suites_own_cap_replaces_the_tasks(evaluated):
     items = items_of(config, config.tasks["first"], config.suites["small"])
     assert (items.cap, items.answer) == (8, 8)
     assert max(items.lengths(stops=True)) == 8
+
+
+def test_vllm_is_named_where_a_large_model_decodes_with_transformers():
+    def said(name: str, backend: str) -> bool:
+        config = read_config(REPOSITORY / "workflow" / "experiments" / f"{name}.yaml")
+        suites = {key: suite.model_copy(update={"backend": backend}) for key, suite in config.suites.items()}
+        return any("backend: vllm is what to use" in line for line in plan(config.model_copy(update={"suites": suites})).assumptions)
+
+    assert [said("llama3-8b", "hf"), said("llama3-8b", "vllm"), said("smollm2-135m", "hf")] == [True, False, False]

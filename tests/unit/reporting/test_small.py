@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from equipoise.errors import UserError
+from equipoise.experiment import evaluations, experiment_runs
 from equipoise.layout import Run
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.material import Material
@@ -15,6 +16,7 @@ from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
+from equipoise.store.manifest import write_manifest
 from helpers.reporting_experiment import FEW, make_experiment
 
 
@@ -95,6 +97,46 @@ def test_broken_inputs_are_named(tmp_path):
     samples.unlink()
     with pytest.raises(UserError, match="missing"):
         read_evaluation(config)
+
+
+def fail(config, failed) -> None:
+    """Leaves what `evaluate` leaves of runs whose training failed."""
+    for run in experiment_runs(config):
+        if failed(run):
+            for suite, seed in evaluations(config):
+                Path(config.layout.samples(run, suite, seed)).write_text("")
+                reason = f"{run.path}: loss is nan at step 7"
+                write_manifest(config.layout.scores(run, suite, seed), "scores", run=vars(run), tasks={}, failed=reason)
+
+
+@pytest.mark.parametrize(
+    ("failed", "count"),
+    [
+        (lambda run: run.selector == "bids" and run.seed == 1, 1),
+        (lambda run: run.selector == "bids", 3),
+        pytest.param(lambda run: run.selector == "random", 6, marks=pytest.mark.nightly),
+        pytest.param(lambda run: run.selector != "bids", 10, marks=pytest.mark.nightly),
+    ],
+    ids=["one run", "the method", "a baseline", "all others"],
+)
+def test_failed_runs_are_shown_as_failed_and_count_in_no_mean(tmp_path, failed, count):
+    config = make_experiment(tmp_path, **FEW)
+    fail(config, failed)
+    report(config)
+    folder = Path(config.layout.report)
+    page = (folder / PAGE).read_text(encoding="utf-8")
+    assert page.count("loss is nan at step 7") == count
+    assert "in no table or figure" in page
+    macro = frame(folder, "statistics_macro")
+    assert macro["runs"].sum() == len(experiment_runs(config)) - count
+    assert {str(path.relative_to(folder)) for path in folder.glob("*/*")} == {file for result in results(config) for file in result.files}
+
+
+def test_an_experiment_whose_runs_have_all_failed_says_so(tmp_path):
+    config = make_experiment(tmp_path, **FEW)
+    fail(config, lambda run: True)
+    with pytest.raises(UserError, match=r"all 13 runs have failed, the first: .*loss is nan at step 7"):
+        report(config)
 
 
 def test_answers_need_two_sides(tmp_path):

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from equipoise.config import Suite
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
-from equipoise.training.divergence import Diverged
+from equipoise.training.divergence import Diverged, failure
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
 from helpers.rows import write_jsonl
@@ -81,28 +82,44 @@ def test_a_fine_tuning_that_diverges_leaves_its_reason_and_no_adapter(tiny_confi
     values["training"]["learning_rate"] = 0.02
     fine_tune(parse_config(values), RUN)  # an earlier configuration's adapter
     spoil("loss", 1)
-    with pytest.raises(Diverged, match=f"^{RUN.path}: loss is inf at step 1"):
-        fine_tune(tiny_config, RUN)
+    fine_tune(tiny_config, RUN)
     manifest = read_manifest(tiny_config.layout.run_manifest(RUN), "run")
     assert "loss is inf at step 1" in manifest["failed"]
     assert "files" not in manifest
     assert not Path(tiny_config.layout.adapter(RUN)).exists()
 
 
-def test_a_failed_run_is_made_again(tiny_config, spoil, monkeypatch):
+def test_a_failed_run_is_not_tried_again_until_something_changes(tiny_config, spoil, monkeypatch):
     selected(tiny_config, [RUN])
     spoil("loss", 1)
-    with pytest.raises(Diverged):
-        fine_tune(tiny_config, RUN)
+    fine_tune(tiny_config, RUN)
     monkeypatch.undo()
     fine_tune(tiny_config, RUN)
-    assert "failed" not in read_manifest(tiny_config.layout.run_manifest(RUN), "run")
+    assert "loss is inf" in failure(tiny_config.layout, RUN)
+    values = tiny_config.model_dump()
+    values["training"]["learning_rate"] = 0.005
+    fine_tune(parse_config(values), RUN)
+    assert failure(tiny_config.layout, RUN) is None
 
 
-def test_the_other_runs_of_a_fold_go_on(tiny_config, monkeypatch):
+def test_a_failed_run_is_evaluated_to_its_reason(tiny_config, spoil):
+    from equipoise.evaluation.evaluate import evaluate
+
+    selected(tiny_config, [RUN])
+    spoil("loss", 1)
+    fine_tune(tiny_config, RUN)
+    config = tiny_config.model_copy(update={"suites": {"mine": Suite()}})
+    evaluate(config, RUN, "mine", 0)
+    scores = read_manifest(config.layout.scores(RUN, "mine", 0), "scores")
+    assert "loss is inf at step 1" in scores["failed"]
+    assert scores["tasks"] == {}
+    assert Path(config.layout.samples(RUN, "mine", 0)).read_text() == ""
+
+
+def test_the_other_runs_of_a_fold_go_on_and_its_manifest_names_the_failed_one(tiny_config, monkeypatch):
     from equipoise.evaluation import evaluate, fine_tune_and_evaluate, session
     from equipoise.experiment import folds
-    from equipoise.training import fine_tune as stage
+    from equipoise.training import batch_trainer
 
     values = tiny_config.model_dump()
     values["finetune"]["seeds"] = [0, 1, 2]
@@ -110,22 +127,17 @@ def test_the_other_runs_of_a_fold_go_on(tiny_config, monkeypatch):
     config = parse_config(values)
     runs = folds(config)["bids", 0]
     selected(config, runs)
-    made, real = [], stage.fine_tune
-
-    def second_diverges(config, run, base):
-        if run == runs[1]:
-            raise Diverged(f"{run.path}: loss is nan at step 1")
-        real(config, run, base)
-        made.append(run)
-
-    monkeypatch.setattr(stage, "fine_tune", second_diverges)
+    real = batch_trainer.refuse_non_finite
+    monkeypatch.setattr(
+        batch_trainer, "refuse_non_finite", lambda title, step, **v: real(title, step, loss=float("nan") if title == runs[1].path else 0.0)
+    )
     monkeypatch.setattr(session, "Session", lambda *a: None)
     monkeypatch.setattr(evaluate, "evaluate", lambda *a: None)
-    monkeypatch.setattr(fine_tune_and_evaluate, "file_digest", lambda path: "")
-    with pytest.raises(UserError, match=rf"{runs[1].path}: loss is nan at step 1 \(1 of 3 runs failed; the other 2 runs of bids are done"):
-        fine_tune_and_evaluate.fine_tune_and_evaluate(config, "bids", 0)
-    assert made == [runs[0], runs[2]]
-    assert not Path(config.layout.fold_manifest("bids", 0)).exists()
+    fine_tune_and_evaluate.fine_tune_and_evaluate(config, "bids", 0)
+    assert [failure(config.layout, run) is None for run in runs] == [True, False, True]
+    fold = read_manifest(config.layout.fold_manifest("bids", 0), "fold")
+    assert list(fold["failed"]) == [runs[1].path]
+    assert "loss is nan at step 1" in fold["failed"][runs[1].path]
 
 
 def test_a_checkpoint_with_nan_is_named_wherever_it_is_read(tiny_config):

@@ -7,8 +7,7 @@ from equipoise.benchmarks.benchmark import Benchmark, Items
 
 BENCHMARK = Benchmark(
     items=Items(6511, 27, 1000, 200, 1024),  # prompts with 3 shots
-    tasks=("bbh_cot_fewshot",),
-    metric="exact_match,get-answer",
+    tasks=("equipoise_bbh",),
     published="bbh",
     response=lambda task, doc, target: f"So the answer is {target}.",
     columns=("input", "target"),

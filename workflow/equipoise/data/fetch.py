@@ -33,10 +33,12 @@ def fetch(config: Experiment) -> None:
 def _fetch_base(config: Experiment) -> dict[str, str]:
     from equipoise.modelling.base import base_folder
     from equipoise.modelling.base_files import read_architecture, weight_files
+    from equipoise.modelling.digests import refuse_damaged_blobs
 
     folder = base_folder(config.model)
     read_architecture(folder, config.model.base)
     weight_files(folder, config.model.base)
+    refuse_damaged_blobs(folder)
     commit = folder.name if len(folder.name) == 40 and folder.parent.name == "snapshots" else ""  # a user's own folder has none
     return {"id": config.model.base, "revision": config.model.revision, "commit": commit}
 

@@ -18,20 +18,26 @@ from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Layout, Run
 from equipoise.progress import log
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.training.divergence import failure
 
 
 def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
     """Evaluates `run` on `suite` and writes layout.samples (JSON lines) and layout.scores (manifest, last).
 
     A line of samples: task, lm_eval_task, doc_id, content_hash, prompt, target, response, score (0..1). A task's score is the mean over
-    its items in per cent, its standard error that of a mean. `session` keeps model and tasks alive for further runs; none: a new one.
+    its items in per cent, its standard error that of a mean. A run whose training failed gets scores without tasks, with the reason as
+    `failed`, and no samples. `session` keeps model and tasks alive for further runs; none: a new one.
     Raises `UserError` for unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
     """
     if suite not in config.suites:
         raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
+    layout = config.layout
+    if run.trained and Path(layout.run_manifest(run)).exists() and (reason := failure(layout, run)):
+        _write(layout, run, suite, suite_seed, [], tasks={}, failed=reason, fingerprint=fingerprint(reason))
+        log(f"evaluate {run.path}, suite {suite}: nothing to evaluate, {reason}")
+        return
     session = session or Session(config)
     items = session.items(suite)
-    layout = config.layout
     adapter = layout.adapter(run) if run.trained else None
     identity = _fingerprint(session, items, suite, suite_seed, adapter)
     if is_evaluated(layout, run, suite, suite_seed, identity):
@@ -39,21 +45,24 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
         return
     answers = _ask(session, suite, suite_seed, adapter)
     samples = item_rows(config, items, answers)
+    scores = task_scores(config, items, samples)
+    _write(layout, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
+    log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
+
+
+def _write(layout: Layout, run: Run, suite: str, suite_seed: int, samples: list[dict[str, Any]], **content: Any) -> None:
     path = layout.samples(run, suite, suite_seed)
     with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples)
-    scores = task_scores(config, items, samples)
     write_manifest(
         layout.scores(run, suite, suite_seed),
         "scores",
-        run={"selector": run.selector, "selection_seed": run.selection_seed, "budget": run.budget, "epochs": run.epochs, "seed": run.seed},
+        run=vars(run),
         suite=suite,
         suite_seed=suite_seed,
-        tasks=scores,
         samples_digest=file_digest(path),
-        fingerprint=identity,
+        **content,
     )
-    log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
 
 
 def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity: str) -> bool:

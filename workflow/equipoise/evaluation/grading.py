@@ -22,6 +22,10 @@ BOX = re.compile(r"\\(?:boxed|fbox)(?![a-zA-Z])\s*")
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 """Braces, and what a backslash escapes, which is none."""
 END_OF_FORMULA = re.compile(r"\$|\\[)\]]|\n")
+PLAIN_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+WITH_UNIT = re.compile(
+    r"(-?\d[\d,]*(?:\.\d+)?)(?:\s*\\?%|\s+(?!or\b|and\b|hundred|thousand|million|billion|dozen)[A-Za-z]{2,}(?: [A-Za-z]+)*)?\.?"
+)
 
 OFF = Sandbox(mode="off")
 _sandbox: ContextVar[Sandbox] = ContextVar("sandbox", default=OFF)
@@ -94,7 +98,16 @@ def boxed_equal(answer: str, gold: str) -> bool:
         return False
     if boxed == gold.strip():
         return True
-    return bool(verify(_parsed(gold), parse(f"$\\boxed{{{boxed}}}$")))
+    if verify(_parsed(gold), parse(f"$\\boxed{{{boxed}}}$")):
+        return True
+    plain, wanted = _without_unit(boxed), gold.replace("\\%", "").replace("%", "").strip()
+    return bool(PLAIN_NUMBER.fullmatch(wanted)) and plain is not None and bool(verify(_parsed(wanted), _parsed(plain)))
+
+
+def _without_unit(boxed: str) -> str | None:
+    """The number of `18 dollars`, `\\text{7 boxes}` or `50\\%`, units that math-verify does not know; None for anything else."""
+    found = WITH_UNIT.fullmatch(re.sub(r"\\(?:text|mathrm)\{([^{}]*)\}", r" \1", boxed).strip())
+    return found[1] if found else None
 
 
 @lru_cache(maxsize=65536)

@@ -6,10 +6,13 @@ Import inside functions: lm-eval, torch and transformers come with it.
 import logging
 import time
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lm_eval.models.huggingface import HFLM
+from torch.nn import functional as F
 
 from equipoise import progress
 from equipoise.errors import UserError
@@ -21,6 +24,24 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 REMEMBERED_TOKENS = 4_000_000
+OUTPUTS_AT_ONCE = 1 << 14  # rows of the output layer that are held in fp32
+
+
+@contextmanager
+def output_in_fp32(model: "PreTrainedModel") -> Iterator[None]:
+    """Within: the output layer of `model`, and what follows it (a cap, a scale), computes in fp32, whatever its weights' format."""
+    head = model.get_output_embeddings()
+    linear = head.get_base_layer() if hasattr(head, "get_base_layer") else head  # under an adapter of its own
+
+    def forward(hidden: torch.Tensor) -> torch.Tensor:
+        parts = [F.linear(hidden.float(), rows.float()) for rows in linear.weight.split(OUTPUTS_AT_ONCE)]
+        return torch.cat(parts, -1) if linear.bias is None else torch.cat(parts, -1) + linear.bias.float()
+
+    linear.forward = forward
+    try:
+        yield
+    finally:
+        del linear.forward
 
 
 class LanguageModel(HFLM):
@@ -77,6 +98,45 @@ class LanguageModel(HFLM):
     # requests
     def loglikelihood(self, requests, disable_tqdm: bool = True):
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+
+    def _loglikelihood_tokens(self, requests, disable_tqdm: bool = False, override_bs: int | None = None) -> list[tuple[float, bool]]:
+        """Log-likelihood of each continuation given its context, and whether it is the greedy one, from logits in fp32.
+
+        requests: ((context, continuation) as text, tokens of each). Choices of equal context share a forward pass; logits are made only
+        where a continuation stands. In bf16 a few per cent of the choices would tie, and be decided by their order.
+        """
+        wanted: dict[tuple[int, ...], list[int]] = {}
+        for number, (_, context, continuation) in enumerate(requests):
+            wanted.setdefault(tuple((context + continuation)[-(self.max_length + 1) : -1]), []).append(number)
+        inputs = sorted(wanted, key=lambda tokens: (-len(tokens), tokens))
+        answers: list[tuple[float, bool]] = [(0.0, False)] * len(requests)
+        step = override_bs or self.batch_size
+        for start in range(0, len(inputs), step):
+            batch = inputs[start : start + step]
+            reach = [max(len(requests[number][2]) for number in wanted[tokens]) for tokens in batch]
+            for tokens, logits in zip(batch, self._last_logits(batch, reach), strict=True):
+                scores = logits.log_softmax(-1)
+                for number in wanted[tokens]:
+                    continuation = torch.tensor(requests[number][2], device=scores.device)
+                    own = scores[len(scores) - len(continuation) :]
+                    greedy = bool((own.argmax(-1) == continuation).all())
+                    answers[number] = (float(own.gather(1, continuation[:, None]).sum()), greedy)
+        return answers
+
+    def _last_logits(self, batch: list[tuple[int, ...]], reach: list[int]) -> list[torch.Tensor]:
+        """Logits, float32 [reach, vocabulary], at the last `reach` positions of every sequence; padded on the right, where none sees it."""
+        longest = max(map(len, batch))
+        ids = torch.full((len(batch), longest), self.tokenizer.pad_token_id, dtype=torch.int64)
+        for row, tokens in enumerate(batch):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+        places = [range(len(tokens) - wide, len(tokens)) for tokens, wide in zip(batch, reach, strict=True)]
+        kept = sorted({place for each in places for place in each})
+        with torch.no_grad(), output_in_fp32(self.model):
+            logits = self.model(
+                input_ids=ids.to(self.device), logits_to_keep=torch.tensor(kept, device=self.device), use_cache=False
+            ).logits
+        at = {place: number for number, place in enumerate(kept)}
+        return [logits[row, [at[place] for place in each]].float() for row, each in enumerate(places)]
 
     def generate_until(self, requests, disable_tqdm: bool = True):
         self._requests, self._done, self._said = len(requests), 0, time.monotonic()

@@ -80,6 +80,12 @@ class Session:
                 "or write backend: hf"
             ) from None
         if self._vllm_model is None:
+            import torch
+
+            from equipoise.modelling.device import refuse_missing_gpus
+
+            seen = torch.cuda.device_count()  # without starting CUDA, which vLLM does in processes of its own
+            refuse_missing_gpus("cuda" if seen else "cpu", seen)
             self._vllm_model = VllmModel(self.config, self.tokenizer)
         self._vllm_model.use(adapter)
         return self._vllm_model

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from equipoise.gradients.engine import BatchResult, Engine
     from equipoise.gradients.rows import RowMaker
 
+OUT_OF_MEMORY = ("not enough memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch says of memory without its own error: the host's allocator, and libraries that find none for their work space."""
+
 
 @dataclass(frozen=True)
 class Collection:
@@ -118,7 +121,7 @@ def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", state
     try:
         return engine.run(examples, maker, states)
     except (torch.OutOfMemoryError, RuntimeError) as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "not enough memory" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError) and not any(word in str(error) for word in OUT_OF_MEMORY):
             raise
     # outside the handler: the traceback would keep the activations
     if torch.cuda.is_available():

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Lora, Model
 from equipoise.errors import UserError, first_line
-from equipoise.files import file_digest, full_disk
+from equipoise.files import full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.chat import CHAT_TEMPLATE
+from equipoise.modelling.digests import remembered_digest
 
 if TYPE_CHECKING:
     import torch
@@ -26,16 +27,18 @@ PARTS = (WEIGHTS, "*.json", "*.model", "merges.txt", "vocab.txt")
 def resolve_device(device: str) -> "torch.device":
     """`cuda` is the first GPU, and of several training processes each has its own; `auto` the same where there is a GPU, else the CPU.
 
-    Raises `UserError` for a GPU that is not there.
+    Raises `UserError` for a GPU that is not there. The device is ready for work and logged (`modelling.device`).
     """
     import torch
+
+    from equipoise.modelling.device import prepared
 
     available = torch.cuda.is_available()
     if device.startswith("cuda") and not available:
         raise UserError(f"model.device: {device!r}, but torch sees no GPU here; write auto or cpu")
     if device in ("auto", "cuda"):
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu")
-    return torch.device(device)
+        return prepared(torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if available else torch.device("cpu"))
+    return prepared(torch.device(device), cpu_is_meant=device == "cpu")
 
 
 def base_folder(model: Model) -> Path:
@@ -63,7 +66,7 @@ def base_identity(model: Model) -> dict[str, Any]:
     """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name."""
     folder = base_folder(model)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, part) for part in PARTS))
-    return {name: file_digest(folder / name) for name in names}
+    return {name: remembered_digest(folder / name) for name in names}
 
 
 def positions_for(model: Model) -> int | None:
@@ -92,6 +95,7 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.clean_up_tokenization_spaces = False  # decoding would take spaces before punctuation out of answers, programs too
     return tokenizer
 
 
@@ -115,6 +119,8 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
     from transformers.utils import logging
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    device = torch.device(device)
+    place = None if device.type == "cpu" else {"": device}  # tensor by tensor: the host never holds the whole base
     folder = base_folder(model)
     config = read_architecture(folder, model.base)
     if getattr(config, "output_router_logits", False):
@@ -131,7 +137,7 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
-            device_map="meta" if str(device) == "meta" else None,
+            device_map=place,
             ignore_mismatched_sizes=True,  # told below
             output_loading_info=True,
         )

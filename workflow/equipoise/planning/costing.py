@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise operations and decoding reach
-SECONDS_PER_LAYER = 0.7e-3  # a decoding step is bound by kernel launches below this
+SECONDS_PER_LAYER = {
+    False: 0.7e-3,
+    True: 1.9e-3,
+}  # processor time that starts one layer's kernels in a step of transformers; under an adapter
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
 TARGET_TOKENS = 400  # of a validation example, response included
@@ -214,7 +217,8 @@ class Planner:
         lora = self.config.lora if tuned else None
         settings = self.config.suites[suite]
         width = memory.WIDTH[self.config.model.precision]
-        step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), SECONDS_PER_LAYER * self.shape.layers)
+        launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
+        step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
         whole = Cost()
         for items in self._items(suite):
             if items.answer:
@@ -232,7 +236,7 @@ class Planner:
 
     def _evaluation_memory(self) -> float | None:
         peaks = [
-            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap, not items.answer)
+            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap)
             for suite, _ in evaluations(self.config)
             for items in self._items(suite)
         ]

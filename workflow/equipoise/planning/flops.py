@@ -93,8 +93,8 @@ def generation(shape: Architecture, lora: Lora | None, prompts: float, prompt: f
 
 
 def likelihood(shape: Architecture, lora: Lora | None, prompts: float, prompt: float) -> float:
-    """`prompts` prompts scored in one forward pass, logits at every position."""
-    return prompts * (layers_forward(shape, lora, Load(prompt, prompt**2, 0)) + head(shape) * prompt)
+    """`prompts` prompts scored in one forward pass, logits at the one position where the choices stand."""
+    return prompts * (layers_forward(shape, lora, Load(prompt, prompt**2, 0)) + head(shape))
 
 
 def attribution(rows: int, columns: int, dimension: int) -> float:

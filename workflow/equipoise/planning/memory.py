@@ -58,11 +58,11 @@ def gradients(config: Experiment, shape: Architecture, longest: int) -> float:
     return HEADROOM * (width * shape.parameters + (4 + 8) * p + signs + tokens * (kept + boundary) + slices)
 
 
-def evaluation(config: Experiment, shape: Architecture, batch: int, length: float, logits_everywhere: bool) -> float:
+def evaluation(config: Experiment, shape: Architecture, batch: int, length: float) -> float:
     """One batch of `batch` sequences of `length` tokens: weights, key-value cache, one layer at work, logits."""
     width = WIDTH[config.model.precision]
     cache = shape.layers * 2 * shape.kv_width * width
     at_work = width * (4 * shape.hidden + 3 * shape.intermediate)
-    logits = (width + 8) * shape.vocabulary * (length if logits_everywhere else 1)
+    logits = (width + 8) * shape.vocabulary
     adapter = 4 * shape.adapter_parameters(config.lora)
     return HEADROOM * (width * shape.parameters + adapter + batch * (length * (cache + at_work) + logits))

@@ -13,6 +13,7 @@ from equipoise.planning.costing import Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.workload import SPREAD, pool_load
 
+VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
 
 
@@ -53,15 +54,16 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         f"model: {shape.parameters / 1e9:.3f}e9 parameters, adapter {shape.adapter_parameters(config.lora):,} (from {source})",
         *pool.assumptions,
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
+        *(["speed: model.deterministic costs time that is not in these numbers (not measured)"] if config.model.deterministic else []),
         "selections: rows are as long as the pool's on average",
-        *_evaluation_assumptions(config),
+        *_evaluation_assumptions(config, shape),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
         "left: results that do not exist yet; snakemake -n also lists those that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
 
 
-def _evaluation_assumptions(config: Experiment) -> list[str]:
+def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str]:
     if not any(task.suite for task in config.tasks.values()):
         return []
     said = ["evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers have assumed mean lengths"]
@@ -69,6 +71,8 @@ def _evaluation_assumptions(config: Experiment) -> list[str]:
         f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
         "longest one ends"
     )
+    if shape.parameters > VLLM_ADVISED and any(suite.backend == "hf" for suite in config.suites.values()):
+        said.append("evaluation: transformers start every kernel of a step by themselves; backend: vllm is what to use at this size")
     if config.finetune.zero_shot:
         said.append("evaluation: zero_shot never stops, all its answers are the longest allowed")
     return said

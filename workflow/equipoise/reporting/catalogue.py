@@ -7,12 +7,13 @@ and `python -m equipoise.reporting.captions` writes that caption to where `snake
     (material: equipoise.reporting.material.Material) -> equipoise.reporting.table.Table or equipoise.reporting.figure.Figure
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs
+from equipoise.layout import Run
 from equipoise.reporting.arms import (
     ABLATION,
     CHANCE,
@@ -41,9 +42,10 @@ def shown_budget(config: Experiment) -> str:
     return "0.1" if "0.1" in labels else sorted(labels, key=budget_order)[len(labels) // 2]
 
 
-def results(config: Experiment) -> list[Result]:
-    """Every table and figure of the experiment's report, in the page's order."""
-    return [result for result in RESULTS if result.when(config)]
+def results(config: Experiment, runs: Sequence[Run] | None = None) -> list[Result]:
+    """Every table and figure of the experiment's report, in the page's order; with `runs`, those that these runs are enough for."""
+    runs = experiment_runs(config) if runs is None else runs
+    return [result for result in RESULTS if result.when(config, runs)]
 
 
 def sections() -> list[Section]:
@@ -53,26 +55,26 @@ def sections() -> list[Section]:
 
 def _selected(least: int, *names: str) -> Condition:
     """At least so many of these selectors are in the configuration."""
-    return lambda config: len(set(config.selectors) & set(names)) >= least
+    return lambda config, runs: len(set(config.selectors) & set(names)) >= least
 
 
 def _ran(least: int, *names: str) -> Condition:
     """At least so many of these selectors have runs, further ones of `finetune.extra` included."""
-    return lambda config: len({run.selector for run in experiment_runs(config)} & set(names)) >= least
+    return lambda config, runs: len({run.selector for run in runs} & set(names)) >= least
 
 
 def _some(pairs: Callable[[list[Arm]], object]) -> Condition:
     """The experiment's arms have such pairs."""
-    return lambda config: bool(pairs(arms_of(experiment_runs(config))))
+    return lambda config, runs: bool(pairs(arms_of(runs)))
 
 
-def _ranked(config: Experiment) -> bool:
+def _ranked(config: Experiment, runs: Sequence[Run]) -> bool:
     """Several arms compete at some budget."""
-    arms = arms_of(experiment_runs(config))
+    arms = arms_of(runs)
     return any(len(competitors(arms, budget_label(budget))) > 1 for budget in config.budgets)
 
 
-def _has_published_thi(config: Experiment) -> bool:
+def _has_published_thi(config: Experiment, runs: Sequence[Run]) -> bool:
     return bool(matched_thi(config, shown_budget(config)))
 
 
@@ -105,8 +107,10 @@ RESULTS: tuple[Result, ...] = (
     _figure("plot_influence:figure_3_thi_ablation", _influence, "Figure 3: THI of three selections", _selected(1, *ABLATION)),
     _figure("plot_influence:figure_4_aid_ablation", _influence, "Figure 4: normalised AID of three selections", _selected(1, *ABLATION)),
     _figure("plot_influence:figure_5_normality", _influence, "Figure 5: normality of the columns"),
-    _table("contamination:table_contamination", _selections, "Test items in the pool", lambda config: config.pool.decontaminate != "skip"),
-    _table("selection_audit:table_audit", _selections, "Audit of the selections", lambda config: config.miniature is not None),
+    _table(
+        "contamination:table_contamination", _selections, "Test items in the pool", lambda config, runs: config.pool.decontaminate != "skip"
+    ),
+    _table("selection_audit:table_audit", _selections, "Audit of the selections", lambda config, runs: config.miniature is not None),
     _figure("plot_selections:steps_served", _selections, "Tasks served by the steps of BIDS", _selected(1, STUDIED)),
     _figure("plot_selections:influence_along_ranking", _selections, "Influence per task along the ranking", _selected(1, *CHOOSING)),
     _figure("plot_selections:sources", _selections, "Source composition", _selected(1, *CHOOSING)),

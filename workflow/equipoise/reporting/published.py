@@ -1,11 +1,13 @@
 """The paper's numbers, kept as data with their source in workflow/report/published/, and which arms of an experiment they match."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 from equipoise import benchmarks
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs
+from equipoise.layout import Run
 from equipoise.reporting.arms import arms_of
 
 FOLDER = Path(__file__).parents[2] / "report" / "published"
@@ -52,9 +54,10 @@ def matches(config: Experiment) -> dict[tuple[str, str, int], dict[str, str]]:
     return matched
 
 
-def has_published(config: Experiment) -> bool:
-    """Whether the paper has numbers for an arm of this experiment and for a benchmark it evaluates."""
-    return any(config.tasks[task].suite for task in benchmark_of(config)) and bool(matches(config))
+def has_published(config: Experiment, runs: Sequence[Run] | None = None) -> bool:
+    """Whether the paper has numbers for an arm of these runs (none: of all) and for a benchmark that the experiment evaluates."""
+    left = {arm.key for arm in arms_of(experiment_runs(config) if runs is None else runs)}
+    return any(config.tasks[task].suite for task in benchmark_of(config)) and not left.isdisjoint(matches(config))
 
 
 def matched_thi(config: Experiment, budget: str) -> dict[str, dict[str, str]]:

@@ -1,16 +1,19 @@
 """An entry of the report's catalogue: one table or figure, and the section of the page that it stands in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
 from equipoise.config import Experiment
+from equipoise.layout import Run
 
 FORMATS = {"table": ("html", "csv", "md", "tex"), "figure": ("svg", "pdf", "png", "csv")}
 """Endings of the files of each kind of result; `snakemake --report` displays the first."""
 
-Condition = Callable[[Experiment], bool]
+WITHOUT_RUNS = "The trainings of the runs that this shows have failed."
+
+Condition = Callable[[Experiment, Sequence[Run]], bool]
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,14 @@ class Result:
 
     kind: a key of `FORMATS`. implementation: `module:function` in this room; the function's name is that of the result and of its files,
     its docstring the caption: what the result shows in any experiment. title: without a full stop.
-    when: whether an experiment has it, by its configuration alone.
+    when: whether an experiment has it, by its configuration and runs: all of them, or those whose training has not failed.
     """
 
     kind: str
     implementation: str
     section: Section
     title: str
-    when: Condition = lambda config: True
+    when: Condition = lambda config, runs: True
 
     @property
     def name(self) -> str:
@@ -75,5 +78,25 @@ class Result:
 
     def make(self, material: Any) -> Any:
         """The table or figure of an experiment, with this entry's words before those about the experiment's numbers."""
-        made = self.load()(material)
+        there = self.when(material.config, material.bootstrap.evaluation.runs)
+        made = self.load()(material) if there else _without_runs(self.kind)
         return replace(made, name=self.name, title=self.title, caption=f"{self.caption} {made.caption}".strip())
+
+
+def _without_runs(kind: str) -> Any:
+    """A table or figure whose runs have all failed."""
+    import pandas as pd
+
+    from equipoise.reporting.figure import Figure
+    from equipoise.reporting.table import Column, Table
+
+    frame = pd.DataFrame({"note": [WITHOUT_RUNS]})
+    if kind == "table":
+        return Table(WITHOUT_RUNS, frame, (Column("note", "Note", text=True),))
+
+    def draw(pyplot: Any) -> Any:
+        figure = pyplot.figure()
+        figure.text(0.5, 0.5, WITHOUT_RUNS, ha="center")
+        return figure
+
+    return Figure(WITHOUT_RUNS, frame, draw)

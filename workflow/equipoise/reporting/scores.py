@@ -1,7 +1,7 @@
 """Reads the evaluations of all runs of an experiment: item scores for the statistics, task scores for the tables."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ class Evaluation:
 
     tasks: evaluated target tasks in config order. runs: in table order. items: task -> keys of its items.
     scores: task -> float32 [runs, suite seeds, items], each in 0..1, items in the order of `items[task]` for every run.
-    rows: one mapping per run, suite seed and task, as in scores.csv.
+    rows: one mapping per run, suite seed and task, as in scores.csv. failed: runs without an adapter, in none of the others, and why.
     """
 
     tasks: tuple[str, ...]
@@ -33,6 +33,7 @@ class Evaluation:
     items: dict[str, tuple[ItemKey, ...]]
     scores: dict[str, np.ndarray]
     rows: list[dict[str, object]]
+    failed: dict[Run, str] = field(default_factory=dict)
 
     def task_scores(self) -> np.ndarray:
         """Scores in points, float64 [runs, tasks]: mean over items, median over the suite's seeds."""
@@ -45,15 +46,19 @@ def evaluated_tasks(config: Experiment) -> list[str]:
 
 
 def read_evaluation(config: Experiment) -> Evaluation:
-    """Reads scores and samples of every run in `experiment_runs(config)`.
+    """Reads scores and samples of every run in `experiment_runs(config)`; those whose training failed count in no mean.
 
-    Raises `UserError` when a file is missing, when a run was evaluated on other items than the first one, or when the logged items
-    do not give the recorded score.
+    Raises `UserError` when a file is missing, when all runs have failed, when a run was evaluated on other items than the first one, or
+    when the logged items do not give the recorded score.
     """
     layout = config.layout
     runs, tasks = experiment_runs(config), evaluated_tasks(config)
     if not tasks:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
+    failed = _failed(config, runs, tasks)
+    runs = [run for run in runs if run not in failed]
+    if not runs:
+        raise UserError(f"all {len(failed)} runs have failed, the first: {next(iter(failed.values()))}")
     items: dict[str, tuple[ItemKey, ...]] = {}
     scores: dict[str, np.ndarray] = {}
     rows: list[dict[str, object]] = []
@@ -74,7 +79,14 @@ def read_evaluation(config: Experiment) -> Evaluation:
                     scores[task][number, place] = values
                     rows.append(_row(config, run, suite, suite_seed, task, recorded[task]))
                     _check(path, task, float(values.mean()) * 100, float(recorded[task]["score"]))
-    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows)
+    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows, failed)
+
+
+def _failed(config: Experiment, runs: list[Run], tasks: list[str]) -> dict[Run, str]:
+    """Why runs have no scores, by run."""
+    suite = config.tasks[tasks[0]].suite
+    first = {run: read_manifest(config.layout.scores(run, suite, config.suites[suite].seeds[0]), "scores") for run in runs}
+    return {run: scores["failed"] for run, scores in first.items() if "failed" in scores}
 
 
 def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey, ...], np.ndarray]]:

@@ -1,11 +1,12 @@
 """The report's summary: sentences computed from the numbers, none of them stronger than the statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from equipoise.attribution.analyses import balance as evenness
 from equipoise.config import Experiment
+from equipoise.layout import Run
 from equipoise.reporting.arms import LESS, STUDIED, names_that
 from equipoise.reporting.bootstrap import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.reporting.catalogue import shown_budget
@@ -13,6 +14,14 @@ from equipoise.reporting.labels import budget_text
 from equipoise.selectors import selector
 
 NO_CLAIM = "test items only, fewer than three runs: no claim"
+
+
+def failures(failed: Mapping[Run, str]) -> list[str]:
+    """A sentence on every run whose training failed, each with its reason; none where all are there."""
+    if not failed:
+        return []
+    count = f"{len(failed)} runs have" if len(failed) > 1 else "One run has"
+    return [f"{count} failed and stand in no table or figure:", *(f"failed: {reason}" for reason in failed.values())]
 
 
 def summary(config: Experiment, frames: dict[str, pd.DataFrame]) -> list[str]:

@@ -3,6 +3,8 @@
 import math
 
 from equipoise.errors import UserError
+from equipoise.layout import Layout, Run
+from equipoise.store.manifest import read_manifest
 
 REMEDY = "try a lower training.learning_rate, a longer training.warmup_ratio, or model.precision: fp32"
 
@@ -16,3 +18,8 @@ def refuse_non_finite(title: str, step: int, **values: float) -> None:
     for name, value in values.items():
         if not math.isfinite(value):
             raise Diverged(f"{title}: {name.replace('_', ' ')} is {value} at step {step}; {REMEDY}")
+
+
+def failure(layout: Layout, run: Run) -> str | None:
+    """Why a trained run has no adapter, by its manifest; None where it has one, or where nothing is trained."""
+    return read_manifest(layout.run_manifest(run), "run").get("failed") if run.trained else None

@@ -12,7 +12,7 @@ from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
-from equipoise.training.divergence import Diverged
+from equipoise.training.divergence import Diverged, failure
 from equipoise.training.resumption import open_scratch, remove_scratch
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = None) -> None:
     """Trains `run`'s adapter and writes its manifest last; does nothing when a whole one of the same inputs is there.
 
-    base: an already loaded base, for several runs in one process; it is left as it was. Raises `Diverged` when the training does not stay
-    finite; the run's manifest then holds the reason as `failed`, and no files.
+    base: an already loaded base, for several runs in one process; it is left as it was. A training that does not stay finite is a result
+    too: the run's manifest then holds the reason as `failed`, and no files (see `failure`); the same inputs would fail again.
     """
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
@@ -36,7 +36,8 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     folder, identity = Path(layout.run(run)), run_fingerprint(config, run)
     scratch = folder / "trainer"
     if is_finished(layout, run, identity):
-        log(f"{run.path}: already there")
+        reason = failure(layout, run)
+        log(f"{run.path}: already there" + (f", failed: {reason}" if reason else ""))
         if first_process():
             remove_scratch(scratch)  # a kill may have left it
         return
@@ -58,7 +59,8 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     except Diverged as error:
         if first_process():
             _record_failure(layout, run, str(error), identity)
-        raise
+            remove_scratch(scratch)
+            log(f"failed: {error}")
     finally:
         model.unload()
 
@@ -105,11 +107,13 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
 
 
 def is_finished(layout: Layout, run: Run, identity: str) -> bool:
-    """Whether `run`'s adapter is there, whole, and made from the same inputs."""
+    """Whether `run`'s adapter is there, whole, and made from the same inputs, or the same inputs have failed."""
     from equipoise.modelling.checkpoint import folder_digests
 
     if not Path(layout.run_manifest(run)).exists():
         return False
     manifest = read_manifest(layout.run_manifest(run), "run")
     folder = Path(layout.adapter(run))
+    if "failed" in manifest:
+        return manifest["fingerprint"] == identity and not folder.exists()
     return manifest["fingerprint"] == identity and folder.is_dir() and folder_digests(folder) == manifest.get("files")
