@@ -58,6 +58,7 @@ def _new_root(scratch_bytes: int) -> None:
     for device in ("null", "zero", "urandom"):
         _write(f"{STAGE}/dev/{device}", "")
         _mount(f"/dev/{device}", f"{STAGE}/dev/{device}", None, MS_BIND)
+        _restrict(f"{STAGE}/dev/{device}", MS_RDONLY | MS_NOSUID)  # mode and times are the host's; writing into the device still works
     os.mkdir(STAGE + SCRATCH)
     _mount("tmpfs", STAGE + SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_bytes},nr_inodes={SCRATCH_FILES},mode=700")
     os.chdir(STAGE)
@@ -75,5 +76,9 @@ def _bring(path: str) -> None:
     elif os.path.isdir(path) and not os.path.exists(target):
         os.makedirs(target)
         _mount(path, target, None, MS_BIND | MS_REC)
-        attributes = (ctypes.c_uint64 * 4)(MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
-        syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))
+        _restrict(target, MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _restrict(target: str, flags: int) -> None:
+    attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
+    syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))
