@@ -16,6 +16,8 @@ SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SCRATCH = "/scratch"
 SCRATCH_FILES = 1024
 """Even an empty one takes memory of the kernel, which no limit of the process counts."""
+INSIDE = 1000
+"""User and group inside: never 0, even where root runs us."""
 STAGE = "/proc"
 """Where the new root is put together: a folder that is always there and holds nothing we bind."""
 
@@ -28,8 +30,8 @@ def enter(scratch_bytes: int) -> None:
     user, group = os.getuid(), os.getgid()
     call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"0 {user} 1")
-    _write("/proc/self/gid_map", f"0 {group} 1")
+    _write("/proc/self/uid_map", f"{INSIDE} {user} 1")
+    _write("/proc/self/gid_map", f"{INSIDE} {group} 1")
     _new_root(scratch_bytes)
     child = os.fork()
     if child:
