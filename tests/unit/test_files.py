@@ -1,4 +1,4 @@
-"""What --output names: links are written through, devices and pipes stay what they are."""
+"""What is written and read at the edges: links, devices, pipes, broken configurations, names in logs."""
 
 import os
 import stat
@@ -9,6 +9,7 @@ import pytest
 from equipoise.config_file import read_mapping
 from equipoise.errors import UserError
 from equipoise.files import write_text
+from equipoise.progress import log
 
 
 def test_a_link_is_written_through(tmp_path):
@@ -63,3 +64,9 @@ def test_a_broken_configuration_is_one_line(tmp_path, content, said):
 def test_a_folder_is_no_configuration(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         read_mapping(tmp_path, "config.yaml")
+
+
+def test_names_do_not_steer_a_terminal(capsys):
+    log("a \x1b]0;title\x07 \u202eb\u202c \ud800 é 漢\n")
+    written = capsys.readouterr().err
+    assert "a [U+001B]]0;title[U+0007] [U+202E]b[U+202C] [U+D800] é 漢" in written
