@@ -10,7 +10,7 @@ import sys
 import typer
 
 from equipoise import commands
-from equipoise.errors import UserError
+from equipoise.errors import UserError, printable
 from equipoise.files import full_disk
 
 app = typer.Typer(
@@ -42,5 +42,5 @@ def main() -> None:
 
 def fail(message: str) -> None:
     """Prints one error line and ends with status 2."""
-    print(f"error: {message}", file=sys.stderr)
+    print(printable(f"error: {message}"), file=sys.stderr)
     sys.exit(2)

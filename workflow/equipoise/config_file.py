@@ -11,8 +11,21 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from equipoise.config import Experiment
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.files import write_text
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML without a key that stands twice in one mapping, of which the last would win unseen."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if key.tag != "tag:yaml.org,2002:merge" and isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} stands twice; write it once", key.start_mark)
+                seen.add((key.tag, key.value))
+        return super().construct_mapping(node, deep)
 
 
 def parse_config(values: Mapping[str, Any], source: str = "config") -> Experiment:
@@ -37,9 +50,15 @@ def read_config(path: str | Path) -> Experiment:
 def read_mapping(path: str | Path, example: str, empty: dict[str, Any] | None = None) -> dict[str, Any]:
     """The mapping in a YAML file; `empty` for a file without a value. Raises `UserError` when it holds none, naming an example."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
     except yaml.YAMLError as error:
         raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except (ValueError, RecursionError) as error:  # another encoding, a date or number that is none, too many levels
+        raise UserError(f"{path}: not YAML in UTF-8 ({first_line(error)}); start from {example}") from None
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); write the path of a file such as {example}") from None
     values = empty if values is None else values
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no keys; start from {example}")

@@ -4,6 +4,8 @@ import errno
 import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +29,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside `path`; when the block ends without error it is synced and renamed to `path`.
 
     A reader sees the old file or the complete new one, never a part. A path has one writer: other parts were left by killed ones.
+    Links are written through; what is there and no regular file (a device, a pipe) stays, and is given the bytes.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with _written_into(path) as part:
+            yield part
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.part"):
         left.unlink(missing_ok=True)
@@ -41,6 +48,16 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         sync_folder(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _written_into(path: Path) -> Iterator[Path]:
+    """Yields a temporary path elsewhere, whose bytes go into a device or pipe when the block ends without error."""
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part"
+        yield part
+        with open(part, "rb") as written, open(path, "wb", buffering=0) as target:
+            shutil.copyfileobj(written, target)
 
 
 def write_text(path: str | Path, text: str) -> None:

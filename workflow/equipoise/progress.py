@@ -7,13 +7,15 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+from equipoise.errors import printable
+
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
 
 
 def log(message: str) -> None:
     """One line on standard error, with the time of day."""
-    print(f"{time.strftime('%H:%M:%S')}  {message}", file=sys.stderr, flush=True)
+    print(printable(f"{time.strftime('%H:%M:%S')}  {message}"), file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -200,3 +200,28 @@ def made():
             return number
 """
     assert passes(program, own_namespaces, "assert 100 < made() < 2000", ["made"])
+
+
+def test_the_hosts_devices_keep_their_modes_and_times(own_namespaces):
+    devices = ("/dev/null", "/dev/zero", "/dev/urandom")
+
+    def state():  # times that others change by reading are none that the program would have set
+        return [(at.st_mode, at.st_uid, at.st_gid, 1.0 in (at.st_atime, at.st_mtime)) for at in map(os.stat, devices)]
+
+    before = state()
+    program = f"""
+def add(a, b):
+    import os
+    for place in (*{devices!r}, *range(20)):
+        for attempt in (lambda: os.chmod(place, 0), lambda: os.utime(place, (1, 1)), lambda: os.chown(place, 1000, 1000)):
+            try:
+                attempt()
+            except OSError:
+                pass
+    open('/dev/null', 'w').write('still a device that takes all')
+    if 0 in (os.getuid(), os.geteuid(), os.getgid(), os.getegid()):
+        return 'root'
+    return a + b
+"""
+    assert passes(program, own_namespaces)
+    assert before == state()

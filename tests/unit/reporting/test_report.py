@@ -259,6 +259,5 @@ def test_examples_json_cannot_close_its_script_element():
     from equipoise.reporting.page import _script_json
 
     text = _script_json({"prompt": "</script><!-- x"})
-    assert "</" not in text
-    assert "<!--" not in text
-    assert json.loads(text.replace("<\\!", "<!")) == {"prompt": "</script><!-- x"}
+    assert "<" not in text
+    assert json.loads(text) == {"prompt": "</script><!-- x"}

@@ -1,11 +1,13 @@
 """Colours and markers of selectors, and colours of sources."""
 
 from itertools import combinations, product
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
+from equipoise.reporting.style import rendered, styled
 from equipoise.selectors import SELECTORS, selector_names
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
@@ -69,3 +71,15 @@ def _seen(color: str, matrix: np.ndarray) -> np.ndarray:
     xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]) @ seen / np.array([0.9505, 1.0, 1.089])
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+def test_names_in_figures_are_data():
+    names = ("$", "$x$", "a $\\frac{$ b", "<&>", "bell \x07 and \x1b[2J", "\ufffe", "{0}", "%s")
+    with styled() as pyplot:
+        figure, axes = pyplot.subplots()
+        for number, name in enumerate(names):
+            axes.text(0, number, name)
+        drawn = rendered(figure)["svg"].decode()
+    texts = {"".join(node.itertext()).strip() for node in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
+    shown = {"bell \x07 and \x1b[2J": "bell [U+0007] and [U+001B][2J", "\ufffe": "[U+FFFE]"}
+    assert {shown.get(name, name) for name in names} <= texts

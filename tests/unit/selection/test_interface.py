@@ -61,10 +61,37 @@ def test_every_file_format_gives_the_selection_of_the_array(tmp_path, tasks, suf
 def test_a_csv_with_names_reads_like_one_without(tmp_path, tasks):
     write(tmp_path / "m.csv", A)
     plain = (tmp_path / "m.csv").read_text()
-    for name, header in (("named.csv", "a,b,c,d,e,f"), ("numbered.csv", "0,1,2,3,4,5")):
+    for name, header, decided in (("named.csv", "a,b,c,d,e,f", ()), ("numbered.csv", "0,1,2,3,4,5", ("--header",))):
         (tmp_path / name).write_text(f"{header}\n{plain}")
-        assert equipoise("select", tmp_path / name, "--tasks", tasks, "--output", tmp_path / "o").returncode == 0
+        assert equipoise("select", tmp_path / name, "--tasks", tasks, "--output", tmp_path / "o", *decided).returncode == 0
         assert len((tmp_path / "o").read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "header", "rows"),
+    [
+        ("a,b\n1,2\n3,4\n", None, 2),
+        ('"a","b"\n1,2\n', None, 1),
+        ("1,2\n3,4\n", None, 2),
+        ("nan,2\n3,4\n", None, 2),
+        ("0,1\n3,4\n", True, 1),
+        ("0,1\n3,4\n", False, 2),
+        ("0,1\n3,4\n", None, "--header or --no-header"),
+        ("1,x\n3,4\n", None, "--header or --no-header"),
+        ("a,b\nc,d\n1,2\n", None, "--header or --no-header"),
+        ("a,b\nc,2\n1,2\n", None, "--header or --no-header"),
+        ("a,b\n1,2\n", False, "not a table of numbers"),
+    ],
+)
+def test_no_row_of_a_csv_is_lost_as_a_header(tmp_path, text, header, rows):
+    from equipoise.selection.matrix_file import open_matrix
+
+    (tmp_path / "m.csv").write_text(text)
+    if isinstance(rows, str):
+        with pytest.raises(UserError, match=rows):
+            open_matrix(tmp_path / "m.csv", header)
+    else:
+        assert len(open_matrix(tmp_path / "m.csv", header)[0]) == rows
 
 
 def test_the_valid_file_restricts_the_choice(tmp_path, tasks):

@@ -21,11 +21,12 @@ def select_command(
     seed: Annotated[int, typer.Option(help="Seed of `random`.")] = 0,
     valid: Annotated[str | None, typer.Option(help="Rows that may be chosen: JSON list of true and false, or .npy of booleans.")] = None,
     normalisation: Annotated[str, typer.Option(help="zscore or rank, for bids and instance_max_normalized.")] = "zscore",
+    header: Annotated[bool | None, typer.Option(help="Whether a .csv's first line names columns; default: as it looks.")] = None,
 ) -> None:
     """Selects pool rows by your own matrix of influence or similarity scores."""
     from equipoise.selection.interface import write_picks
 
-    write_picks(matrix, tasks, selector, budget, seed, valid, normalisation, output)
+    write_picks(matrix, tasks, selector, budget, seed, valid, normalisation, output, header)
 
 
 @app.command("attribute", epilog="Example:  equipoise attribute --config config.yaml")

@@ -7,6 +7,7 @@ labels do too. The page swaps every colour for a custom property.
 """
 
 import io
+import re
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +29,9 @@ SOURCES = ("#4836a2", "#8bcaf3", "#117a33", "#dfc879", "#d26e76", "#832711", "#4
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])
 DIVERGING = LinearSegmentedColormap.from_list("equipoise_diverging", ["#a84a00", "#e8a36e", "#f6f5f3", "#7fb6d9", "#005a8f"])
+
+NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
+"""Characters that XML 1.0 forbids; an SVG shows their code points."""
 
 
 @contextmanager
@@ -52,4 +56,5 @@ def rendered(figure) -> dict[str, bytes]:
         buffer = io.BytesIO()
         figure.savefig(buffer, format=ending, metadata=metadata)
         files[ending] = buffer.getvalue()
+    files["svg"] = NO_XML.sub(lambda found: f"[U+{ord(found[0]):04X}]", files["svg"].decode("utf-8")).encode()
     return files

@@ -105,17 +105,27 @@ def _valid_rows(valid: Any, rows: int, name: str) -> np.ndarray:
     return np.ascontiguousarray(valid)
 
 
-def write_picks(matrix: str, tasks: str, selector: str, budget: str, seed: int, valid: str | None, normalisation: str, output: str) -> None:
+def write_picks(
+    matrix: str,
+    tasks: str,
+    selector: str,
+    budget: str,
+    seed: int,
+    valid: str | None,
+    normalisation: str,
+    output: str,
+    header: bool | None = None,
+) -> None:
     """Selects from the matrix file and writes JSON lines {"rank", "row", "score", "column", "task"}, rank from 0; null where there is none.
 
-    matrix, tasks, valid: files (`matrix_file`). Raises `UserError` as `select` does, and for files that cannot be read.
+    matrix, tasks, valid: files (`matrix_file`); header: of a .csv. Raises `UserError` as `select` does, and for files that cannot be read.
     """
     from equipoise.selection.matrix_file import open_matrix, read_mask, read_tasks
 
     find_selector(selector)
     share = parse_budget(budget)
     names = read_tasks(tasks)
-    opened, mask = open_matrix(matrix)
+    opened, mask = open_matrix(matrix, header)
     if valid is not None:
         mask = read_mask(valid)
     elif mask is not None:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from equipoise.errors import UserError, first_line
+from equipoise.progress import log
 
 
-def open_matrix(path: str | Path) -> tuple[Any, np.ndarray | None]:
+def open_matrix(path: str | Path, header: bool | None = None) -> tuple[Any, np.ndarray | None]:
     """The N x V matrix in `path`, sliceable by rows, and the mask of its valid rows where one lies beside it (a matrix of the workflow).
 
+    header: whether the first line of a .csv names columns; None: as it looks, and refused where it could be either.
     Raises `UserError` naming the file for a missing, empty or broken one, and for one that does not hold exactly one matrix.
     """
     path = Path(path)
@@ -23,7 +25,9 @@ def open_matrix(path: str | Path) -> tuple[Any, np.ndarray | None]:
         raise UserError(f"{path}: no such file; write the path of a matrix")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path}: is empty; write an N x V matrix into it")
-    matrix = READERS[path.suffix](path)
+    if header is not None and path.suffix != ".csv":
+        raise UserError(f"{path}: --header and --no-header are for .csv; leave them out")
+    matrix = _read_csv(path, header) if path.suffix == ".csv" else READERS[path.suffix](path)
     return matrix, _valid_beside(path)
 
 
@@ -115,13 +119,17 @@ def _open_safetensors(path: Path) -> Any:
     return _Tensor(view, np.dtype(dtypes[view.get_dtype()]))
 
 
-def _read_csv(path: Path) -> np.ndarray:
+def _read_csv(path: Path, header: bool | None = None) -> np.ndarray:
     import pyarrow as pa
     from pyarrow import csv
 
-    first = path.open(encoding="utf-8", errors="replace").readline().strip().split(",")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        first, second = (file.readline().strip().split(",") for _ in range(2))
+    if header is None:
+        header = _is_header(first, second, path)
+        log(f"{path}: the first line is {'the header' if header else 'row 0'}; --header or --no-header decides otherwise")
     names = [f"column {number}" for number in range(len(first))]
-    read = csv.ReadOptions(column_names=names, skip_rows=1 if _is_header(first) else 0)
+    read = csv.ReadOptions(column_names=names, skip_rows=int(header))
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), strings_can_be_null=False)
     try:
         table = csv.read_csv(path, read_options=read, convert_options=convert)
@@ -130,13 +138,24 @@ def _read_csv(path: Path) -> np.ndarray:
     return _to_array(table, path)
 
 
-def _is_header(cells: list[str]) -> bool:
-    """Whether a first line names columns: a cell that is no number, or the numbers 0, 1, 2, ... that data frames write."""
-    try:
-        numbers = [float(cell) for cell in cells]
-    except ValueError:
+def _is_header(first: list[str], second: list[str], path: Path) -> bool:
+    """Whether a first line names columns: all its cells are texts and the second line's are numbers. It is data where all are numbers.
+
+    Raises `UserError` for a mixture, whose row would be lost unseen, and for the numbers 0, 1, 2, ..., which data frames write as names.
+    """
+    numbers = [_number(cell) for cell in first]
+    if None not in numbers and (len(first) == 1 or numbers != list(range(len(first)))):
+        return False
+    if set(numbers) == {None} and None not in map(_number, second):
         return True
-    return len(cells) > 1 and numbers == list(range(len(cells)))
+    raise UserError(f"{path}: the first line may be a header or row 0 ({','.join(first)[:60]!r}); write --header or --no-header")
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return float(cell.strip('"'))
+    except ValueError:
+        return None
 
 
 def _read_parquet(path: Path) -> np.ndarray:

@@ -16,6 +16,8 @@ SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 SCRATCH = "/scratch"
 SCRATCH_FILES = 1024
 """Even an empty one takes memory of the kernel, which no limit of the process counts."""
+INSIDE = 1000
+"""User and group inside: never 0, even where root runs us."""
 STAGE = "/proc"
 """Where the new root is put together: a folder that is always there and holds nothing we bind."""
 
@@ -28,8 +30,8 @@ def enter(scratch_bytes: int) -> None:
     user, group = os.getuid(), os.getgid()
     call("unshare", CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS)
     _write("/proc/self/setgroups", "deny")
-    _write("/proc/self/uid_map", f"0 {user} 1")
-    _write("/proc/self/gid_map", f"0 {group} 1")
+    _write("/proc/self/uid_map", f"{INSIDE} {user} 1")
+    _write("/proc/self/gid_map", f"{INSIDE} {group} 1")
     _new_root(scratch_bytes)
     child = os.fork()
     if child:
@@ -58,6 +60,7 @@ def _new_root(scratch_bytes: int) -> None:
     for device in ("null", "zero", "urandom"):
         _write(f"{STAGE}/dev/{device}", "")
         _mount(f"/dev/{device}", f"{STAGE}/dev/{device}", None, MS_BIND)
+        _restrict(f"{STAGE}/dev/{device}", MS_RDONLY | MS_NOSUID)  # mode and times are the host's; writing into the device still works
     os.mkdir(STAGE + SCRATCH)
     _mount("tmpfs", STAGE + SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_bytes},nr_inodes={SCRATCH_FILES},mode=700")
     os.chdir(STAGE)
@@ -75,5 +78,9 @@ def _bring(path: str) -> None:
     elif os.path.isdir(path) and not os.path.exists(target):
         os.makedirs(target)
         _mount(path, target, None, MS_BIND | MS_REC)
-        attributes = (ctypes.c_uint64 * 4)(MS_RDONLY | MS_NOSUID | MS_NODEV, 0, 0, 0)
-        syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))
+        _restrict(target, MS_RDONLY | MS_NOSUID | MS_NODEV)
+
+
+def _restrict(target: str, flags: int) -> None:
+    attributes = (ctypes.c_uint64 * 4)(flags, 0, 0, 0)
+    syscall(SYS_MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(attributes), ctypes.sizeof(attributes))

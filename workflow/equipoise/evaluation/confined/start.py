@@ -16,7 +16,6 @@ import sys
 def main() -> None:
     """Reads the settings, confines this process and plays the role. Trouble before that goes to standard error, with status 70."""
     settings = json.loads(sys.stdin.buffer.read())
-    null = os.open("/dev/null", os.O_RDWR)
     sys.path.insert(0, settings["package"])
     try:
         from equipoise.evaluation.confined import candidate, checker, namespaces, plain, seccomp, system  # noqa: F401
@@ -27,6 +26,7 @@ def main() -> None:
         system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
         if settings["namespaces"]:
             namespaces.enter(settings["scratch"])
+        null = os.open("/dev/null", os.O_RDWR)  # the confined one: through a descriptor of the host's, its mode could be changed
         system.drop_capabilities()
         if settings["role"] == "checker":
             system.prctl(system.PR_SET_DUMPABLE, 0)  # the program, of the same user, cannot read the tests in its memory
