@@ -21,7 +21,7 @@ from helpers.rows import write_jsonl
 from helpers.trainings import prepared, run, start
 
 RUN = Run("bids", 0, "0.5", 1, 0)
-# Where one try is worth a second in the ordinary tests; the slow ones try every step.
+# Where one try is worth a second in the ordinary tests; the nightly ones try every step.
 TELLING = re.compile(
     r"^os.rename .*epoch-2.part|^half of .*epoch-2.part/moments|^half of .*checkpoint-4/optimizer.pt|^write .*checkpoint-4/whole"
     r"|^os.rename .*json|^os.remove .*/fingerprint|^os.remove whole|^os.rename .*adapter.part"
@@ -74,7 +74,7 @@ def drill(folder, copies, monkeypatch, stage, only):
     return expected, wrong
 
 
-@pytest.mark.parametrize("only", [TELLING, pytest.param(None, marks=pytest.mark.slow)], ids=["telling", "every step"])
+@pytest.mark.parametrize("only", [TELLING, pytest.param(None, marks=pytest.mark.nightly)], ids=["telling", "every step"])
 @pytest.mark.parametrize(("save_steps", "earlier"), [(2, False), (3, True), (NEVER, True)], ids=["at epoch ends", "elsewhere", "never"])
 def test_a_warm_up_killed_while_it_saves_gives_the_same_bytes(tiny_values, tmp_path, monkeypatch, save_steps, earlier, only):
     config = experiment(tiny_values, save_steps=NEVER)
@@ -89,7 +89,7 @@ def test_a_warm_up_killed_while_it_saves_gives_the_same_bytes(tiny_values, tmp_p
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("only", [TELLING, pytest.param(None, marks=pytest.mark.slow)], ids=["telling", "every step"])
+@pytest.mark.parametrize("only", [TELLING, pytest.param(None, marks=pytest.mark.nightly)], ids=["telling", "every step"])
 def test_a_fine_tuning_killed_while_it_saves_gives_the_same_bytes(tiny_values, tmp_path, monkeypatch, only):
     config = experiment(tiny_values, save_steps=1)
     folder = Path(config.layout.run(RUN))
