@@ -51,7 +51,8 @@ def test_activation_checkpointing_changes_no_number(tiny_values, tmp_path, monke
     plain = fine_tuned(values, tmp_path, "plain")
     once = len(calls)
     saving = fine_tuned(values, tmp_path, "saving", activation_checkpointing=True)
-    assert len(calls) == 3 * once, "every layer runs forward twice"
+    tried = 2  # the two layers once more, before training: which of them calls its adapter
+    assert len(calls) - once == 2 * (once - tried) + tried, "every layer runs forward twice"
     assert saving[0] == plain[0]
     assert all(torch.equal(saving[1][name], tensor) for name, tensor in plain[1].items())
 

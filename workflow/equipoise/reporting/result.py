@@ -29,6 +29,19 @@ class Section:
     category: str
 
 
+class _Runs(Sequence):
+    """The runs whose training has not failed; the scores are read only when a condition looks at them."""
+
+    def __init__(self, material: Any):
+        self._material = material
+
+    def __len__(self) -> int:
+        return len(self._material.bootstrap.evaluation.runs)
+
+    def __getitem__(self, place: Any) -> Any:
+        return self._material.bootstrap.evaluation.runs[place]
+
+
 @dataclass(frozen=True)
 class Result:
     """One table or figure.
@@ -78,7 +91,7 @@ class Result:
 
     def make(self, material: Any) -> Any:
         """The table or figure of an experiment, with this entry's words before those about the experiment's numbers."""
-        there = self.when(material.config, material.bootstrap.evaluation.runs)
+        there = self.when(material.config, _Runs(material))
         made = self.load()(material) if there else _without_runs(self.kind)
         return replace(made, name=self.name, title=self.title, caption=f"{self.caption} {made.caption}".strip())
 
