@@ -89,10 +89,10 @@ rule prepare_targets:
         manifests=per_task(LAYOUT.target_manifest("{task}")),
     log:
         log_of("prepare_targets", *TASK_IN_LOG),
+    priority: 1  # it refuses lm-eval tasks that cannot be scored: before the warm-up, where there is a choice
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("prepare_targets")
-    priority: 1  # it refuses lm-eval tasks that cannot be scored: before the warm-up, where there is a choice
     params:
         determined=determined_targets,
         names=tasks_argument,
