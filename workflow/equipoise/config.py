@@ -222,7 +222,9 @@ class Gradients(Section):
 class Selection(Section):
     """How rankings are made."""
 
-    normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
+    normalisation: Literal["zscore", "rank"] = Field(
+        "zscore", description="Column normalisation of bids and its forms, instance_max_normalized and round_robin_floor."
+    )
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
     seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
