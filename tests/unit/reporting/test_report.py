@@ -17,7 +17,7 @@ from equipoise.reporting.facts import times
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.material import Material
 from equipoise.reporting.plot_selections import influence_along_ranking
-from equipoise.reporting.report import figures, report
+from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.style import styled
@@ -149,17 +149,6 @@ def test_every_task_along_the_ranking_has_a_scale_of_its_own():
     with styled() as pyplot:
         first, second = influence_along_ranking(material).draw(pyplot).axes[:2]
         assert first.get_ylim()[0] > second.get_ylim()[1]
-
-
-def test_figures_alone_give_the_same_bytes(reported):
-    config, folder = reported
-    names = [path for path in sorted((folder / "figures").iterdir()) if path.name.startswith(("differences", "overlap"))]
-    before = {path: path.read_bytes() for path in names}
-    assert len(names) == 8
-    for path in names:
-        path.unlink()
-    figures(config)
-    assert {path: path.read_bytes() for path in names} == before
 
 
 def test_qualitative_pairs_have_one_right_and_one_wrong_answer(reported):
