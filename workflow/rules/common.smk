@@ -213,7 +213,15 @@ def outputs_of(*names):
 def all_manifests():
     """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
     Snakemake would not miss it)."""
-    collected = ("check_base", "warm_up", "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
+    collected = (
+        "check_base",
+        "warm_up",
+        "fit_curvature",
+        "collect_pool_gradients",
+        "collect_target_gradients",
+        "assemble_attribution",
+        "seal_attribution",
+    )
     return outputs_of(*collected)
 
 
