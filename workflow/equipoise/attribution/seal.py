@@ -27,7 +27,7 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     """Writes layout.matrix_manifest(matrix), kind `matrix`.
 
     It holds rows, columns ([{task, id}]), valid_rows, mean and std of every column over the valid rows (float64, ddof = 1; null where
-    there are too few rows), reliability (`_told`; null where there is no projection noise, or the halves of a row do not tell it), digest (of
+    there are too few rows), reliability (`_told`; null where there is no projection noise, or halves do not tell it), digest (of
     all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the number of shards. Raises `UserError` for
     missing, foreign, stale or damaged parts, by name.
     """
