@@ -1,7 +1,7 @@
 """`equipoise plan`: the stages of an experiment with their costs as a table, what is assumed, and what will not fit."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
@@ -75,7 +75,9 @@ def _projection_assumptions(config: Experiment) -> list[str]:
     width = config.gradients.projection.dimension
     said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
     path = config.layout.matrix_manifest(INFLUENCE)
-    known = read_manifest(path, "matrix").get("reliability") if Path(path).is_file() else None
+    known = None
+    with suppress(UserError):  # no matrix yet: nothing to go by
+        known = read_manifest(path, "matrix").get("reliability")
     if not known:
         return [f"{said}; its reliability is told when a first matrix is sealed"]
     expected = forecast(known["median"], width / known["dimension"])
