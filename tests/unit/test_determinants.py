@@ -19,6 +19,7 @@ EXPECTED = (
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
     ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS}),
     ("model.base", READERS | {"fetch", "check_base"}),
+    ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
     ("lora.*", {"warm_up", "fine_tune", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),

@@ -84,6 +84,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "data.pool": {
         "_uncontaminated": (2, "the pool's rows"),
         "prepare_pool": (1, "the pool's rows"),
+        "tokenised": (1, "the pool's rows and the tokenizer"),
     },
     "data.shards": {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
@@ -218,6 +219,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
         "_refuse_other_tensors": (1, "the base's weights"),
+        "_set_template": (1, "the tokenizer"),
+        "_template_file": (1, "the template's file"),
         "load_base": (2, "the base's files"),
         "load_tokenizer": (2, "the tokenizer"),
         "positions_for": (1, "the base's configuration"),
@@ -235,8 +238,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "carrying": (1, "the model"),
         "decoder_layers": (1, "the model"),
     },
-    "modelling.chat": {
-        "_pieces": (1, "the chat template"),
+    "modelling.template": {
+        "ChatTemplate.refuse_unusable": (2, "the chat template"),
     },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),

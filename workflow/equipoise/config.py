@@ -16,6 +16,7 @@ from equipoise.config_keys import (
     ATTENTION,
     JOBS,
     NO_EFFECT,
+    PAPER,
     PLACE,
     AnySource,
     BudgetField,
@@ -42,6 +43,9 @@ class Model(Section):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="How attention is computed; auto: sdpa where the architecture has it, else eager."
+    )
+    chat_template: Source = Field(
+        PAPER, description="Chat template: paper (<|user|>, <|assistant|>), own (the base's; instruct bases), or a Jinja file's path."
     )
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
     device: Annotated[str, NO_EFFECT] = Field(

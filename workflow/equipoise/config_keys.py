@@ -14,6 +14,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 ATTENTION, ALL_LINEAR = "attention", "all-linear"
 """Choices of `lora.target_modules` beside names."""
+PAPER, OWN = "paper", "own"
+"""Choices of `model.chat_template` beside a file."""
 
 
 class Effect(Enum):
