@@ -101,7 +101,7 @@ def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str
 
 def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
     collection = "lower gradients.token_budget or set gradients.activation_checkpointing: true"
-    advice = dict.fromkeys(("collect_pool_gradients", "collect_target_gradients"), collection) | {
+    advice = dict.fromkeys(("fit_curvature", "collect_pool_gradients", "collect_target_gradients"), collection) | {
         "evaluate": "lower the suites' batch_size"
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
