@@ -40,6 +40,7 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
 
 def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
     """Each task with its validation examples and its manifest but for the digest of the file; raises what `prepare_targets` does."""
+    from equipoise.data.held_out import held_out_records
     from equipoise.harness.usable import refuse_unusable_tasks
     from equipoise.modelling.base import load_tokenizer, positions_for
 
@@ -50,6 +51,8 @@ def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         refuse_unusable_tasks(config, positions, [name])
+        if config.tasks[name].suite and not config.tasks[name].lm_eval_tasks:
+            held_out_records(config, name, set(manifest["hashes"]))
         yield name, rows, {**manifest, "tokens": _token_counts(config, name, rows, tokenizer)}
 
 
@@ -181,7 +184,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
                 "task": name,
                 "prompt": evaluation_prompt(lm_eval_task, doc, suite.chat),
-                "response": given if source.accept else _response(source, lm_eval_task, doc, suite.chat),
+                "response": given if source.accept else response_of(source, lm_eval_task, doc, suite.chat),
                 "chat": suite.chat,
                 "content_hash": document.content_hash,
                 "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
@@ -210,13 +213,15 @@ def _of_any_task(
     return pool, lambda document: may_serve(document.leaf, document.doc), reasons
 
 
-def _response(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+def response_of(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+    """The response that a document stands for, as a benchmark says it or as lm-eval scores its target; empty where it has none."""
     from equipoise.harness.documents import target_text
     from equipoise.harness.drawing import continuation, reference
 
     if source.response is not None:
         return source.response(task, doc, target_text(task, doc))
-    return continuation(task, reference(task, doc) or "", chat)
+    target = reference(task, doc)
+    return "" if target is None else continuation(task, target, chat)
 
 
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:

@@ -22,7 +22,8 @@ def report(config: Experiment) -> None:
     """
     folder, material = Path(config.layout.report), Material(config)
     with atomic_path(folder / SCORES) as part:
-        pd.DataFrame(material.bootstrap.evaluation.rows).to_csv(part, index=False, lineterminator="\n")
+        rows = [row for bootstrap in material.bootstraps for row in bootstrap.evaluation.rows]
+        pd.DataFrame(rows).astype({"suite_seed": "Int64"}).to_csv(part, index=False, lineterminator="\n")
     names = {kind: [result.name for result in results(config) if result.kind == kind] for kind in ("table", "figure")}
     svgs = _write_figures(material, names["figure"])
     for name in names["table"]:
