@@ -5,17 +5,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
-from equipoise.config import Experiment, Suite, Task
-from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
-from equipoise.conversation.record import Record, json_text
-from equipoise.conversation.sources import Row, find_files, input_files, read_rows
+from equipoise.config import Experiment, Suite
+from equipoise.conversation.reading import Summary
+from equipoise.conversation.record import json_text
+from equipoise.conversation.sources import input_files
 from equipoise.data.draw import Document, draw, hold_out
+from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
@@ -40,7 +40,6 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
 
 def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
     """Each task with its validation examples and its manifest but for the digest of the file; raises what `prepare_targets` does."""
-    from equipoise.data.held_out import held_out_records
     from equipoise.harness.usable import refuse_unusable_tasks
     from equipoise.modelling.base import load_tokenizer, positions_for
 
@@ -97,14 +96,6 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
             }
         )
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
-
-
-def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
-    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
-    rows and unreadable files."""
-    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
-    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
-    return placed_records(rows, options, summary)
 
 
 def _digests(files: list[str]) -> dict[str, str]:

@@ -11,8 +11,8 @@ from equipoise.benchmarks import BENCHMARKS
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
 from equipoise.conversation.record import message_text
-from equipoise.data.held_out import held_out_records
 from equipoise.data.pool import pool_records, records_digest
+from equipoise.data.task_files import held_out_records
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
 from equipoise.harness.words import GRAM, grams

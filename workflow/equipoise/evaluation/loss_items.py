@@ -14,8 +14,8 @@ from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
 from equipoise.conversation.record import json_text
 from equipoise.data.encoding import encode_rows, examples_digest
-from equipoise.data.held_out import held_out_records
-from equipoise.data.targets import file_records, response_of
+from equipoise.data.targets import response_of
+from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
 from equipoise.evaluation.items import spread, suite_items
 from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_without_punkt_tab

@@ -214,7 +214,8 @@ def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
 
 
 def ranks(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[dict[str, object]]:
-    """Rank by macro average (1 is best: the highest, or the lowest loss) among the arms that compete at a budget: observed, bootstrap mean and 95 % interval."""
+    """Rank by macro average among the arms that compete at a budget (1 is the highest, of a loss the lowest): observed, bootstrap mean and
+    95 % interval."""
     from scipy.stats import rankdata
 
     rows, sign = [], bootstrap.measure.sign

@@ -29,8 +29,8 @@ def score_by_budget(material: Material) -> Figure:
 
 
 def loss_by_budget(material: Material) -> Figure:
-    """Mean held-out loss over tasks against budget, one panel per selector, lower is better: mean over runs with its 95 % bootstrap interval;
-    random selection in grey, training on the full pool dashed."""
+    """Mean held-out loss over tasks against budget, lower is better, one panel per selector: mean over runs with its 95 % bootstrap
+    interval; random selection in grey, training on the full pool dashed."""
     return _score_by_budget(material, LOSS)
 
 
@@ -137,8 +137,8 @@ def ranks(material: Material) -> Figure:
 
 
 def loss_ranks(material: Material) -> Figure:
-    """Ranks by mean held-out loss, the lowest first: observed rank (dot) and mean rank over bootstrap draws with its 95 % interval; an interval of
-    no width lies under its marker."""
+    """Ranks by mean held-out loss, the lowest first: observed rank (dot) and mean rank over bootstrap draws with its 95 % interval; an
+    interval of no width lies under its marker."""
     return _ranks(material, LOSS)
 
 

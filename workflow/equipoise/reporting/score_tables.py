@@ -48,8 +48,8 @@ def _table(material: Material, rows: list[dict[str, object]]) -> Table:
     models = " and ".join(dict.fromkeys(str(row.get("model", material.config.model.name)) for row in rows))
     caption = (
         f"Mean over runs, ± standard deviation over runs (fine-tuning seeds, and selection seeds of Random), in {_units(material)}; "
-        f"model {models}. The {_tops(material)} number of a budget is bold and the second underlined: neither is a claim, and anchors do not "
-        "compete."
+        f"model {models}. The {_tops(material)} number of a budget is bold and the second underlined: neither is a claim, and anchors do "
+        "not compete."
     )
     columns = [Column("label", "Selector")]
     for bootstrap in material.bootstraps:

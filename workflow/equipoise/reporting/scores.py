@@ -46,8 +46,8 @@ class Evaluation:
 def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evaluation:
     """Reads scores and samples of every run in `experiment_runs(config)`; those whose training failed count in no mean.
 
-    measure: what is read; none: the first that the experiment has. Raises `UserError` when a file is missing, when all runs have failed, when a run was evaluated on other items than the first one, or
-    when the logged items do not give the recorded score.
+    measure: what is read; none: the first that the experiment has. Raises `UserError` when a file is missing, when all runs have failed,
+    when a run was evaluated on other items than the first one, or when the logged items do not give the recorded score.
     """
     layout = config.layout
     runs, there = experiment_runs(config), measured(config)

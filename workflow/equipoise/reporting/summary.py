@@ -69,8 +69,8 @@ def _what_ran(config: Experiment, macro: pd.DataFrame, measure: Measure) -> str:
     by = "" if measure is ACCURACY else f" by {measure.label}, the lower the better"
     return (
         f"{competing['selector'].nunique()} selectors were compared at {_list(budgets)} of the pool on {tasks} tasks{by} "
-        f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one {measure.average} a standard error of about "
-        f"{competing['se_items'].median():.{measure.digits}f} {measure.unit}."
+        f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one {measure.average} a standard error of "
+        f"about {competing['se_items'].median():.{measure.digits}f} {measure.unit}."
     )
 
 
@@ -180,7 +180,8 @@ def _balance(balance: pd.DataFrame, epochs: int, measure: Measure) -> list[str]:
     else:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
     best = [
-        f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} ({_signed(row['minimum'], measure)} on {row['worst_task']}, "
+        f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} "
+        f"({_signed(row['minimum'], measure)} on {row['worst_task']}, "
         f"{_signed(row['minimum_low'], measure)} to {_signed(row['minimum_high'], measure)})"
         for _, group in rows.groupby("budget", sort=False)
         for row in group.nlargest(1, "minimum").to_dict("records")

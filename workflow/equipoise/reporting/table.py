@@ -12,9 +12,9 @@ class Column:
     """How a column of the frame is shown.
 
     key: its name in the frame. header: its heading. digits: decimals of a number (none: as it is). spread: column whose value is
-    shown behind +-. best: whether the largest shown value of a group is bold and the second underlined; lowest: instead
-    the smallest. measured: rows are of the measure in the frame's `measure`, and shown with as many decimals more as it has. sign: show + before gains.
-    text: long text (wraps; a paragraph column in LaTeX).
+    shown behind +-. best: whether the largest shown value of a group is bold and the second underlined; lowest: the smallest instead.
+    measured: a row is of the measure in the frame's `measure`, and has as many decimals more as its scores have. sign: show + before
+    gains. text: long text (wraps; a paragraph column in LaTeX).
     """
 
     key: str

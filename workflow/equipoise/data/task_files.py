@@ -1,11 +1,21 @@
-"""Test items from a user's files: what a task without lm-eval tasks is evaluated on, by held-out loss."""
+"""The examples of a task's files: those to draw from, and those that its held-out loss is measured on where it has no lm-eval tasks."""
 
-from equipoise.config import Experiment
-from equipoise.conversation.reading import Summary
+from collections.abc import Iterator
+from dataclasses import replace
+
+from equipoise.config import Experiment, Task
+from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
 from equipoise.conversation.record import Record
-from equipoise.conversation.sources import Row
-from equipoise.data.targets import file_records
+from equipoise.conversation.sources import Row, find_files, read_rows
 from equipoise.errors import UserError
+
+
+def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
+    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
+    rows and unreadable files."""
+    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
+    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
+    return placed_records(rows, options, summary)
 
 
 def held_out_records(config: Experiment, name: str, validation: set[str]) -> tuple[list[tuple[Row, Record]], int]:
