@@ -87,6 +87,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "data.pool": {
         "_uncontaminated": (2, "the pool's rows"),
         "prepare_pool": (1, "the pool's rows"),
+        "tokenised": (1, "the pool's rows and the tokenizer"),
     },
     "data.shards": {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
@@ -133,6 +134,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Session._vllm": (1, "the environment"),
         "adapter_digest": (1, "the run's files"),
     },
+    "curvature.ekfac": {
+        "EkfacFit.fit": (1, "the gradients"),
+    },
+    "curvature.kernel": {
+        "KernelFit.fit": (1, "the store collected"),
+    },
     "gradients.adam": {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
@@ -152,12 +159,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
-        "fisher_sample": (1, "the prepared pool"),
         "invert_damped": (1, "the gradients"),
+    },
+    "gradients.fitted": {
+        "open_fitted": (2, "the files of the fit"),
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
+    },
+    "gradients.sample": {
+        "pool_sample": (1, "the pool prepared"),
     },
     "harness.drawing": {
         "apart_split": (2, "the definition of the lm-eval task and its data"),
@@ -213,6 +225,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
         "_refuse_other_tensors": (1, "the base's weights"),
+        "_set_template": (1, "the tokenizer"),
+        "_template_file": (1, "the template's file"),
         "load_base": (2, "the base's files"),
         "load_tokenizer": (2, "the tokenizer"),
         "positions_for": (1, "the base's configuration"),
@@ -230,8 +244,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "carrying": (1, "the model"),
         "decoder_layers": (1, "the model"),
     },
-    "modelling.chat": {
-        "_pieces": (1, "the chat template"),
+    "modelling.template": {
+        "ChatTemplate.refuse_unusable": (2, "the chat template"),
     },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),

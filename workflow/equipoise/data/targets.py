@@ -29,10 +29,11 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
-    as text, chat as bool; and messages (JSON) where some example is more than a prompt and its response. The manifest's `holdout` lists
-    document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids, content hashes
-    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
-    examples than `targets.size`, and examples whose prompt leaves no room for the response.
+    as text, chat as bool; and messages and tools (JSON) where some example is more than a prompt and its response. The manifest's
+    `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids,
+    content hashes and lengths (after cutting to `targets.max_length`) in row order; `cut` counts those cut before their last end token.
+    Raises `UserError` for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no
+    room for the response.
     """
     for name, rows, manifest in examined_targets(config, tasks):
         _write(config, name, rows, manifest)
@@ -52,7 +53,8 @@ def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple
         refuse_unusable_tasks(config, positions, [name])
         if config.tasks[name].suite and not config.tasks[name].lm_eval_tasks:
             held_out_records(config, name, set(manifest["hashes"]))
-        yield name, rows, {**manifest, "tokens": _token_counts(config, name, rows, tokenizer)}
+        tokens, cut = _token_counts(config, name, rows, tokenizer)
+        yield name, rows, {**manifest, "tokens": tokens, "cut": cut}
 
 
 def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -92,7 +94,8 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
                 "chat": chat,
                 "content_hash": content_hash(record.prompt),
                 "origin": canonical_json({"file": Path(place.file).name, "line": place.line}),
-                **({} if record.plain else {"messages": json_text(record.messages)}),
+                **({} if record.plain and not record.tools else {"messages": json_text(record.messages)}),
+                **({"tools": json_text(record.tools)} if record.tools else {}),
             }
         )
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
@@ -234,9 +237,12 @@ def _listed(leaf: str, task: Any, split: str, docs: list[Any]) -> list[Document]
 
 
 # output
-def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> list[int]:
-    """Tokens of the examples, as cut. One cut before its response has no gradient: refused here, before hours are spent on the others."""
-    from equipoise.data.encoding import encode_rows
+def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> tuple[list[int], int]:
+    """Tokens of the examples, as cut, and how many are cut before their last end token.
+
+    One cut before its response has no gradient: refused here, before hours are spent on the others.
+    """
+    from equipoise.data.encoding import encode_rows, told_of_cut
 
     encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
     longest = config.targets.longest(config.model)
@@ -246,7 +252,10 @@ def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tok
                 f"tasks.{name}: the prompt of validation example {row['id']} has {example.prompt_length} tokens, which leaves no room "
                 f"for its response within {longest}; write a larger targets.max_length (none: as model.max_length)"
             )
-    return [min(len(example.input_ids), longest) for example in encoded]
+    cut = sum(example.loses_its_end(longest) for example in encoded)
+    if said := told_of_cut(cut, len(rows), longest, "targets.max_length"):
+        log(f"prepare_targets {name}: {said}")
+    return [min(len(example.input_ids), longest) for example in encoded], cut
 
 
 def _seed(config: Experiment, name: str) -> str:
@@ -274,7 +283,7 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
 
     layout = config.layout
     path = layout.target(name)
-    columns = [*COLUMNS, *(["messages"] if any("messages" in row for row in rows) else [])]
+    columns = [*COLUMNS, *(column for column in ("messages", "tools") if any(column in row for row in rows))]
     types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in columns}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
     with atomic_path(path) as part:

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from equipoise import progress
 from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
-from equipoise.harness.documents import as_one_turn
-from equipoise.modelling.chat import chat_prefix, evaluation_tokens
+from equipoise.evaluation.prompts import Prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -50,6 +49,7 @@ class LanguageModel(HFLM):
     def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_size: int):
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+        self.prompts = Prompts(tokenizer)
         self._remembered: dict[str, array] = {}
         self._remembered_tokens = 0
         self._requests = self._done = 0
@@ -72,7 +72,7 @@ class LanguageModel(HFLM):
         if known is not None:
             ids = known.tolist()
         else:
-            ids = evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
+            ids = self.prompts.tokens(string, add_special_tokens is not False)
             if add_special_tokens is None and self._remembered_tokens < REMEMBERED_TOKENS:
                 self._remembered[string] = array("i", ids)
                 self._remembered_tokens += len(ids)
@@ -92,8 +92,10 @@ class LanguageModel(HFLM):
         return ids, mask
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = as_one_turn(chat_history)
-        return chat_prefix(self.tokenizer, prompt) + begun
+        return self.prompts.chat(chat_history)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return self.prompts.pair(context, continuation)
 
     # requests
     def loglikelihood(self, requests, disable_tqdm: bool = True):

@@ -86,6 +86,7 @@ def _of_files(config: Experiment, name: str, counts: Counter[str]) -> list[Row]:
         {
             **_row(name, name, record.id, content_hash(record.prompt), record.prompt, record.response, suite.chat),
             **({} if record.plain else {"messages": json_text(record.messages)}),
+            **({"tools": json_text(record.tools)} if record.tools else {}),
         }
         for _, record in spread(records, suite.limit)
     ]

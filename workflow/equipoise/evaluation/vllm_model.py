@@ -12,9 +12,8 @@ from vllm.lora.request import LoRARequest
 
 from equipoise.config import Experiment
 from equipoise.config_checks import VLLM_RANKS
-from equipoise.harness.documents import as_one_turn
+from equipoise.evaluation.prompts import Prompts
 from equipoise.modelling.base import adapted_in, base_folder
-from equipoise.modelling.chat import chat_prefix, evaluation_tokens
 from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -37,6 +36,7 @@ class VllmModel(VLLM):
             lora_target_modules=sorted({name.rpartition(".")[2] for name in adapted_in(config.model, config.lora)}),
         )
         self.tokenizer = tokenizer
+        self.prompts = Prompts(tokenizer)
         self._seed = 0
         self._adapters: dict[str, LoRARequest] = {}
 
@@ -54,11 +54,13 @@ class VllmModel(VLLM):
     def tok_encode(self, string: str | Sequence[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
         if not isinstance(string, str):
             return [self.tok_encode(one, add_special_tokens) for one in string]
-        return evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
+        return self.prompts.tokens(string, add_special_tokens is not False)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = as_one_turn(chat_history)
-        return chat_prefix(self.tokenizer, prompt) + begun
+        return self.prompts.chat(chat_history)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return self.prompts.pair(context, continuation)
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
         for place, settings in enumerate(sampling_params if isinstance(sampling_params, list) else []):
