@@ -33,6 +33,7 @@ EXPECTED = (
     ("tasks.*.metric", {"evaluate"}),
     *((f"tasks.*.{key}", {"prepare_targets"}) for key in ("files", "format", "columns", "bad_rows")),
     ("tasks.*.substitutes", {"prepare_targets"}),
+    ("tasks.*.test_files", {"decontaminate", "evaluate"}),
     ("tasks.*.benchmark", {"prepare_targets", "decontaminate", "fetch"}),
     ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch"}),
     ("tasks.*.suite", {"prepare_targets", "decontaminate", "evaluate"}),

@@ -81,6 +81,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_fetch_punkt_tab": (1, "NLTK's server"),
         "fetch": (1, "the environment"),
     },
+    "data.task_files": {
+        "held_out_records": (1, "the task's files"),
+    },
     "data.pool": {
         "_uncontaminated": (2, "the pool's rows"),
         "prepare_pool": (1, "the pool's rows"),
@@ -118,6 +121,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "evaluation.language_model": {
         "LanguageModel._model_generate": (1, "the definition of the lm-eval task"),
+    },
+    "evaluation.loss_items": {
+        "loss_items": (1, "the items' tokens"),
     },
     "evaluation.sandbox": {
         "_refuse": (2, "the machine"),
@@ -246,11 +252,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "swap_adapter": (2, "the checkpoint and the model"),
     },
     "reporting.compare": {
-        "compare": (2, "the other experiment"),
+        "_compared": (2, "the other experiment"),
+        "compare": (1, "the other experiment"),
     },
     "reporting.experiments": {
         "find_experiment": (1, "the folders of results"),
-        "second_model": (4, "the other experiment"),
+        "second_model": (5, "the other experiment"),
     },
     "reporting.influence": {
         "Influence.ranking": (1, "the rankings on disk"),

@@ -115,6 +115,9 @@ class Task(Section):
     columns: dict[str, str] = Field({}, description="A form's field -> the files' name for it, as pool.columns.")
     bad_rows: Literal["refuse", "skip"] = Field("refuse", description="Rows of the files that cannot be taken: refuse, or leave them out.")
     revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
+    test_files: Files = Field(
+        [], description="Items of a suite that measures loss, instead of lm_eval_tasks' (none: rows of files that were not drawn)."
+    )
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
     metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
@@ -124,12 +127,6 @@ class Task(Section):
     def _metric_of_its_benchmark(cls, values: Any) -> Any:
         known = BENCHMARKS.get(str(values.get("benchmark"))) if isinstance(values, dict) else None
         return {"metric": known.metric, **values} if known else values
-
-    @model_validator(mode="after")
-    def _is_evaluated(self):
-        if self.suite and not self.lm_eval_tasks:
-            raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
-        return self
 
 
 class Targets(Section):
@@ -221,8 +218,11 @@ class Finetune(Section):
 
 
 class Suite(Section):
-    """One lm-eval invocation."""
+    """One lm-eval invocation, or the held-out loss on the items it would ask."""
 
+    measure: Annotated[Literal["accuracy", "loss", "both"], JOBS] = Field(
+        "accuracy", description="accuracy (answers are checked), loss (of the reference answers, in nats a token: no decoding), or both."
+    )
     chat: bool = Field(True, description="Apply the chat format to prompts.")
     num_fewshot: int | None = Field(None, ge=0, description="Shots; none: as the task says.")
     include_path: AnySource = Field(None, description="Folder of further lm-eval task definitions.")

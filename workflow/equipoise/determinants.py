@@ -24,11 +24,11 @@ READS: dict[str, tuple[str, ...]] = {
     "generate_miniature": ("miniature",),
     "decontaminate": (
         *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
-        *("tasks.*.benchmark",),
+        *("tasks.*.benchmark", "tasks.*.test_files"),
     ),
     "prepare_pool": ("pool", "-pool.decontaminate", *TOKENS, "training.loss_on"),
     "prepare_targets": (
-        *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric"),
+        *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric", "-tasks.*.test_files"),
         *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
     "check_base": ("model", "lora"),  # of what `warm_up` reads, which runs again with it; `prepare_targets` looks at new tasks
@@ -41,7 +41,7 @@ READS: dict[str, tuple[str, ...]] = {
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
-    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),
+    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),
 }
 

@@ -10,9 +10,10 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Suite
 from equipoise.estimators import estimator
 from equipoise.layout import Run, shard_label
+from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
 
 FULL_BUDGET = "1.0"
@@ -130,10 +131,27 @@ def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
     return grouped
 
 
-def evaluations(config: Experiment) -> list[tuple[str, int]]:
-    """Every (suite, generation seed) that a run is evaluated with: the suites that some task names."""
+def evaluations(config: Experiment) -> list[tuple[str, int | str]]:
+    """Every (suite, part) that a run is evaluated with, of the suites that some task names: generation seeds, and `loss`."""
     used = dict.fromkeys(task.suite for task in config.tasks.values() if task.suite)
-    return [(suite, seed) for suite in used for seed in config.suites[suite].seeds]
+    return [(suite, part) for suite in used for part in suite_parts(config.suites[suite])]
+
+
+def suite_parts(suite: Suite, *measures: Measure) -> list[int | str]:
+    """The parts of a suite's evaluation, of some measures (none: of all that it takes)."""
+    parts: dict[Measure, list[int | str]] = {ACCURACY: list(suite.seeds), LOSS: [LOSS.name]}
+    return [part for measure in measures_of(suite.measure) if measure in (measures or MEASURES) for part in parts[measure]]
+
+
+def measured(config: Experiment) -> list[Measure]:
+    """The measures that some task is evaluated by."""
+    used = [config.suites[task.suite].measure for task in config.tasks.values() if task.suite]
+    return [measure for measure in MEASURES if any(measure in measures_of(each) for each in used)]
+
+
+def measured_tasks(config: Experiment, measure: Measure) -> list[str]:
+    """The tasks that are evaluated by a measure, in config order."""
+    return [name for name, task in config.tasks.items() if task.suite and measure in measures_of(config.suites[task.suite].measure)]
 
 
 def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:

@@ -14,6 +14,7 @@ from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.layout import Run
+from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
@@ -28,6 +29,7 @@ try:
     CONFIG = parse_config(config, "configuration")
     SECOND_MODEL = second_model(CONFIG)
     POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
+    TEST_FILES = {name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()}
     TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
     if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
         refuse_missing_reporters(CONFIG)
@@ -61,7 +63,7 @@ wildcard_constraints:
     epochs=r"\d+",
     seed=r"\d+",
     suite="|".join(CONFIG.suites) or "none",
-    suite_seed=r"\d+",
+    part="|".join([r"seed-\d+", *(measure.name for measure in MEASURES)]),
 
 
 def log_of(rule_name, *wildcards):
@@ -190,7 +192,7 @@ def fold_runs(wildcards):
 
 def fold_suites(wildcards):
     """Suites and seeds that the runs of a fold are evaluated with: a new one reruns the job, which keeps what is finished."""
-    return [f"{suite}/{seed}" for suite, seed in experiment.evaluations(CONFIG)]
+    return [f"{suite}/{part}" for suite, part in experiment.evaluations(CONFIG)]
 
 
 def adapter_manifest(wildcards):
@@ -202,7 +204,23 @@ def determined_evaluation(wildcards):
     """What determines the scores of a job: its suite, or all that are used, with the tasks they evaluate."""
     used = [wildcards.suite] if hasattr(wildcards, "suite") else dict.fromkeys(suite for suite, _ in experiment.evaluations(CONFIG))
     tasks = [name for name, task in CONFIG.tasks.items() if task.suite in used]
-    return determinants(CONFIG, "evaluate", tasks, used, names=True)
+    determined = determinants(CONFIG, "evaluate", tasks, used, names=True)
+    parts = [wildcards.part] if hasattr(wildcards, "part") else [part for _, part in experiment.evaluations(CONFIG)]
+    if LOSS.name in parts:  # it reads its items as validation examples are read
+        determined |= determinants(CONFIG, "prepare_targets", tasks, used, names=True)
+    return determined
+
+
+def part_argument(wildcards):
+    """The part of a suite's evaluation, as the command line takes it."""
+    kind, _, seed = wildcards.part.partition("-")
+    return f"--suite-seed {seed}" if seed else f"--measure {kind}"
+
+
+def test_files(wildcards):
+    """Files of the items whose held-out loss a job measures."""
+    suites = [wildcards.suite] if hasattr(wildcards, "suite") else CONFIG.suites
+    return [file for name, task in CONFIG.tasks.items() if task.suite in suites for file in TEST_FILES[name]]
 
 
 def outputs_of(*names):

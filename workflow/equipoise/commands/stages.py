@@ -13,6 +13,7 @@ from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, estimator
 from equipoise.experiment import folds
 from equipoise.layout import shard_label
+from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
 from equipoise.selectors import MATRICES, selector_names
 from equipoise.store.lease import one_writer
@@ -209,16 +210,19 @@ def evaluate_command(
     run: RunPath,
     suite: Annotated[str, typer.Option(help="Name of a suite.")],
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
+    measure: Annotated[str, typer.Option(help="accuracy, or loss: held-out loss, which draws nothing.")] = ACCURACY.name,
 ) -> None:
-    """Evaluates a run on a suite with lm-eval, hold-outs left out; in the suite's own interpreter where it names one."""
+    """Evaluates a run on a suite: with lm-eval (in the suite's own interpreter where it names one), or by held-out loss."""
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
     one_of("--suite", suite, experiment.suites)
-    again = ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)]
-    continue_in(experiment.suites[suite].python, again)
+    one_of("--measure", measure, (each.name for each in MEASURES))
+    if measure != LOSS.name:
+        again = ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)]
+        continue_in(experiment.suites[suite].python, again)
     from equipoise.evaluation.evaluate import evaluate
 
-    evaluate(experiment, asked, suite, suite_seed)
+    evaluate(experiment, asked, suite, suite_seed if measure == ACCURACY.name else measure)
 
 
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")

@@ -5,17 +5,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
-from equipoise.config import Experiment, Suite, Task
-from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
-from equipoise.conversation.record import Record, json_text
-from equipoise.conversation.sources import Row, find_files, input_files, read_rows
+from equipoise.config import Experiment, Suite
+from equipoise.conversation.reading import Summary
+from equipoise.conversation.record import json_text
+from equipoise.conversation.sources import input_files
 from equipoise.data.draw import Document, draw, hold_out
+from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
@@ -51,6 +51,8 @@ def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         refuse_unusable_tasks(config, positions, [name])
+        if config.tasks[name].suite and not config.tasks[name].lm_eval_tasks:
+            held_out_records(config, name, set(manifest["hashes"]))
         tokens, cut = _token_counts(config, name, rows, tokenizer)
         yield name, rows, {**manifest, "tokens": tokens, "cut": cut}
 
@@ -97,14 +99,6 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
             }
         )
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
-
-
-def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
-    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
-    rows and unreadable files."""
-    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
-    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
-    return placed_records(rows, options, summary)
 
 
 def _digests(files: list[str]) -> dict[str, str]:
@@ -184,7 +178,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
                 "task": name,
                 "prompt": evaluation_prompt(lm_eval_task, doc, suite.chat),
-                "response": given if source.accept else _response(source, lm_eval_task, doc, suite.chat),
+                "response": given if source.accept else response_of(source, lm_eval_task, doc, suite.chat),
                 "chat": suite.chat,
                 "content_hash": document.content_hash,
                 "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
@@ -213,13 +207,15 @@ def _of_any_task(
     return pool, lambda document: may_serve(document.leaf, document.doc), reasons
 
 
-def _response(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+def response_of(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+    """The response that a document stands for, as a benchmark says it or as lm-eval scores its target; empty where it has none."""
     from equipoise.harness.documents import target_text
     from equipoise.harness.drawing import continuation, reference
 
     if source.response is not None:
         return source.response(task, doc, target_text(task, doc))
-    return continuation(task, reference(task, doc) or "", chat)
+    target = reference(task, doc)
+    return "" if target is None else continuation(task, target, chat)
 
 
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:

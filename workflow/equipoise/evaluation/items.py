@@ -43,7 +43,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
     whole: for looking at the items only: without the suite's limit, and without checking that their answers can be graded here.
     Raises `UserError` when the data are no longer what the hold-outs were made for, or when a leaf task has no item left.
     """
-    names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite}
+    names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite and task.lm_eval_tasks}
     settings = config.suites[suite]
     loaded = {
         name: load_tasks(listed, settings.include_path, f"tasks.{name}.lm_eval_tasks", config.tasks[name].revision)
@@ -103,6 +103,11 @@ def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[st
     kept = [doc_id for doc_id, known_as in enumerate(hashes) if doc_id not in barred and known_as not in validation]
     if not kept:
         raise UserError(f"lm-eval task {leaf}: all of its {len(hashes)} items are validation examples; write a smaller targets.size")
+    return spread(kept, limit)
+
+
+def spread(kept: list[Any], limit: int | None) -> list[Any]:
+    """At most `limit` of what is listed, spread evenly, in order; none: all."""
     if limit is None or limit >= len(kept):
         return kept
     return [kept[i * len(kept) // limit] for i in range(limit)]

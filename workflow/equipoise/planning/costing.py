@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
-from equipoise.config import Experiment, Suite
+from equipoise.config import Experiment, Lora, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, estimator
 from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
 from equipoise.layout import Run
+from equipoise.measures import LOSS
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
@@ -27,6 +28,7 @@ SECONDS_PER_LAYER = {
 }  # processor time that starts one layer's kernels in a step of transformers; under an adapter
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
+CHOICE_TOKENS = 2  # of the right choice of an item that is scored: a letter and what stands before it
 TARGET_TOKENS = 400  # of a validation example, response included
 STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
 TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
@@ -234,10 +236,12 @@ class Planner:
         settings = self.config.suites[suite]
         return [items_of(self.config, task, settings) for task in self.config.tasks.values() if task.suite == suite]
 
-    def _evaluated(self, run: Run, suite: str, suite_seed: int) -> Cost:
+    def _evaluated(self, run: Run, suite: str, part: int | str) -> Cost:
         tuned = selector(run.selector).trains
         lora = self.config.lora if tuned else None
         settings = self.config.suites[suite]
+        if part == LOSS.name:
+            return sum((self._measured(lora, items) for items in self._items(suite)), Cost())
         width = memory.WIDTH[self.config.model.precision]
         launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
         step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
@@ -255,6 +259,13 @@ class Planner:
             tokens = items.items * (items.prompt + answer)
             whole += Cost(tokens, work, seconds, TEXT_BYTES * tokens)
         return whole
+
+    def _measured(self, lora: Lora | None, items: Items) -> Cost:
+        """One forward pass over prompts and reference responses, logits at the responses."""
+        response = items.answer or CHOICE_TOKENS
+        tokens = items.items * (items.prompt + response)
+        work = flops.reference(self.shape, lora, items.items, items.prompt, response)
+        return Cost(tokens, work, self._gpu_seconds(work, self.config.model.precision), TEXT_BYTES * tokens)
 
     def _evaluation_memory(self) -> float | None:
         peaks = [

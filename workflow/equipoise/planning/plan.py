@@ -10,7 +10,8 @@ from equipoise.attribution.reliability import forecast
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, tells_reliability
+from equipoise.experiment import INFLUENCE, measured, tells_reliability
+from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
@@ -92,6 +93,10 @@ def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str
         f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
         "longest one ends"
     )
+    if LOSS in measured(config):
+        said.append("evaluation: held-out loss is one forward pass over an item's prompt and reference, as long as an assumed answer")
+    if ACCURACY not in measured(config):
+        return [said[0], said[-1]]
     if shape.parameters > VLLM_ADVISED and any(suite.backend == "hf" for suite in config.suites.values()):
         said.append("evaluation: transformers start every kernel of a step by themselves; backend: vllm is what to use at this size")
     if config.finetune.zero_shot:

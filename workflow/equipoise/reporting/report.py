@@ -23,7 +23,8 @@ def report(config: Experiment) -> None:
     """
     folder, material = Path(config.layout.report), Material(config)
     with atomic_path(folder / SCORES) as part:
-        part.write_text(csv_text(pd.DataFrame(material.bootstrap.evaluation.rows)), encoding="utf-8")
+        rows = [row for bootstrap in material.bootstraps for row in bootstrap.evaluation.rows]
+        part.write_text(csv_text(pd.DataFrame(rows).astype({"suite_seed": "Int64"})), encoding="utf-8")
     names = {kind: [result.name for result in results(config) if result.kind == kind] for kind in ("table", "figure")}
     svgs = _write_figures(material, names["figure"])
     for name in names["table"]:
