@@ -16,6 +16,7 @@ from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Layout, Run
+from equipoise.modelling.base import own_template
 from equipoise.progress import log
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 from equipoise.training.divergence import failure
@@ -43,9 +44,17 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
     if is_evaluated(layout, run, suite, suite_seed, identity):
         log(f"evaluate {run.path}, suite {suite}: already there")
         return
-    answers = _ask(session, suite, suite_seed, adapter)
+    if adapter is None and config.suites[suite].chat and own_template(session.tokenizer):
+        log(f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know")
+    answers, cut = _ask(session, suite, suite_seed, adapter)
     samples = item_rows(config, items, answers)
-    scores = task_scores(config, items, samples)
+    scores = task_scores(config, items, samples, cut)
+    for name, value in scores.items():
+        if value["cut"]:
+            log(
+                f"WARNING: tasks.{name}: {value['cut']} of {value['items']} prompts are longer than the base's context has room for, and "
+                f"lost their beginning; write fewer shots or a smaller max_new_tokens under suites.{suite}"
+            )
     _write(layout, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
     log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
 
@@ -74,8 +83,10 @@ def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int, identity
     return manifest["fingerprint"] == identity and manifest["samples_digest"] == file_digest(samples)
 
 
-def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
-    """lm-eval's logged samples by leaf task."""
+def _ask(
+    session: Session, suite: str, suite_seed: int, adapter: str | None
+) -> tuple[dict[str, list[dict[str, Any]]], set[tuple[str, int]]]:
+    """lm-eval's logged samples by leaf task, and the items (leaf task and document) whose prompt was cut."""
     import lm_eval.evaluator
 
     items = session.items(suite)
@@ -94,7 +105,8 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
             fewshot_as_multiturn=False,
             confirm_run_unsafe_code=True,
         )
-    return results["samples"]
+        cut = set(language_model.prompts.cut)
+    return results["samples"], cut
 
 
 def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -144,8 +156,9 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
     return str(task.doc_to_choice(sample["doc"])[likelihoods.index(max(likelihoods))])
 
 
-def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out."""
+def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]], cut: set[tuple[str, int]]) -> dict[str, dict[str, Any]]:
+    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out, and cut: items whose
+    prompt was longer than the context."""
     scores = {}
     for name in items.leaves:
         values = [row["score"] for row in rows if row["task"] == name]
@@ -157,6 +170,7 @@ def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]
             "stderr": 100 * math.sqrt(variance / len(values)),
             "items": len(values),
             "held_out": items.held_out[name],
+            "cut": sum((row["lm_eval_task"], row["doc_id"]) in cut for row in rows if row["task"] == name),
         }
     return scores
 
