@@ -128,6 +128,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Session._vllm": (1, "the environment"),
         "adapter_digest": (1, "the run's files"),
     },
+    "curvature.ekfac": {
+        "EkfacFit.fit": (1, "the gradients"),
+    },
+    "curvature.kernel": {
+        "KernelFit.fit": (1, "the store collected"),
+    },
     "gradients.adam": {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
@@ -147,12 +153,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
-        "fisher_sample": (1, "the prepared pool"),
         "invert_damped": (1, "the gradients"),
+    },
+    "gradients.fitted": {
+        "open_fitted": (2, "the files of the fit"),
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
+    },
+    "gradients.sample": {
+        "pool_sample": (1, "the pool prepared"),
     },
     "harness.drawing": {
         "apart_split": (2, "the definition of the lm-eval task and its data"),

@@ -1,4 +1,5 @@
-"""The configuration of an experiment: one model per section, a description per field; the only place a default lives.
+"""The configuration of an experiment: one model per section, a description per field; the only place a default lives (with the sections
+of `config_gradients.py`).
 
 `config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are generated from
 this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in `config_checks.py`.
@@ -10,6 +11,7 @@ from pydantic import Field, model_validator
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_checks import impossible
+from equipoise.config_gradients import Gradients
 from equipoise.config_keys import (
     ATTENTION,
     JOBS,
@@ -29,7 +31,6 @@ from equipoise.config_keys import (
     StageName,
     TargetModules,
 )
-from equipoise.estimators import ESTIMATORS
 from equipoise.layout import CHUNK_ROWS, Layout
 
 
@@ -187,40 +188,6 @@ class Warmup(Section):
     files: Files = Field(
         [], description="Warm up on these instead, read as the pool's, so that new pool files leave the adapters unchanged."
     )
-
-
-class Projection(Section):
-    """The random map of gradients to `dimension` numbers."""
-
-    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
-    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
-    repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
-
-
-class Logra(Section):
-    """The `logra` estimator: low-rank projections of the base weights' gradients, preconditioned by a damped Fisher matrix."""
-
-    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 per layer in the store.")
-    damping: float = Field(0.1, gt=0, description="Damping of a layer's Fisher matrix, relative to its mean eigenvalue.")
-    fisher_examples: int = Field(1024, ge=2, description="Pool examples, drawn by seed, that estimate the Fisher matrix.")
-
-
-class Gradients(Section):
-    """How influence gradients are computed."""
-
-    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
-        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
-    )
-    adam_form: Literal["less", "torch"] = Field(
-        "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
-    )
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
-    token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
-    activation_checkpointing: Annotated[bool, NO_EFFECT] = Field(
-        False, description="Recompute activations to save memory; changes no result."
-    )
-    projection: Projection = Field(default_factory=Projection, description="The random projection.")
-    logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
 
 
 class Selection(Section):

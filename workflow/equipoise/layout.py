@@ -110,6 +110,14 @@ class Layout:
     def checkpoint_manifest(self, epoch: int | str) -> str:
         return f"{self.root}/warmup/epoch-{epoch}.json"
 
+    # what an estimator fits at an epoch: curvature, kernel
+    def curvature(self, epoch: int | str) -> str:
+        """Folder of what `fit_curvature` leaves; which files, its manifest says."""
+        return f"{self.root}/curvature/epoch-{epoch}"
+
+    def curvature_manifest(self, epoch: int | str) -> str:
+        return f"{self.root}/curvature/epoch-{epoch}.json"
+
     # gradient stores
     def pool_gradients(self, epoch: int | str) -> str:
         """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""

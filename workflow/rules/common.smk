@@ -119,7 +119,7 @@ def per_task(pattern):
 
 def epochs_argument(wildcards):
     """Epochs of one gradient job, as the command line takes them."""
-    return getattr(wildcards, "epoch", ",".join(map(str, EPOCHS)))
+    return getattr(wildcards, "epoch", ",".join(map(str, experiment.gradient_epochs(CONFIG))))
 
 
 def job_tasks(wildcards):
@@ -153,6 +153,12 @@ def shard_gradients(wildcards):
     """Manifests of the gradient rows that one job's matrix rows are made from."""
     epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
     return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
+
+
+def fitted_matrix(wildcards):
+    """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
+    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
+    return [path for epoch in epochs for path in experiment.fitted(CONFIG, "matrix", epoch)]
 
 
 def target_gradients(wildcards):
@@ -207,7 +213,15 @@ def outputs_of(*names):
 def all_manifests():
     """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
     Snakemake would not miss it)."""
-    collected = ("check_base", "warm_up", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
+    collected = (
+        "check_base",
+        "warm_up",
+        "fit_curvature",
+        "collect_pool_gradients",
+        "collect_target_gradients",
+        "assemble_attribution",
+        "seal_attribution",
+    )
     return outputs_of(*collected)
 
 

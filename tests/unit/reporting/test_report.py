@@ -245,8 +245,8 @@ def test_epochs_are_named_where_they_are_not_the_usual_ones(reported):
 
 
 def test_examples_json_cannot_close_its_script_element():
-    from equipoise.reporting.page import _script_json
+    from equipoise.reporting.escaping import script_json
 
-    text = _script_json({"prompt": "</script><!-- x"})
+    text = script_json({"prompt": "</script><!-- x"})
     assert "<" not in text
     assert json.loads(text) == {"prompt": "</script><!-- x"}

@@ -1,7 +1,9 @@
-"""Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * cos(pool gradient i, validation gradient j), w_e = lr_e / sum lr.
+"""Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * <pool gradient i, validation gradient j>, w_e = lr_e / sum lr.
 
-The matrices `last_token` and `position_weighted` hold cosines of hidden states at the last epoch instead. Pool rows stream in
-1,024-row chunks, the next one is read while this one is multiplied; accumulation is float32.
+The products are cosines or of whole rows, as the estimator says (`scaled`). With `residual` (trak) it is their plain mean over epochs,
+times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). The matrices `last_token` and `position_weighted` hold cosines of
+hidden states at the last epoch instead. Pool rows stream in 1,024-row chunks, the next one is read while this one is multiplied;
+accumulation is float32.
 """
 
 from collections.abc import Iterator
@@ -17,12 +19,13 @@ from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, matrix_epochs
+from equipoise.estimators import estimator
+from equipoise.experiment import INFLUENCE, fitted, matrix_epochs
 from equipoise.files import atomic_path, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
-from equipoise.store.gradients import VALID, GradientReader
+from equipoise.store.gradients import VALID, GradientReader, one_minus_p
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 SHARD_KIND = "matrix_shard"
@@ -34,24 +37,25 @@ class Term:
     """One epoch's share of the matrix.
 
     reader: the pool's store. targets: float32 [V, k], the columns' rows, times the epoch's weight. scaled: pool norms multiply back in.
-    state: kind of hidden state, or None for gradients.
+    state: kind of hidden state, or None for gradients. residual: the epoch's weight in the mean of 1 - p, 0 where that takes no part.
     """
 
     reader: GradientReader
     targets: np.ndarray
     scaled: bool
     state: str | None
+    residual: float = 0.0
 
-    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [n, k] rows of the pool, in the first rows of `buffer`, and bool [n], which of them are valid."""
+    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """float32 [n, k] rows of the pool, in the first rows of `buffer`; bool [n], which of them are valid; 1 - p times `residual`."""
         if self.state is not None:
             values, status = self.reader.read_states(start, stop, self.state), self.reader.read_column("status", start, stop)
-            return widened(values, buffer), status == VALID
+            return widened(values, buffer), status == VALID, None
         rows = self.reader.read(start, stop)
         values = widened(rows.directions, buffer)
         if self.scaled:
             values *= rows.norm[:, None]
-        return values, rows.status == VALID
+        return values, rows.status == VALID, self.residual * one_minus_p(rows.loss) if self.residual else None
 
 
 def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
@@ -69,17 +73,19 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     start, stop = shards[shard][0], shards[max(shards)][1]
     epochs = matrix_epochs(config, matrix)
     columns = column_list(config, layout)
-    inputs = _input_manifests(layout, epochs, shards, list(config.tasks))
-    weights = epoch_weights(config, layout, epochs)
+    inputs = _input_manifests(config, matrix, epochs, shards)
+    residual = matrix == INFLUENCE and estimator(config.gradients.estimator).residual
+    weights = [1 / len(epochs)] * len(epochs) if residual else epoch_weights(config, layout, epochs)
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
-    described["fingerprint"] = fingerprint({"inputs": inputs, "weights": weights, "identity": identity})
+    determined = {"inputs": inputs, "weights": weights, "identity": identity}
+    described["fingerprint"] = fingerprint(determined | ({"residual": True} if residual else {}))
     manifest = layout.matrix_shard_manifest(matrix, shard_label(shard))
     if _is_current(manifest, layout.matrix(matrix), described):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
         return
     state = None if matrix == INFLUENCE else matrix
-    terms = [_term(layout, epoch, weight, list(config.tasks), state, rows) for epoch, weight in zip(epochs, weights, strict=True)]
+    terms = [_term(config, epoch, weight, state, rows, residual) for epoch, weight in zip(epochs, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
     for at, values, valid in assemble_chunks(terms, start, stop):
@@ -105,14 +111,17 @@ def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[
         following = enumerate([*parts[1:], None], start=1)
         for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
             total = np.zeros((end - at, len(terms[0].targets)), np.float32)
-            valid = np.ones(end - at, bool)
+            valid, doubt = np.ones(end - at, bool), np.zeros(end - at)
             for term in terms:
-                values, usable = ahead.result()
+                values, usable, residual = ahead.result()
                 number, part = next(following)
                 if part is not None:
                     ahead = reader.submit(part[0].read, *part[1], buffers[number % 2])
                 total += values @ term.targets.T
                 valid &= usable
+                doubt += 0.0 if residual is None else residual
+            if any(term.residual for term in terms):
+                total *= doubt[:, None].astype(np.float32)
             total[~valid] = np.nan
             _refuse_non_finite(total, valid, at)
             yield at, total, valid
@@ -158,29 +167,35 @@ def column_list(config: Experiment, layout: Layout) -> list[dict[str, str]]:
     return columns
 
 
-def _input_manifests(layout: Layout, epochs: list[int], shards: dict[int, list[int]], tasks: list[str]) -> list[Any]:
-    """What determines the shards' rows: fingerprint and digest of every store part they are made from."""
-    parts = []
+def _input_manifests(config: Experiment, matrix: str, epochs: list[int], shards: dict[int, list[int]]) -> list[Any]:
+    """What determines the shards' rows: fingerprint and digest of every store part and fit they are made from."""
+    layout, parts = config.layout, []
     for epoch in epochs:
+        for path in fitted(config, "matrix", epoch) if matrix == INFLUENCE else []:
+            fit = read_manifest(path, "curvature")
+            parts.append([fit["fingerprint"], fit["files"]])
         for shard, rows in shards.items():
             path = layout.pool_gradients_manifest(epoch, shard_label(shard))
             manifest = read_manifest(path, "pool_gradients")
             if manifest["rows"] != rows:
                 raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
             parts.append([manifest["fingerprint"], manifest["digest"]])
-        for task in tasks:
+        for task in config.tasks:
             target = read_manifest(layout.target_gradients_manifest(epoch, task), "target_gradients")
             parts.append([target["fingerprint"], target["digest"]])
     return parts
 
 
-def _term(layout: Layout, epoch: int, weight: float, tasks: list[str], state: str | None, rows: int) -> Term:
+def _term(config: Experiment, epoch: int, weight: float, state: str | None, rows: int, residual: bool) -> Term:
+    layout, fit = config.layout, estimator(config.gradients.estimator).fitted
     reader = GradientReader(layout.pool_gradients(epoch))
     if reader.rows != rows:
         raise UserError(f"{reader.path}: has {reader.rows} rows, the pool {rows}; run collect_pool_gradients again")
     scaled = state is None and reader.scaled
-    targets = [_target_rows(layout, epoch, task, state, reader) for task in tasks]
-    return Term(reader, (np.concatenate(targets) * weight).astype(np.float32), scaled, state)
+    targets = np.concatenate([_target_rows(layout, epoch, task, state, reader) for task in config.tasks])
+    if state is None and fit and "matrix" in fit.sides:
+        targets = fit.load()(config).solved(epoch, targets)
+    return Term(reader, (targets * weight).astype(np.float32), scaled, state, weight if residual else 0.0)
 
 
 def _target_rows(layout: Layout, epoch: int, task: str, state: str | None, pool: GradientReader) -> np.ndarray:

@@ -9,6 +9,8 @@ from equipoise.cluster.devices import take_devices
 from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpoints, refuse_missing_targets, run_of, some_of
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
+from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS, estimator
 from equipoise.experiment import folds
 from equipoise.layout import shard_label
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
@@ -96,6 +98,21 @@ def warm_up_command(config: ConfigOption) -> None:
         from equipoise.training.warm_up import warm_up
 
         warm_up(experiment)
+
+
+@app.command("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
+def fit_curvature_command(config: ConfigOption, epochs: Epochs = "") -> None:
+    """Fits what the estimator needs at epoch checkpoints before its rows can be made: curvature (ekfac) or kernel (trak)."""
+    from equipoise.curvature.fit import fit_curvature
+
+    experiment = _open(config, "fit_curvature")
+    if estimator(experiment.gradients.estimator).fitted is None:
+        fitting = ", ".join(entry.name for entry in ESTIMATORS if entry.fitted)
+        raise UserError(f"gradients.estimator: {experiment.gradients.estimator} fits nothing first; write one of {fitting}")
+    numbers = epochs_of(experiment, epochs)
+    refuse_missing_checkpoints(experiment, numbers)
+    with one_writer(*(experiment.layout.curvature_manifest(epoch) for epoch in numbers)):
+        fit_curvature(experiment, numbers)
 
 
 @app.command("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")

@@ -38,11 +38,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
     model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
-    recompute = (
-        estimator(config.gradients.estimator)
-        .load()(config)
-        .recompute(model, "pool" if task is None else "target", layout.checkpoint(epoch))
-    )
+    recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 

@@ -4,7 +4,6 @@ Pool rows go through Adam's map, target rows do not (method: gradients). A job t
 there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as one job per epoch.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +13,7 @@ from equipoise.data.encoding import encode_file
 from equipoise.determinants import determinants
 from equipoise.estimators import estimator
 from equipoise.gradients.loop import Collection, collect
-from equipoise.layout import Layout, shard_label
+from equipoise.layout import shard_label
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
 from equipoise.modelling.chat import Encoded
@@ -55,7 +54,7 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
         return _Part(store, manifest, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
 
-    _collect(config, layout, "pool", {epoch: [part(epoch)] for epoch in epochs})
+    _collect(config, "pool", {epoch: [part(epoch)] for epoch in epochs})
 
 
 def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
@@ -69,18 +68,18 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
         store, manifest = layout.target_gradients(epoch, task), layout.target_gradients_manifest(epoch, task)
         return _Part(store, manifest, 0, len(examples[task]), examples[task], {"task": task}, task)
 
-    _collect(config, layout, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
+    _collect(config, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
 
 
-def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
-    """All that determines a row besides its own tokens. folder: the epoch checkpoint; base: `base_identity`."""
+def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
+    """All that determines a row besides its own tokens. base: `base_identity`."""
     return {
         "format": STORE_FORMAT,
         "side": side,
         "config": determinants(config, f"collect_{side}_gradients"),
         "base": base,
-        "adapter": adapter_identity(folder),
-        "inputs": rows.inputs(side, folder),
+        "adapter": adapter_identity(config.layout.checkpoint(epoch)),
+        "inputs": rows.inputs(side, epoch),
         "states": list(_states(config, epoch)),
     }
 
@@ -89,20 +88,21 @@ def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
     return STATES if epoch == config.warmup.epochs else ()
 
 
-def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, list[_Part]]) -> None:
+def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> None:
     entry = estimator(config.gradients.estimator)
     row_source = entry.load()(config)
     base = base_identity(config.model)
-    for epoch, engine in _engines(config, layout, list(parts)):
-        folder = layout.checkpoint(epoch)
+    engine = None
+    for epoch in parts:
+        engine = engine_at(config, epoch, engine)
         attributes = {
-            "settings": fingerprint(settings(config, folder, side, epoch, base, row_source)),
+            "settings": fingerprint(settings(config, side, epoch, base, row_source)),
             "estimator": entry.name,
             "side": side,
             "epoch": epoch,
             "scaled": entry.scaled,
         }
-        maker = row_source.maker(engine, side, folder)
+        maker = row_source.maker(engine, side, epoch)
         for part in parts[epoch]:
             Path(part.manifest).unlink(missing_ok=True)
             title = f"{part.title} gradients, epoch {epoch}"
@@ -112,19 +112,17 @@ def _collect(config: Experiment, layout: Layout, side: str, parts: dict[int, lis
             _write_manifest(part, collection, maker.dimension, records)
 
 
-def _engines(config: Experiment, layout: Layout, epochs: list[int]) -> Iterator[tuple[int, "Engine"]]:
-    """The engine at each epoch's checkpoint; the base is loaded once."""
+def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) -> "Engine":
+    """The engine at an epoch's checkpoint; one from another epoch, if given, is taken there, so that the base is loaded once."""
     from equipoise.gradients.engine import Engine
 
-    base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
-    engine = None
-    for epoch in epochs:
-        if engine is None:
-            engine = Engine(load_adapter(base, layout.checkpoint(epoch)), config.gradients.activation_checkpointing)
-        else:
-            swap_adapter(engine.model, layout.checkpoint(epoch))
-            engine.capture.refresh()
-        yield epoch, engine
+    folder = config.layout.checkpoint(epoch)
+    if engine is None:
+        base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
+        return Engine(load_adapter(base, folder), config.gradients.activation_checkpointing)
+    swap_adapter(engine.model, folder)
+    engine.capture.refresh()
+    return engine
 
 
 def _write_manifest(part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:

@@ -16,7 +16,7 @@ a chunk without it does not exist. The group's attributes hold `settings` (finge
 row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
 
 `scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
-product, so `norm` must be multiplied back in on both sides (tracin, logra). Nothing else depends on the estimator.
+product, so `norm` must be multiplied back in on both sides (tracin, logra, ekfac, trak). Nothing else here depends on the estimator.
 """
 
 import hashlib
@@ -35,6 +35,8 @@ VALID, NO_COMPLETION_TOKEN, NON_FINITE, UNWRITTEN = 0, 1, 2, -1
 STATES = MATRICES[1:]
 COLUMNS = {"norm": "float32", "loss": "float32", "tokens": "int32", "status": "int8"}
 CHUNK_KIND = "gradient_chunk"
+LEAST_DOUBT = 1e-6
+"""Least 1 - p that is reckoned with: an example known by heart has a gradient of no meaning."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ class GradientRows:
             total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
+
+
+def one_minus_p(loss: np.ndarray) -> np.ndarray:
+    """1 - p of examples with p = exp(-loss), float64 [n], at least `LEAST_DOUBT`; NaN where there is no loss."""
+    return np.maximum(-np.expm1(-np.asarray(loss, np.float64)), LEAST_DOUBT)
 
 
 def chunk_record(path: str | Path, chunk: int) -> Path:

@@ -87,7 +87,10 @@ def _manifest(path: Path) -> tuple[str, list[str]] | None:
     check = {
         "pool_gradients": lambda: _gradient_defects(path, content, path.parent / "store"),
         "target_gradients": lambda: _gradient_defects(path, content, path.with_suffix("") / "store"),
-        "checkpoint": lambda: _file_defects({path.with_suffix("") / name: digest for name, digest in content["files"].items()}),
+        **dict.fromkeys(
+            ("checkpoint", "curvature"),
+            lambda: _file_defects({path.with_suffix("") / name: digest for name, digest in content["files"].items()}),
+        ),
         "pool": lambda: _file_defects({path.parent / "pool.parquet": content["digest"]}),
     }.get(kind)
     if check is None:
