@@ -228,6 +228,7 @@ class Suite(Section):
     include_path: AnySource = Field(None, description="Folder of further lm-eval task definitions.")
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
+    think_end: str | None = Field(None, min_length=1, description="What ends a section of thinking, as </think>: no part of the answer.")
     seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for quick trials.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")

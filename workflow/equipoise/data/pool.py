@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
 
 TOKENISED_AT_ONCE = 1000
+LOOKED_AT = 2000
+"""Rows that `look` reads."""
 
 
 def prepare_pool(config: Experiment) -> None:
@@ -156,6 +158,20 @@ def tokenised(
         log(f"pool: {n:,} rows are left out: {reason}")
     summary.records -= len(bad)
     return kept, lengths
+
+
+def look(config: Experiment) -> list[str]:
+    """What a reader should know of the pool's first rows, a line each, before anything is prepared. Raises as `prepare_pool` does."""
+    from equipoise.data.encoding import told_of_cut
+    from equipoise.modelling.base import load_tokenizer
+
+    first = config.pool.model_copy(update={"limit": min(config.pool.limit or LOOKED_AT, LOOKED_AT)})
+    summary = Summary()
+    records = list(pool_records(config.model_copy(update={"pool": first}), summary))
+    lines = summary.lines()
+    _, lengths = tokenised(config, load_tokenizer(config.model), records, summary)
+    cut = told_of_cut(sum(is_cut for _, _, is_cut in lengths), len(lengths), config.model.max_length, "model.max_length")
+    return [*lines, *([cut] if cut else [])]
 
 
 def _encoded(config: Experiment, tokenizer: Any, records: list[Record]) -> list["Encoded | str"]:

@@ -124,7 +124,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab
     from equipoise.harness.revisions import commits, refuse_other_commits
-    from equipoise.harness.shots import fixed_shots, without_validation_shots
+    from equipoise.harness.shots import fixed_shots, without_own_item, without_validation_shots
     from equipoise.harness.tasks import load_tasks, set_up
 
     task = config.tasks[name]
@@ -136,6 +136,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         refuse_other_commits(config, f"tasks.{name}.revision", sources[leaf], "tasks", name, leaf)
         refuse_missing_columns(source, f"tasks.{name}", leaf, lm_eval_task)
         set_up(lm_eval_task, suite)
+        without_own_item(lm_eval_task)
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     if source.any_task:

@@ -19,6 +19,7 @@ from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Layout, Run
 from equipoise.measures import ACCURACY, LOSS, Measure
+from equipoise.modelling.base import own_template
 from equipoise.progress import log
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 from equipoise.training.divergence import failure
@@ -54,8 +55,13 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
         samples = measured_rows(session, items, suite, adapter)
         scores = {name: items.facts[name] | _mean(samples, name, LOSS) for name in items.facts}
     else:
-        samples = item_rows(config, items, _ask(session, suite, suite_seed, adapter))
-        scores = task_scores(config, items, samples)
+        if adapter is None and config.suites[suite].chat and own_template(session.tokenizer):
+            log(f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know")
+        answers, cut = _ask(session, suite, suite_seed, adapter)
+        samples = item_rows(config, items, answers)
+        scores = task_scores(config, items, samples, cut)
+        for line in _cut_prompts(scores, suite):
+            log(f"WARNING: {line}")
     _write(layout, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
     said = ", ".join(f"{task} {value['score']:.{measure.digits}f}" for task, value in scores.items())
     log(f"evaluate {run.path}, suite {suite}: {said} ({measure.unit if measure is LOSS else 'per cent'})")
@@ -85,8 +91,10 @@ def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int | str, id
     return manifest["fingerprint"] == identity and manifest["samples_digest"] == file_digest(samples)
 
 
-def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
-    """lm-eval's logged samples by leaf task."""
+def _ask(
+    session: Session, suite: str, suite_seed: int, adapter: str | None
+) -> tuple[dict[str, list[dict[str, Any]]], set[tuple[str, int]]]:
+    """lm-eval's logged samples by leaf task, and the items (leaf task and document) whose prompt was cut."""
     import lm_eval.evaluator
 
     items = session.items(suite)
@@ -105,7 +113,8 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
             fewshot_as_multiturn=False,
             confirm_run_unsafe_code=True,
         )
-    return results["samples"]
+        cut = set(language_model.prompts.cut)
+    return results["samples"], cut
 
 
 def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -155,10 +164,27 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
     return str(task.doc_to_choice(sample["doc"])[likelihoods.index(max(likelihoods))])
 
 
-def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out."""
-    scores = {name: _mean(rows, name, ACCURACY) for name in items.leaves}
-    return {name: {"metric": config.tasks[name].metric, **scores[name], "held_out": items.held_out[name]} for name in items.leaves}
+def _cut_prompts(scores: dict[str, dict[str, Any]], suite: str) -> list[str]:
+    return [
+        f"tasks.{name}: {value['cut']} of {value['items']} prompts are longer than the base's context has room for, and lost their "
+        f"beginning; write fewer shots or a smaller max_new_tokens under suites.{suite}"
+        for name, value in scores.items()
+        if value["cut"]
+    ]
+
+
+def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]], cut: set[tuple[str, int]]) -> dict[str, dict[str, Any]]:
+    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out, and cut: items whose
+    prompt was longer than the context."""
+    return {
+        name: {
+            "metric": config.tasks[name].metric,
+            **_mean(rows, name, ACCURACY),
+            "held_out": items.held_out[name],
+            "cut": sum((row["lm_eval_task"], row["doc_id"]) in cut for row in rows if row["task"] == name),
+        }
+        for name in items.leaves
+    }
 
 
 def _mean(rows: list[dict[str, Any]], task: str, measure: Measure) -> dict[str, Any]:

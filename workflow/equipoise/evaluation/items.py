@@ -14,7 +14,7 @@ from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
 from equipoise.harness.documents import content_hash, question, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
-from equipoise.harness.shots import without_validation_shots
+from equipoise.harness.shots import without_own_item, without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
 from equipoise.progress import log
 from equipoise.store.manifest import read_manifest
@@ -75,6 +75,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             if not whole:
                 refuse_without_punkt_tab(f"suites.{suite}: {name}", (docs[doc_id] for doc_id in kept))
             without_validation_shots(task, validation)
+            without_own_item(task)
             items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
             items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes
             items.targets[leaf] = {doc_id: target_text(task, docs[doc_id]) for doc_id in kept}

@@ -64,13 +64,14 @@ class Session:
     @contextmanager
     def language_model(self, suite: str, adapter: str | None) -> Iterator["LanguageModel"]:
         """lm-eval's model for one run: the base with the adapter saved in a folder, or the bare base for None."""
-        if self.config.suites[suite].backend == "vllm":
-            yield self._vllm(adapter)
+        settings = self.config.suites[suite]
+        if settings.backend == "vllm":
+            yield self._vllm(adapter, settings.think_end)
             return
         from equipoise.evaluation.language_model import LanguageModel
 
         if suite not in self._language_models:
-            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, self.config.suites[suite].batch_size)
+            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, settings.batch_size, settings.think_end)
         language_model = self._language_models[suite]
         with self.adapted(adapter) as model:
             language_model.model = model
@@ -79,7 +80,7 @@ class Session:
             finally:
                 language_model.model = self.base
 
-    def _vllm(self, adapter: str | None) -> "VllmModel":
+    def _vllm(self, adapter: str | None, think_end: str | None) -> "VllmModel":
         try:
             from equipoise.evaluation.vllm_model import VllmModel
         except ImportError as error:
@@ -95,7 +96,7 @@ class Session:
             seen = torch.cuda.device_count()  # without starting CUDA, which vLLM does in processes of its own
             refuse_missing_gpus("cuda" if seen else "cpu", seen)
             self._vllm_model = VllmModel(self.config, self.tokenizer)
-        self._vllm_model.use(adapter)
+        self._vllm_model.use(adapter, think_end)
         return self._vllm_model
 
     @contextmanager

@@ -19,7 +19,7 @@ from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # Weights, configuration and tokenizer as transformers reads them. Repositories also hold other forms of the weights, as large again:
 # original/*.pth, consolidated.safetensors, onnx/.
@@ -108,6 +108,16 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
     _set_template(model, tokenizer)
     tokenizer.clean_up_tokenization_spaces = False  # decoding would take spaces before punctuation out of answers, programs too
     return tokenizer
+
+
+def generation_config(model: Model) -> "GenerationConfig":
+    """How the base generates by itself, its end tokens above all: what its folder says, else its config.json."""
+    from transformers import GenerationConfig
+
+    folder = base_folder(model)
+    if (folder / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(folder)
+    return GenerationConfig.from_model_config(read_architecture(folder, model.base))
 
 
 def own_template(tokenizer: "PreTrainedTokenizerBase") -> str | None:

@@ -135,10 +135,8 @@ class ChatTemplate:
     @cached_property
     def _ends(self) -> re.Pattern[str]:
         """Tokens that end an answer: eos, and what the template itself writes first behind one."""
-        probe = PROBE[:2]
-        whole = self._render(probe)
-        prompt = self._render(probe[:1], None, True)
-        written = encoder_of(self._tokenizer).control.search(whole, len(prompt)) if whole.startswith(prompt) else None
+        whole, said = self._render(PROBE[:2]), PROBE[1]["content"]
+        written = encoder_of(self._tokenizer).control.search(whole, whole.find(said) + len(said)) if said in whole else None
         return pattern({self._tokenizer.eos_token} if self._paper or written is None else {self._tokenizer.eos_token, written[0]})
 
     @cached_property
