@@ -80,7 +80,8 @@ class Estimator:
     checkpoint, as attributes of `Layout`. extra_examples: pool examples that a job for targets runs through first.
     dimension: numbers in a row; cost: of a row. Both are given the `gradients` section, the adapter's rank and its layers' shapes.
     fitted: what it fits at every epoch first. residual: the matrix is the plain mean over epochs, times the mean over epochs of 1 - p of
-    the pool row, p = exp(-loss); otherwise epochs are weighted by their learning rates.
+    the pool row, p = exp(-loss); otherwise epochs are weighted by their learning rates. halves: each half of a projected row's coordinates
+    gives the same matrix but for noise, so that its reliability can be told.
     """
 
     name: str
@@ -94,6 +95,7 @@ class Estimator:
     extra_examples: Callable[["Gradients"], int] = lambda gradients: 0
     fitted: Fitted | None = None
     residual: bool = False
+    halves: bool = False
 
     def load(self) -> Callable[..., Any]:
         """The class that makes its rows."""
@@ -179,6 +181,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         reads={"pool": (*PROJECTED, "adam_form"), "target": PROJECTED},
         dimension=_projected,
         cost=_adapter_cost({"pool": ADAM_TRAFFIC, "target": PLAIN_TRAFFIC}),
+        halves=True,
     ),
     Estimator(
         name="tracin",
@@ -188,6 +191,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         reads={"pool": PROJECTED, "target": PROJECTED},
         dimension=_projected,
         cost=_adapter_cost({"pool": PLAIN_TRAFFIC, "target": PLAIN_TRAFFIC}),
+        halves=True,
     ),
     Estimator(
         name="logra",
@@ -209,6 +213,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         dimension=_projected,
         cost=_ekfac_cost(("target",)),
         fitted=Fitted("ekfac:EkfacFit", ("target",), False, CURVATURE_KEYS, _ekfac_fit_cost),
+        halves=True,
     ),
     Estimator(
         name="ekfac_unit",
@@ -219,6 +224,7 @@ ESTIMATORS: tuple[Estimator, ...] = (
         dimension=_projected,
         cost=_ekfac_cost(("pool", "target")),
         fitted=Fitted("ekfac:EkfacFit", ("pool", "target"), False, CURVATURE_KEYS, _ekfac_fit_cost),
+        halves=True,
     ),
     Estimator(
         name="trak",

@@ -61,6 +61,11 @@ def gradient_epochs(config: Experiment) -> list[int]:
     return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
 
 
+def tells_reliability(config: Experiment, matrix: str) -> bool:
+    """Whether projection noise is in a matrix and can be told from the halves of its rows."""
+    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and estimator(config.gradients.estimator).halves
+
+
 def shards(config: Experiment) -> list[str]:
     """Labels of the pool's shards."""
     return [shard_label(shard) for shard in range(config.pool.shards)]

@@ -17,10 +17,11 @@ from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
+from equipoise.attribution.reliability import co_moments, half
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
-from equipoise.experiment import INFLUENCE, fitted, matrix_epochs
+from equipoise.experiment import INFLUENCE, fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, shard_label
 from equipoise.progress import log, track
@@ -63,7 +64,8 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
 
     The manifest (kind `matrix_shard`), named after the first shard, holds rows [start, stop), identity (fingerprint of the columns),
     fingerprint of all inputs, and per 1,024-row chunk the digest and the number of valid rows; `<manifest>.moments.npy`, float64
-    [chunks, 2, V], holds the chunks' means and sums of squared deviations. Rows whose inputs have not changed and that are intact are
+    [chunks, 2, V], holds the chunks' means and sums of squared deviations, and where reliability can be told [chunks, 7, V], with the
+    co-moments of the halves (`reliability`). Rows whose inputs have not changed and that are intact are
     left alone. Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
     """
     if matrix not in MATRICES:
@@ -79,7 +81,8 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
     determined = {"inputs": inputs, "weights": weights, "identity": identity}
-    described["fingerprint"] = fingerprint(determined | ({"residual": True} if residual else {}))
+    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
+    described["fingerprint"] = fingerprint(determined | {"residual": residual, "halves": halves is not None})
     manifest = layout.matrix_shard_manifest(matrix, shard_label(shard))
     if _is_current(manifest, layout.matrix(matrix), described):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
@@ -88,7 +91,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     terms = [_term(config, epoch, weight, state, rows, residual) for epoch, weight in zip(epochs, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
-    for at, values, valid in assemble_chunks(terms, start, stop):
+    for at, values, valid in assemble_chunks(terms, start, stop, halves):
         store.write(at, values, valid)
         moments = np.zeros((2, len(columns)))
         counts.append(int(chunk_partials(values, valid.view(np.uint8), 0, len(columns), *moments)))
@@ -96,34 +99,45 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
         digests.append(chunk_digest(values, valid))
     store.sync(start, stop)
     with atomic_path(moments_path(manifest)) as part, open(part, "wb") as file:
-        np.save(file, np.array(partials), allow_pickle=False)
+        np.save(file, np.array(partials) if halves is None else np.concatenate([partials, halves], axis=1), allow_pickle=False)
     write_manifest(manifest, SHARD_KIND, **described, digests=digests, counts=counts, moments=file_digest(moments_path(manifest)))
 
 
-def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN."""
+def assemble_chunks(
+    terms: list[Term], start: int, stop: int, halves: list[np.ndarray] | None = None
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN.
+
+    halves: is given the co-moments of each chunk's two halves (`reliability`).
+    """
     bounds = [(at, min(at + CHUNK_ROWS, stop)) for at in range(start, stop, CHUNK_ROWS)]
     parts = [(term, bound) for bound in bounds for term in terms]
     # fresh pages cost as much as the reading: one buffer is filled while the other is multiplied
     buffers = [np.empty((CHUNK_ROWS, terms[0].targets.shape[1]), np.float32) for _ in range(2)]
+    of_targets = [half(term.targets) for term in terms] if halves is not None else []
     with ThreadPoolExecutor(1, "gradient-reader") as reader:
         ahead = reader.submit(parts[0][0].read, *parts[0][1], buffers[0])
         following = enumerate([*parts[1:], None], start=1)
         for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
             total = np.zeros((end - at, len(terms[0].targets)), np.float32)
+            first = np.zeros_like(total)
             valid, doubt = np.ones(end - at, bool), np.zeros(end - at)
-            for term in terms:
+            for place, term in enumerate(terms):
                 values, usable, residual = ahead.result()
                 number, part = next(following)
                 if part is not None:
                     ahead = reader.submit(part[0].read, *part[1], buffers[number % 2])
                 total += values @ term.targets.T
+                if halves is not None:
+                    first += half(values) @ of_targets[place].T
                 valid &= usable
                 doubt += 0.0 if residual is None else residual
             if any(term.residual for term in terms):
                 total *= doubt[:, None].astype(np.float32)
             total[~valid] = np.nan
             _refuse_non_finite(total, valid, at)
+            if halves is not None:
+                halves.append(co_moments(first[valid], (total - first)[valid]))
             yield at, total, valid
 
 
