@@ -144,6 +144,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
         "_stock": (3, "the checkpoint"),
+        "load_moments": (1, "the checkpoint"),
     },
     "gradients.audit_gradients": {
         "_drawn_rows": (1, "the stores collected"),
@@ -220,6 +221,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "modelling.adapter": {
         "attach_adapter": (1, "the model"),
+        "load_adapter": (1, "the adapter on disk and the model"),
+        "refuse_other_tensors": (2, "the adapter on disk and the model"),
+        "saved_shapes": (2, "the adapter on disk"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
     },
     "modelling.base": {
@@ -249,7 +253,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),
-        "swap_adapter": (2, "the checkpoint and the model"),
     },
     "reporting.compare": {
         "_compared": (2, "the other experiment"),

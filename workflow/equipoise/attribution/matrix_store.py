@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.errors import UserError, first_line
-from equipoise.files import sync_folder
+from equipoise.files import retried, sync_folder
 from equipoise.layout import CHUNK_ROWS
 from equipoise.store.remains import array_settings, one_at_a_time, remove_foreign, remove_partial, writable
 
@@ -41,7 +41,7 @@ def read_valid(matrix: str | Path) -> np.ndarray:
     array = open_array(path)
     refuse_missing_chunks(path, array)
     try:
-        flags = np.asarray(array[:])
+        flags = np.asarray(retried(lambda: array[:]))
     except ValueError as error:
         raise UserError(f"{path}: damaged ({error}); run assemble_attribution again") from None
     if (flags == UNWRITTEN).any():
@@ -60,7 +60,7 @@ def refuse_missing_chunks(path: str | Path, array: Any) -> None:
 def read_rows(path: str | Path, array: Any, start: int, stop: int) -> np.ndarray:
     """Rows [start, stop) of a matrix array; raises `UserError` that names the damaged chunk."""
     try:
-        return np.asarray(array[start:stop])
+        return np.asarray(retried(lambda: array[start:stop]))
     except ValueError as error:
         for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
             try:

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from equipoise.errors import UserError
+from equipoise.files import retried
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selectors import MATRICES
 from equipoise.store.manifest import read_manifest
@@ -166,7 +167,7 @@ class GradientReader:
             if not file.is_file():
                 raise UserError(f"{file}: missing chunk of a gradient store; run the stage that collects it again")
         try:
-            return np.asarray(self._arrays[name][start:stop])
+            return np.asarray(retried(lambda: self._arrays[name][start:stop]))
         except ValueError as error:
             damaged = self._damaged(name, start, stop)
             raise UserError(f"{damaged}: damaged chunk of a gradient store ({error}); run the stage that collects it again") from None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import canonical_json, write_text
+from equipoise.files import canonical_json, retried, write_text
 
 
 def fingerprint(value: Any) -> str:
@@ -23,7 +23,7 @@ def write_manifest(path: str | Path, kind: str, **content: Any) -> None:
 def read_manifest(path: str | Path, kind: str) -> dict[str, Any]:
     """Reads a manifest and checks its kind; raises `UserError` naming the file when it is missing, broken or of another kind."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = json.loads(retried(Path(path).read_bytes))
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the stage that writes it ({kind})") from None
     except ValueError as error:
