@@ -56,7 +56,9 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
         scores = {name: items.facts[name] | _mean(samples, name, LOSS) for name in items.facts}
     else:
         if adapter is None and config.suites[suite].chat and own_template(session.tokenizer):
-            log(f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know")
+            log(
+                f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know"
+            )
         answers, cut = _ask(session, suite, suite_seed, adapter)
         samples = item_rows(config, items, answers)
         scores = task_scores(config, items, samples, cut)
