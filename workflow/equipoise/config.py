@@ -16,6 +16,7 @@ from equipoise.config_keys import (
     ATTENTION,
     JOBS,
     NO_EFFECT,
+    OWN,
     PAPER,
     PLACE,
     AnySource,
@@ -55,6 +56,11 @@ class Model(Section):
         False,
         description="torch's deterministic algorithms: on GPUs of one model the same bytes every time, slower. CPUs give them anyway.",
     )
+
+    @property
+    def template_file(self) -> str | None:
+        """Path of the chat template, where it is a file's."""
+        return None if self.chat_template in (PAPER, OWN) else self.chat_template
 
 
 class Lora(Section):

@@ -100,13 +100,13 @@ def determined(stage):
 
 
 def base_files():
-    """What says that the base is here: its configuration, and the manifest of what was fetched from the hub.
+    """What says that the base is here: its configuration, a chat template of one's own, and the manifest of what was fetched from the hub.
 
     Only that the manifest is there counts: its parts that matter to a rule are in that rule's parameters, so that a new task does not
     rerun the pool.
     """
-    config = Path(CONFIG.model.base) / "config.json"
-    return [*([str(config)] if config.exists() else []), *([ancient(LAYOUT.fetch_manifest)] if experiment.needs_hub(CONFIG) else [])]
+    own = [str(Path(CONFIG.model.base) / "config.json"), *([CONFIG.model.template_file] if CONFIG.model.template_file else [])]
+    return [*(path for path in own if Path(path).is_file()), *([ancient(LAYOUT.fetch_manifest)] if experiment.needs_hub(CONFIG) else [])]
 
 
 def per_epoch(pattern):

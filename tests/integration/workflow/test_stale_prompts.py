@@ -2,6 +2,7 @@
 
 import pytest
 
+from equipoise.modelling.template import CHAT_TEMPLATE
 from helpers.evaluation_experiment import GENERATE
 from helpers.workflow_runs import Workflow
 
@@ -26,3 +27,16 @@ def test_an_edit_of_how_a_suite_puts_its_prompts_schedules_the_validation_exampl
         assert workflow.planned(*goals) == {"prepare_targets": 1}, edit
     workflow.values["suites"] = {"mine": suite | {"batch_size": 4, "limit": 2, "seeds": [1]}, "apart": apart | {"batch_size": 2}}
     assert workflow.planned(*goals) == {}
+
+
+@pytest.mark.slow
+def test_an_edit_of_a_chat_template_schedules_all_that_reads_it(tiny_values, tmp_path):
+    template = tmp_path / "template.jinja"
+    template.write_text(CHAT_TEMPLATE)
+    tiny_values["model"]["chat_template"] = str(template)
+    workflow = Workflow(tmp_path, tiny_values)
+    goals = [str(workflow.results / "tiny" / "tiny" / name) for name in ("pool/manifest.json", "targets/first/manifest.json")]
+    workflow.run(*goals)
+    assert workflow.planned(*goals) == {}
+    template.write_text(CHAT_TEMPLATE.replace("<|assistant|>", "<|answer|>"))
+    assert workflow.planned(*goals).keys() >= {"prepare_pool", "prepare_targets"}

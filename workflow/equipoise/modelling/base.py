@@ -72,9 +72,9 @@ def base_identity(model: Model) -> dict[str, Any]:
     folder = base_folder(model)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, part) for part in PARTS))
     digests = {name: remembered_digest(folder / name) for name in names}
-    if model.chat_template == OWN:
-        return digests | {"chat_template": OWN}
-    return digests if model.chat_template == PAPER else digests | {"chat_template": fingerprint(_template_file(model.chat_template))}
+    if model.template_file:
+        return digests | {"chat_template": fingerprint(_template_file(model.template_file))}
+    return digests | {"chat_template": OWN} if model.chat_template == OWN else digests
 
 
 def positions_for(model: Model) -> int | None:
@@ -135,9 +135,9 @@ def _set_template(model: Model, tokenizer: "PreTrainedTokenizerBase") -> None:
         return
     if model.chat_template == OWN and not own:
         raise UserError(f"model.chat_template: own, but {model.base} has no chat template; write paper, or the path of a Jinja file")
-    template = own if model.chat_template == OWN else _template_file(model.chat_template)
+    template = _template_file(model.template_file) if model.template_file else own
     tokenizer.chat_template = TODAY + template if "strftime_now" in template and not template.startswith(TODAY) else template
-    template_of(tokenizer).refuse_unusable(f"that of {model.base}" if model.chat_template == OWN else model.chat_template)
+    template_of(tokenizer).refuse_unusable(model.template_file or f"that of {model.base}")
 
 
 def _template_file(path: str) -> str:
