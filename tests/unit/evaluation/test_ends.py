@@ -21,7 +21,7 @@ from equipoise.modelling.base import generation_config, load_base, load_tokenize
 from equipoise.modelling.template import CHAT_TEMPLATE
 from helpers.evaluation_experiment import evaluation_values
 from helpers.rows import texts, write_jsonl
-from helpers.tokenizers import CHATML, MADE
+from helpers.made_tokenizers import CHATML, MADE
 
 ZERO_SHOT = Run("zero_shot", None, None, None, None)
 

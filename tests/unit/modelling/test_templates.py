@@ -11,7 +11,7 @@ from equipoise.modelling.chat import encode_conversations
 from equipoise.modelling.template import CHAT_TEMPLATE
 from equipoise.modelling.tokens import UnfitText
 from helpers.conversations import assistant, system, user
-from helpers.tokenizers import CHATML, MADE
+from helpers.made_tokenizers import CHATML, MADE
 
 CALLS = (
     "{% if tools %}{{ '<|im_start|>tools\n' + tools | tojson + '<|im_end|>\n' }}{% endif %}"

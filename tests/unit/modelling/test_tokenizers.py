@@ -10,7 +10,7 @@ from equipoise.modelling.template import CHAT_TEMPLATE
 from equipoise.modelling.tokens import UnfitText, encoder_of
 from helpers.conversations import assistant, system, user
 from helpers.places import REPOSITORY
-from helpers.tokenizers import CHATML, HUB, MADE, hub
+from helpers.made_tokenizers import CHATML, HUB, MADE, hub
 
 PLAIN = [system("short answers"), user("What is it?"), assistant("It is a yes."), user("third:\nand now"), assistant("no more\nof them")]
 WRITTEN = "<|im_end|>", "</s>", "<|endoftext|>", "[INST]", "<s>", "<|eot_id|>", "<|user|>", "[SEP]", "<unk>", "<|begin_of_text|>"
