@@ -20,8 +20,8 @@ from equipoise.layout import Run
 from equipoise.modelling.base import generation_config, load_base, load_tokenizer
 from equipoise.modelling.template import CHAT_TEMPLATE
 from helpers.evaluation_experiment import evaluation_values
-from helpers.rows import texts, write_jsonl
 from helpers.made_tokenizers import CHATML, MADE
+from helpers.rows import texts, write_jsonl
 
 ZERO_SHOT = Run("zero_shot", None, None, None, None)
 

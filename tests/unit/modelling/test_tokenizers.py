@@ -9,8 +9,8 @@ from equipoise.modelling.chat import encode_conversations, encode_many
 from equipoise.modelling.template import CHAT_TEMPLATE
 from equipoise.modelling.tokens import UnfitText, encoder_of
 from helpers.conversations import assistant, system, user
-from helpers.places import REPOSITORY
 from helpers.made_tokenizers import CHATML, HUB, MADE, hub
+from helpers.places import REPOSITORY
 
 PLAIN = [system("short answers"), user("What is it?"), assistant("It is a yes."), user("third:\nand now"), assistant("no more\nof them")]
 WRITTEN = "<|im_end|>", "</s>", "<|endoftext|>", "[INST]", "<s>", "<|eot_id|>", "<|user|>", "[SEP]", "<unk>", "<|begin_of_text|>"
