@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from importlib.metadata import PackageNotFoundError, version
 
 from equipoise.config import Experiment
@@ -36,6 +37,9 @@ def refuse_missing_reporters(config: Experiment) -> None:
 
 def prepare_process(config: Experiment, stage: str) -> None:
     """Fixes thread counts (so that bytes do not depend on `--cores`) and keeps freed memory. Call before numpy or torch is imported."""
+    # of transformers and PEFT to each other; a user can do nothing about them. Errors and UserWarnings stay.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=DeprecationWarning)
     threads = str(stage_threads(config, stage))
     for variable in THREAD_VARIABLES:
         os.environ[variable] = threads

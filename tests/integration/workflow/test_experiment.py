@@ -75,7 +75,7 @@ def test_estimators_that_fit_something_first(tiny_values, tmp_path, settings, cu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{n}.yaml" for n in ("realdata-check", "less", "smollm2-135m"))])
+@pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{n}.yaml" for n in ("realdata-check", "less", "smollm2-135m", "smollm2-135m-cpu"))])
 def test_the_shipped_experiments(name, tmp_path):
     workflow = shipped(name, tmp_path)
     assert declared_jobs(workflow) == planned_jobs(workflow)

@@ -75,14 +75,11 @@ def encode_rows(rows: Sequence[dict], tokenizer: "PreTrainedTokenizerBase", max_
 
 
 def told_of_cut(cut: int, examples: int, max_length: int, key: str) -> str:
-    """What a log says of examples that lose their last end token at `max_length`, the value of `key`; nothing where none does.
-
-    A model trained on many of them does not learn to end.
-    """
+    """What a log says of examples that lose their last end token at `max_length`, the value of `key`; nothing where none does."""
     if not cut:
         return ""
-    warning = f"WARNING: more than {MOST_CUT:.0%} are: " if cut > MOST_CUT * examples else ""
-    return f"{warning}{cut:,} of {examples:,} examples are cut before their last end token at {key} {max_length:,}"
+    said = f"{cut:,} of {examples:,} examples ({cut / examples:.1%}) are cut before their last end token at {key} {max_length:,}"
+    return f"WARNING: {said}: a model trained on many of them does not learn to end" if cut > MOST_CUT * examples else said
 
 
 def examples_digest(examples: Sequence[Encoded]) -> str:
