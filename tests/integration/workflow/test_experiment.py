@@ -11,15 +11,18 @@ from helpers.places import REPOSITORY
 from helpers.rows import write_jsonl
 from helpers.workflow_runs import Workflow, evaluated
 
+SMALL = ("realdata-check", "less", "smollm2-135m", "smollm2-135m-cpu")
 CUTS = [{}, {"epochs": "together"}, {"tasks": "together"}, {"runs": "together"}, {"assembly": 2}]
 
 
 def shipped(path: str, tmp_path, **changes) -> Workflow:
-    """A shipped experiment in a folder of its own, with the one file that it needs and that is not shipped."""
+    """A shipped experiment in a folder of its own, with the files that it needs and that are not shipped."""
     values = yaml.safe_load((REPOSITORY / path).read_text(encoding="utf-8"))
     for task in values["tasks"].values():
         if task.get("benchmark") == "ifeval":
             task["files"] = [write_jsonl(tmp_path / "responses.jsonl", [{"prompt": "p", "response": "r"}])]
+    if values["pool"].get("files") == ["resources/smollm2-135m-cpu/pool.jsonl"]:
+        values["pool"]["files"] = [write_jsonl(tmp_path / "pool.jsonl", [{"prompt": "p", "response": "r"}])]
     if not (tmp_path / "workflow").exists():
         (tmp_path / "workflow").symlink_to(REPOSITORY / "workflow")  # the miniature's base is named from the repository
     for key, value in changes.items():
@@ -75,7 +78,7 @@ def test_estimators_that_fit_something_first(tiny_values, tmp_path, settings, cu
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{n}.yaml" for n in ("realdata-check", "less", "smollm2-135m", "smollm2-135m-cpu"))])
+@pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{name}.yaml" for name in SMALL)])
 def test_the_shipped_experiments(name, tmp_path):
     workflow = shipped(name, tmp_path)
     assert declared_jobs(workflow) == planned_jobs(workflow)

@@ -62,7 +62,9 @@ def test_rows_cut_before_their_last_end_are_counted_and_more_than_one_in_a_hundr
     prepare_pool(config)
     said = capsys.readouterr().err
     assert read_manifest(layout_of(config).pool_manifest, "pool")["cut"] == long
-    assert (f"{long} of 100 examples are cut before their last end token at model.max_length 32" in said) == (warned is not None)
+    assert (f"{long} of 100 examples ({long}.0%) are cut before their last end token at model.max_length 32" in said) == (
+        warned is not None
+    )
     assert ("does not learn to end" in said) == bool(warned)
 
 
