@@ -79,7 +79,7 @@ def test_a_flipped_key_reruns_what_it_determines_and_nothing_else(finished):
 
 def test_rules_take_nothing_of_the_configuration_but_what_determines_their_results():
     """Parameters are determinants, the paths and names that make a command, and what says which jobs there are."""
-    allowed = {"determined", "evaluated", "config", "run", "runs", "suites", "epochs", "tasks", "names", "shards"}
+    allowed = {"determined", "evaluated", "config", "run", "runs", "suites", "epochs", "tasks", "names", "shards", "part"}
     for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")):
         for block in re.findall(r"^ +params:\n((?: +\w+=.*\n)+)", file.read_text(encoding="utf-8"), re.M):
             assert set(re.findall(r"^ +(\w+)=", block, re.M)) <= allowed, file
