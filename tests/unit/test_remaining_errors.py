@@ -188,7 +188,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "pool_experiment": (1, "the command: other experiments need no generated data"),
         "read_macros": (1, "the report's files"),
     },
-    "modelling.digests": {
+    "store.digests": {
         "refuse_damaged_blobs": (1, "the files of the hub's cache"),
     },
     "modelling.device": {

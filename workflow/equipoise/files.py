@@ -6,22 +6,42 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from equipoise.errors import UserError
 
+Read = TypeVar("Read")
+TRANSIENT = (errno.ESTALE, errno.EIO)
+"""Errors of a network file system that may be gone at the next attempt."""
+RETRY_AFTER = 0.2  # seconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
 MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
 """What errors of a full disk, or a used-up quota, say: safetensors', and torch.save's, which keeps the cause to itself."""
 
 
+def retried(read: Callable[[], Read]) -> Read:
+    """What `read` returns, which is tried once more when a network file system fails in passing (`TRANSIENT`)."""
+    try:
+        return read()
+    except OSError as error:
+        if error.errno not in TRANSIENT:
+            raise
+    time.sleep(RETRY_AFTER)
+    return read()
+
+
 def file_digest(path: str | Path) -> str:
     """SHA-256 of a file's bytes, as hex."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+
+    def digest() -> str:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return retried(digest)
 
 
 @contextmanager

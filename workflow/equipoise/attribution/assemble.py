@@ -14,18 +14,18 @@ import numpy as np
 from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
-from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
+from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import INFLUENCE, matrix_epochs
-from equipoise.files import atomic_path, file_digest
-from equipoise.layout import CHUNK_ROWS, Layout, shard_label
+from equipoise.files import atomic_path
+from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
+from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
 from equipoise.store.gradients import VALID, GradientReader
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint
 
-SHARD_KIND = "matrix_shard"
 SCALE = np.float32(2.0**112)  # the difference of the two formats' exponent biases, 127 - 15
 
 
@@ -65,21 +65,22 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     if matrix not in MATRICES:
         raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
     layout = config.layout
-    rows, shards = shard_plan(layout, shard, config.jobs.assembly)
+    rows, shards = shard_plan(config, shard, config.jobs.assembly)
     start, stop = shards[shard][0], shards[max(shards)][1]
-    epochs = matrix_epochs(config, matrix)
-    columns = column_list(config, layout)
-    inputs = _input_manifests(layout, epochs, shards, list(config.tasks))
-    weights = epoch_weights(config, layout, epochs)
+    columns = column_list(config)
+    stores = [_open_stores(config, epoch, shards) for epoch in matrix_epochs(config, matrix)]
+    inputs = [[part["fingerprint"], part["digest"]] for each in stores for part in (*each.pool, *each.targets.values())]
+    weights = epoch_weights(config, [each.epoch for each in stores])
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
     described["fingerprint"] = fingerprint({"inputs": inputs, "weights": weights, "identity": identity})
-    manifest = layout.matrix_shard_manifest(matrix, shard_label(shard))
-    if _is_current(manifest, layout.matrix(matrix), described):
+    of = {"matrix": matrix, "shard": shard_label(shard)}
+    manifest = layout.matrix_shard_manifest(**of)
+    if _is_current(config, of, described, rows):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
         return
     state = None if matrix == INFLUENCE else matrix
-    terms = [_term(layout, epoch, weight, list(config.tasks), state, rows) for epoch, weight in zip(epochs, weights, strict=True)]
+    terms = [_term(config, each, weight, state, rows) for each, weight in zip(stores, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
     for at, values, valid in assemble_chunks(terms, start, stop):
@@ -91,7 +92,8 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     store.sync(start, stop)
     with atomic_path(moments_path(manifest)) as part, open(part, "wb") as file:
         np.save(file, np.array(partials), allow_pickle=False)
-    write_manifest(manifest, SHARD_KIND, **described, digests=digests, counts=counts, moments=file_digest(moments_path(manifest)))
+    arrays = store.listed(start, stop)
+    publish(config, "matrix_shard", of, [moments_path(manifest)], arrays, **described, digests=digests, counts=counts)
 
 
 def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -126,100 +128,95 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
         raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
-def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
+def shard_plan(config: Experiment, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
     """Rows of the pool, and the ranges [start, stop) of at most `count` shards from `first` on.
 
     Raises `UserError` for a shard that does not exist.
     """
-    pool = read_manifest(layout.pool_manifest, "pool")
+    pool = open_artefact(config, "pool")
     if not 0 <= first < len(pool["shards"]):
-        raise UserError(f"shard {first}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
+        raise UserError(f"shard {first}: {pool.path} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
     return pool["rows"], dict(list(enumerate(pool["shards"]))[first : first + count])
 
 
-def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list[float]:
+def epoch_weights(config: Experiment, epochs: list[int]) -> list[float]:
     """Mean learning rate of each epoch, divided by their sum."""
-    rates = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"] for epoch in epochs]
+    rates = [open_artefact(config, "checkpoint", epoch=epoch)["mean_learning_rate"] for epoch in epochs]
     if not sum(rates) > 0:
-        raise UserError(f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again")
+        raise UserError(
+            f"{config.layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again"
+        )
     return [rate / sum(rates) for rate in rates]
 
 
-def column_list(config: Experiment, layout: Layout) -> list[dict[str, str]]:
+def column_list(config: Experiment) -> list[dict[str, str]]:
     """{task, id} of every column, tasks in config order, ids in the order of their validation.parquet."""
+    return [{"task": task, "id": str(name)} for task in config.tasks for name in _target_ids(config, task)]
+
+
+def _target_ids(config: Experiment, task: str) -> list[str]:
     import pyarrow.parquet as pq
 
-    columns = []
-    for task in config.tasks:
-        path = layout.target(task)
-        if not Path(path).is_file():
-            raise UserError(f"{path}: missing; run prepare_targets for task {task}")
-        columns += [{"task": task, "id": str(i)} for i in pq.read_table(path, columns=["id"])["id"].to_pylist()]
-    return columns
+    return pq.read_table(open_artefact(config, "targets", task=task).only_file(), columns=["id"])["id"].to_pylist()
 
 
-def _input_manifests(layout: Layout, epochs: list[int], shards: dict[int, list[int]], tasks: list[str]) -> list[Any]:
-    """What determines the shards' rows: fingerprint and digest of every store part they are made from."""
-    parts = []
-    for epoch in epochs:
-        for shard, rows in shards.items():
-            path = layout.pool_gradients_manifest(epoch, shard_label(shard))
-            manifest = read_manifest(path, "pool_gradients")
-            if manifest["rows"] != rows:
-                raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
-            parts.append([manifest["fingerprint"], manifest["digest"]])
-        for task in tasks:
-            target = read_manifest(layout.target_gradients_manifest(epoch, task), "target_gradients")
-            parts.append([target["fingerprint"], target["digest"]])
-    return parts
+@dataclass(frozen=True)
+class _Stores:
+    """The stores of an epoch: manifests of the shards' part of the pool's, and of every task's."""
+
+    epoch: int
+    pool: list[Artefact]
+    targets: dict[str, Artefact]
 
 
-def _term(layout: Layout, epoch: int, weight: float, tasks: list[str], state: str | None, rows: int) -> Term:
-    reader = GradientReader(layout.pool_gradients(epoch))
-    if reader.rows != rows:
-        raise UserError(f"{reader.path}: has {reader.rows} rows, the pool {rows}; run collect_pool_gradients again")
+def _open_stores(config: Experiment, epoch: int, shards: dict[int, list[int]]) -> _Stores:
+    pool = []
+    for shard, rows in shards.items():
+        part = open_artefact(config, "pool_gradients", epoch=epoch, shard=shard_label(shard))
+        if part["rows"] != rows:
+            raise UserError(f"{part.path}: holds rows {part['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
+        pool.append(part)
+    return _Stores(epoch, pool, {task: open_artefact(config, "target_gradients", epoch=epoch, task=task) for task in config.tasks})
+
+
+def _term(config: Experiment, stores: _Stores, weight: float, state: str | None, rows: int) -> Term:
+    reader = GradientReader(config.layout.pool_gradients(stores.epoch), stores.pool, rows)
     scaled = state is None and reader.scaled
-    targets = [_target_rows(layout, epoch, task, state, reader) for task in tasks]
+    targets = [_target_rows(config, stores, task, state, reader) for task in config.tasks]
     return Term(reader, (np.concatenate(targets) * weight).astype(np.float32), scaled, state)
 
 
-def _target_rows(layout: Layout, epoch: int, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
-    import pyarrow.parquet as pq
-
-    reader = GradientReader(layout.target_gradients(epoch, task))
+def _target_rows(config: Experiment, stores: _Stores, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
+    part = stores.targets[task]
+    reader = GradientReader(config.layout.target_gradients(stores.epoch, task), [part], part["rows"][1])
     if state is None and (reader.scaled, reader.dimension) != (pool.scaled, pool.dimension):
         raise UserError(f"{reader.path}: was collected with another estimator or projection than {pool.path}; collect both again")
     rows = reader.read(0, reader.rows)
     if (rows.status != VALID).any():
-        name = pq.read_table(layout.target(task), columns=["id"])["id"].to_pylist()[int(np.argmax(rows.status != VALID))]
+        name = _target_ids(config, task)[int(np.argmax(rows.status != VALID))]
         raise UserError(f"{reader.path}: validation example {name} of task {task} has no usable gradient; take it out of the task's data")
     if state is not None:
         return reader.read_states(0, reader.rows, state).astype(np.float64)
     return rows.directions.astype(np.float64) * (rows.norm[:, None].astype(np.float64) if reader.scaled else 1.0)
 
 
-def moments_path(manifest: str) -> str:
+def moments_path(manifest: str | Path) -> str:
     """Where a shard's partial moments lie."""
-    return manifest.removesuffix(".json") + ".moments.npy"
+    return str(manifest).removesuffix(".json") + ".moments.npy"
 
 
-def _is_current(manifest: str, matrix: str, described: dict[str, Any]) -> bool:
+def _is_current(config: Experiment, of: dict[str, str], described: dict[str, Any], rows: int) -> bool:
     """Whether the shard was made from the same inputs and its rows are still what its manifest says."""
-    if not Path(manifest).is_file():
+    recorded = is_made(config, "matrix_shard", **of)
+    if recorded is None or any(recorded.get(key) != value for key, value in described.items()):
         return False
+    start, stop = described["rows"]
     try:
-        recorded = read_manifest(manifest, SHARD_KIND)
-        if any(recorded.get(key) != value for key, value in described.items()):
-            return False
-        start, stop = described["rows"]
-        values, flags = open_array(matrix), open_array(valid_path(matrix))
-        if values.attrs.get("identity") != described["identity"] or file_digest(moments_path(manifest)) != recorded["moments"]:
-            return False
-        for at, digest in zip(range(start, stop, CHUNK_ROWS), recorded["digests"], strict=True):
-            end = min(at + CHUNK_ROWS, stop)
-            if chunk_digest(read_rows(matrix, values, at, end), np.asarray(flags[at:end]) == 1) != digest:
-                return False
-    except (UserError, OSError, ValueError, KeyError):
+        for name in recorded["arrays"]:
+            array = recorded.array(name, rows)
+            for at in range(start, stop, CHUNK_ROWS):
+                array.read(at, min(at + CHUNK_ROWS, stop))
+    except UserError:
         return False
     return True
 

@@ -16,7 +16,8 @@ from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
 from equipoise.progress import log, track
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import fingerprint
 
 GRAM = 13
 WORD = re.compile(r"\w+", re.UNICODE)
@@ -70,8 +71,7 @@ def decontaminate(config: Experiment) -> None:
         "found": len(set().union(*hits.values())),
         "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in hits.items()},
     }
-    path = config.layout.contamination
-    write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))
+    publish(config, "contamination", {}, **content, fingerprint=fingerprint(content))
     for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
 

@@ -23,6 +23,7 @@ from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.hashing import signs, stream_key
 from equipoise.gradients.rows import outer_products
 from equipoise.modelling.chat import Encoded
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -119,7 +120,7 @@ class Logra:
 
     @cached_property
     def _sample(self) -> list[Encoded]:
-        return fisher_sample(self._config, self._config.layout.pool)
+        return fisher_sample(self._config, str(open_artefact(self._config, "pool").only_file()))
 
     def inputs(self, side: str, folder: str) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: the Fisher matrix's examples for targets."""

@@ -13,7 +13,7 @@ from equipoise.files import full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.chat import CHAT_TEMPLATE
-from equipoise.modelling.digests import remembered_digest
+from equipoise.store.digests import remembered_digest
 
 if TYPE_CHECKING:
     import torch
