@@ -30,15 +30,20 @@ LEAVES = {
     "ifeval": ["ifeval"],
     "stock_gsm_plus": ["gsm_plus"],
     "stock_math": ["minerva_math_prealgebra"],
+    "any_math": ["minerva_math_algebra"],
+    "any_mmlu": ["mmlu_anatomy", "mmlu_virology"],
 }
+ANY = "any_"
+"""Tasks that `benchmark: lm_eval` draws from by name alone."""
 METRICS = {"stock_gsm_plus": "exact_match,flexible-extract", "stock_math": "math_verify,none"}
+METRICS |= {"any_math": "math_verify,none", "any_mmlu": "acc,none"}
 
 
 def configuration(responses: str, results: str, validation: str = "paper"):
     tasks = {
         name: {
             "capability": "any",
-            "benchmark": name.removeprefix("stock_"),
+            "benchmark": "lm_eval" if name.startswith(ANY) else name.removeprefix("stock_"),
             "suite": name,
             "lm_eval_tasks": leaves,
             **({"metric": METRICS[name]} if name in METRICS else {}),
@@ -47,7 +52,7 @@ def configuration(responses: str, results: str, validation: str = "paper"):
     }
     tasks["ifeval"]["files"] = [responses]
     suites: dict = {name: {} for name in tasks}
-    suites["mmlu"] = {"chat": False, "num_fewshot": 5}
+    suites["mmlu"] = suites["any_mmlu"] = {"chat": False, "num_fewshot": 5}
     values = {
         "experiment": "benchmarks",
         "results": results,
@@ -112,7 +117,12 @@ def checked(config, session: Session, name: str) -> dict:
 def _doc(config, items, name: str, origin: dict) -> dict:
     task = items.tasks[origin["lm_eval_task"]]
     evaluated = task.config.test_split or task.config.validation_split
-    return task.eval_docs[origin["doc_id"]] if origin["split"] == evaluated else task.dataset[origin["split"]][origin["doc_id"]]
+    return task.eval_docs[origin["doc_id"]] if origin["split"] == evaluated else _drawn_from(task, origin["split"])[origin["doc_id"]]
+
+
+def _drawn_from(task, split: str) -> list:
+    """A split as the task processes it."""
+    return list(task.config.process_docs(task.dataset[split]) if task.config.process_docs else task.dataset[split])
 
 
 def same_tokens(config, session: Session, name: str, item: tuple[str, int]) -> bool:

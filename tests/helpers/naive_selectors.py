@@ -57,8 +57,12 @@ def normalised(matrix, valid, normalisation):
     return out, active
 
 
-def bids(matrix, valid, rows, normalisation="zscore"):
+def bids(matrix, valid, rows, normalisation="zscore", averaged=True):
     z, active = normalised(matrix, valid, normalisation)
+    return greedy(z, active, valid, rows, averaged)
+
+
+def greedy(z, active, valid, rows, averaged=True):
     columns = np.flatnonzero(active)
     z = z[:, columns]
     remaining = valid.copy()
@@ -77,7 +81,7 @@ def bids(matrix, valid, rows, normalisation="zscore"):
         margins.append(gain[i, j] - others.max() if len(others) and others.max() > -np.inf else np.nan)
         remaining[i] = False
         sums += z[i]
-        level = sums / count
+        level = sums / count if averaged else sums
     return picks, scores, winners, margins
 
 
@@ -128,6 +132,17 @@ def turns(scores, order, valid, rows):
     return picks, takers
 
 
+def task_scores(case):
+    """S [N, tasks], which tasks have one, and which columns vary."""
+    z, active = normalised(case.matrix, case.valid, case.normalisation)
+    means = np.full((len(z), len(task_columns(case.tasks))), np.nan)
+    for task, columns in enumerate(task_columns(case.tasks)):
+        varying = [j for j in columns if active[j]]
+        means[case.valid, task] = column_order_sum(z[case.valid], varying) / max(1, len(varying))
+    scores, varies = normalised(means, case.valid, "zscore")
+    return scores, varies, active
+
+
 def interleaved(tasks):
     groups = task_columns(tasks)
     return [group[turn] for turn in range(max(map(len, groups))) for group in groups if turn < len(group)]
@@ -135,6 +150,18 @@ def interleaved(tasks):
 
 def _bids(case: Case) -> Expected:
     return Expected(*bids(case.matrix, case.valid, case.rows, case.normalisation))
+
+
+def _bids_sum(case: Case) -> Expected:
+    return Expected(*bids(case.matrix, case.valid, case.rows, case.normalisation, averaged=False))
+
+
+def _bids_task(case: Case) -> Expected:
+    scores, varies, _ = task_scores(case)
+    if not varies.any():
+        return Expected(np.flatnonzero(case.valid)[: case.rows].tolist())
+    picks, gains, tasks, margins = greedy(scores, varies, case.valid, case.rows)
+    return Expected(picks, gains, [_strongest(case, row, task) for row, task in zip(picks, tasks, strict=True)], margins)
 
 
 def _instance_max(case: Case) -> Expected:
@@ -162,6 +189,18 @@ def _task_max(case: Case) -> Expected:
 def _round_robin(case: Case) -> Expected:
     picks, takers = turns(case.matrix.astype(np.float64), interleaved(case.tasks), case.valid, case.rows)
     return Expected(picks, columns=takers)
+
+
+def _round_robin_floor(case: Case) -> Expected:
+    scores, varies, active = task_scores(case)
+    floor = column_order_sum(scores, np.flatnonzero(varies)) / max(1, varies.sum())
+    above = case.valid & (floor > 0)
+    matrix, order = case.matrix.astype(np.float64), [j for j in interleaved(case.tasks) if active[j]]
+    first = min(case.rows, int(above.sum()))
+    picks, takers = turns(matrix, order, above, first)
+    further = turns(matrix, order[first % len(order) :] + order[: first % len(order)], case.valid & ~above, case.rows - first)
+    picks, takers = picks + further[0], takers + further[1]
+    return Expected(picks, [matrix[row, column] for row, column in zip(picks, takers, strict=True)], takers)
 
 
 def _task_quota(case: Case) -> Expected:
@@ -192,16 +231,19 @@ def _oracle(case: Case) -> Expected:
 
 NAIVE: dict[str, Callable[[Case], Expected]] = {
     "bids:bids": _bids,
+    "bids:bids_sum": _bids_sum,
+    "bids:bids_task": _bids_task,
     "top_scores:instance_max": _instance_max,
     "top_scores:instance_max_normalized": _instance_max_normalized,
     "top_scores:sum_": _sum,
     "top_scores:task_max": _task_max,
     "turns:round_robin": _round_robin,
+    "turns:round_robin_floor": _round_robin_floor,
     "turns:task_quota": _task_quota,
     "without_matrix:full": _full,
     "without_matrix:oracle": _oracle,
     "without_matrix:random": _random,
 }
 """By implementation, as the selector's entry names it."""
-NORMALISING = {"bids:bids", "top_scores:instance_max_normalized"}
+NORMALISING = {"bids:bids", "bids:bids_sum", "bids:bids_task", "top_scores:instance_max_normalized", "turns:round_robin_floor"}
 """Those that `selection.normalisation` is for, and that refuse a matrix without a column that varies."""

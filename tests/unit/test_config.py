@@ -199,6 +199,7 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ({"tasks.first.files": ["a.md"]}, [f"tasks.first.files: a.md is of no known kind; {KINDS}"]),
         ({"pool.format": "alpca"}, ["pool.format: no 'alpca'; write alpaca"]),
         ({"pool.format": "alpaca", "pool.columns": {"input": "context"}}, []),
+        ({"tasks.first.columns": {"promt": "query"}}, ["tasks.first.columns: no 'promt'; write prompt"]),
         ({"pool.columns": {"promt": "query"}}, ["pool.columns: no 'promt'; write prompt"]),
         ({"pool.name": "en"}, ["pool.name: en, but no pool.dataset, whose configuration it would name; leave it out"]),
     ],

@@ -29,7 +29,7 @@ EXPECTED = (
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
-    ("tasks.*.files", {"prepare_targets"}),
+    *((f"tasks.*.{key}", {"prepare_targets"}) for key in ("files", "format", "columns", "bad_rows")),
     ("tasks.*.substitutes", {"prepare_targets"}),
     ("tasks.*.benchmark", {"prepare_targets", "decontaminate", "fetch"}),
     ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch"}),

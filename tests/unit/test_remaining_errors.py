@@ -94,7 +94,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (1, "the tokenizer"),
-        "prepare_targets": (1, "the command's argument"),
+        "examined_targets": (1, "the command's argument"),
     },
     "evaluation.decontaminate": {
         "decontaminate": (1, "the command: by hand it may be asked of an experiment that leaves pool.decontaminate at skip"),
@@ -152,6 +152,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
+    },
+    "harness.drawing": {
+        "apart_split": (2, "the definition of the lm-eval task and its data"),
+        "in_one_line": (1, "the definition of the lm-eval task"),
+        "reference": (1, "the data of the lm-eval task"),
+        "refuse_unlearnable": (3, "the definition of the lm-eval task"),
     },
     "harness.documents": {
         "evaluation_prompt": (1, "the definition of the lm-eval task"),

@@ -102,10 +102,13 @@ class Task(Section):
 
     capability: str = Field(description="Capability the task stands for (coding, math, logic, ...).")
     benchmark: Literal[*BENCHMARKS] = Field(
-        "jsonl", description="Where validation examples come from: `jsonl` (your files) or a benchmark's own data."
+        "jsonl", description="Origin of validation examples: jsonl (your files), lm_eval (lm_eval_tasks, any) or a benchmark's own data."
     )
     files: Files = Field([], description="For `jsonl`: files, of the forms pools have; for ifeval: files of {key, prompt, response}.")
     substitutes: Files = Field([], description="For `validation: leak_free`: files that replace test items, of the forms pools have.")
+    format: str | None = Field(None, description="Form of the files' rows, as pool.format.")
+    columns: dict[str, str] = Field({}, description="A form's field -> the files' name for it, as pool.columns.")
+    bad_rows: Literal["refuse", "skip"] = Field("refuse", description="Rows of the files that cannot be taken: refuse, or leave them out.")
     revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
@@ -219,7 +222,9 @@ class Gradients(Section):
 class Selection(Section):
     """How rankings are made."""
 
-    normalisation: Literal["zscore", "rank"] = Field("zscore", description="Column normalisation of bids and instance_max_normalized.")
+    normalisation: Literal["zscore", "rank"] = Field(
+        "zscore", description="Column normalisation of bids and its forms, instance_max_normalized and round_robin_floor."
+    )
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
     seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 

@@ -71,8 +71,13 @@ def _validation_data(config: "Experiment", name: str, task: "Task") -> Iterator[
             f"examples; write substitutes: [path/to/{name}.jsonl] with lines of prompt and response"
         )
     if task.substitutes and not source.substitutable:
-        own = "a split of its own for targets.validation: leak_free" if source.tasks else "no test items of its own"
+        splits = source.tasks or source.any_task
+        own = "a split of its own for targets.validation: leak_free" if splits else "no test items of its own"
         yield f"{where}.substitutes: nothing would read them ({task.benchmark} has {own}); leave them out"
+    if not (task.files or task.substitutes) and (task.format or task.columns or task.bad_rows != "refuse"):
+        yield f"{where}.format, columns, bad_rows: there are no files that they would be about; leave them out"
+    if source.any_task and not task.lm_eval_tasks:
+        yield f"{where}.lm_eval_tasks: {task.benchmark} draws from the tasks that are named there; write lm_eval_tasks: [arc_challenge]"
     if source.files and not substituted and not task.files:
         yield f"{where}.files: {task.benchmark} has no {source.files} of its own; write files: [path/to/{source.files}.jsonl]"
     if not source.files and task.files:
@@ -96,10 +101,12 @@ def _pool(config: "Experiment") -> Iterator[str]:
     most = config.pool.most_shards
     if most and config.pool.shards > most:
         yield f"pool.shards: {config.pool.shards}, but the rows of pool.limit: {config.pool.limit} make {most}; write at most {most}"
-    try:
-        refuse_unknown(config.pool.format, config.pool.columns)
-    except UserError as error:
-        yield f"pool.{error}"
+    sections = {"pool": config.pool} | {f"tasks.{name}": task for name, task in config.tasks.items()}
+    for where, section in sections.items():
+        try:
+            refuse_unknown(section.format, section.columns)
+        except UserError as error:
+            yield f"{where}.{error}"
     if config.pool.name and not config.pool.dataset:
         yield f"pool.name: {config.pool.name}, but no pool.dataset, whose configuration it would name; leave it out"
     if config.pool.decontaminate != "skip" and not any(task.suite for task in config.tasks.values()):

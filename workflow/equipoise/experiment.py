@@ -138,7 +138,8 @@ def score_files(config: Experiment) -> list[str]:
 
 def needs_hub(config: Experiment) -> bool:
     """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
-    benchmarks = any(BENCHMARKS[task.benchmark].tasks for task in config.tasks.values())
+    sources = [BENCHMARKS[task.benchmark] for task in config.tasks.values()]
+    benchmarks = any(source.tasks or source.any_task for source in sources)
     return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
 
 

@@ -33,7 +33,7 @@ class Selector:
     name: str
     label: str
     color: str
-    marker: str
+    marker: str | tuple[int, int, int]
     matrix: str | None = None
     implementation: str | None = None
     seeded: bool = False
@@ -71,8 +71,11 @@ SELECTORS: tuple[Selector, ...] = (
     Selector("instance_max", "Unnormalized (instance-wise max)", "#e39f0e", "v", "influence", "top_scores:instance_max"),
     Selector("instance_max_normalized", "Normalized", "#03a372", "D", "influence", "top_scores:instance_max_normalized"),
     Selector("bids", "BIDS", "#0072b2", "o", "influence", "bids:bids"),
+    Selector("bids_sum", "BIDS by sums", "#964bf0", "8", "influence", "bids:bids_sum"),
+    Selector("bids_task", "BIDS by task", "#d200b4", (3, 1, 0), "influence", "bids:bids_task"),
     Selector("rds", "RDS", "#aa649b", "P", "last_token", "top_scores:instance_max"),
     Selector("round_robin", "Round robin", "#b0396b", "X", "influence", "turns:round_robin"),
+    Selector("round_robin_floor", "Round robin, floor", "#00c369", (4, 1, 0), "influence", "turns:round_robin_floor"),
     Selector("task_quota", "Task quota", "#9e8d42", "<", "influence", "turns:task_quota"),
     Selector("rds_plus", "RDS+", "#916de2", ">", "position_weighted", "turns:round_robin"),
     Selector("full", "Full data", "#81604c", "h", None, "without_matrix:full", swept=False, competes=False, epochs="full_epochs"),

@@ -94,6 +94,15 @@ def test_prompts_are_those_of_the_evaluation(paper):
     assert "#### " in paper["stock_gsm_plus"]["response"]
 
 
+def test_any_lm_eval_task_serves_by_name(paper):
+    assert paper["any_math"]["splits"] == ["train"]
+    assert paper["any_math"]["evaluated"] <= paper["any_math"]["in all"]
+    assert sum(paper["any_math"]["scores"]) >= 7, "its own target, which its own metric does not always read"
+    assert paper["any_mmlu"]["splits"] == ["validation"]
+    assert paper["any_mmlu"]["response"] in (" A", " B", " C", " D")
+    assert paper["any_mmlu"]["prompt"].count("Answer:") == 6
+
+
 def test_leak_free_takes_other_splits_or_substitutes(hub, tmp_path):
     found = answers(hub, tmp_path, "leak_free")
     assert found["mbpp"]["splits"] == ["validation"]

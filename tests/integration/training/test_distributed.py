@@ -60,7 +60,7 @@ def kill_after_first_save(process, scratch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_warm_up_killed_for_real_resumes_to_the_same_bytes(tiny_values, tmp_path, processes):
     values = {**tiny_values, "warmup": {"epochs": 12}, "lora": tiny_values["lora"] | {"dropout": 0.1}}
     common = {"processes": processes, "micro_batch_size": 2}

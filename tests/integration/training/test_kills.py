@@ -168,7 +168,7 @@ sys.addaudithook(kill)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", [pytest.param(1, marks=pytest.mark.nightly), 2])
 def test_a_warm_up_killed_for_real_while_it_publishes_gives_the_same_bytes(tiny_values, tmp_path, monkeypatch, processes):
     """Killed as the last epoch is renamed, started again and killed between the manifests, started again."""
     common = {"processes": processes, "micro_batch_size": 2, "save_steps": 2}

@@ -65,9 +65,10 @@ def test_the_shipped_experiments(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["llama3-8b", "mistral-7b-v0.3"])
-def test_ten_thousand_shards(name, tmp_path):
-    size = {"pool": {"shards": 10_000}, "jobs": {"assembly": 100}} if name == "llama3-8b" else {}
+@pytest.mark.parametrize("shards", [None, pytest.param(10_000, marks=pytest.mark.nightly)])
+def test_the_papers_experiments_at_every_number_of_shards(name, shards, tmp_path):
+    size = {"pool": {"shards": shards}, "jobs": {"assembly": 100}} if shards else {}
     workflow = shipped(f"workflow/experiments/{name}.yaml", tmp_path, **size)
     jobs = planned_jobs(workflow)
     assert declared_jobs(workflow) == jobs
-    assert sum(rule == "collect_pool_gradients" for rule, _ in jobs) == (40_000 if size else 4 * workflow.values["pool"]["shards"])
+    assert sum(rule == "collect_pool_gradients" for rule, _ in jobs) == 4 * workflow.values["pool"]["shards"]

@@ -34,6 +34,7 @@ def python(hub):
 
 
 @pytest.mark.slow
+@pytest.mark.nightly  # test_full_scale.py runs the same data and stages by other sizes
 @pytest.mark.hub
 def test_real_benchmarks_run_to_the_report_offline_after_the_fetch(hub, python, shared_hub, tmp_path):
     values = yaml.safe_load((REPOSITORY / "workflow" / "experiments" / "realdata-check.yaml").read_text(encoding="utf-8"))

@@ -1,5 +1,6 @@
 """Validation examples from a user's files."""
 
+import gzip
 import json
 
 import pyarrow.parquet
@@ -123,6 +124,20 @@ def test_validation_files_take_every_form_and_keep_conversations_of_several_turn
     assert "messages" not in rows_of(config, "second")[0], "files of prompts and responses give the bytes they always gave"
     encoded = encode_file(config.layout.target("first"), load_tokenizer(config.model), 32)
     assert [example.input_ids.count(2) for example in encoded] == [1, 2, 1, 1], "every answer ends"
+
+
+def test_validation_files_may_have_columns_of_their_own_bad_rows_to_skip_and_be_compressed(tiny_values, tmp_path):
+    path = tmp_path / "first.jsonl.gz"
+    lines = [json.dumps({"ask": f"w{i}", "say": "w9"} if i != 2 else {"ask": ""}) for i in range(5)]
+    path.write_bytes(gzip.compress("\n".join(lines).encode()))
+    tiny_values["tasks"]["first"] |= {"files": [str(path)], "columns": {"prompt": "ask", "response": "say"}}
+    with pytest.raises(UserError, match=r"first.jsonl.gz:3: .* \(1 of 5 rows are bad"):
+        prepare_targets(parse_config(tiny_values), ["first"])
+    tiny_values["tasks"]["first"]["bad_rows"] = "skip"
+    config = parse_config(tiny_values)
+    prepare_targets(config, ["first"])
+    assert [row["prompt"] for row in rows_of(config, "first")] == ["w0", "w1", "w3", "w4"]
+    assert sum(read_manifest(config.layout.target_manifest("first"), "targets")["reading"]["bad_rows"].values()) == 1
 
 
 def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):

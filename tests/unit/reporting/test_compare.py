@@ -59,7 +59,7 @@ def two_models(folder: Path, **first):
     return config.model_copy(update={"report": Report(second_model="beta")}), other
 
 
-def test_table_4_holds_both_models_in_every_format(tmp_path):
+def test_table_4_holds_both_models_in_every_format(tmp_path, undrawn):
     config, other = two_models(tmp_path, budgets=(0.1, 0.2))
     report(config)
     report(other)

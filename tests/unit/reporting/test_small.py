@@ -53,7 +53,7 @@ def test_fewer_than_three_runs_are_labelled_and_claim_nothing(tmp_path):
     assert not any("Every claim above" in sentence for sentence in sentences)
 
 
-def test_report_removes_what_another_configuration_left(tmp_path):
+def test_report_removes_what_another_configuration_left(tmp_path, undrawn):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["random", "bids"]})
     folder = Path(config.layout.report)
     for path in (folder / "tables" / "table_3_ablation.csv", folder / "figures" / "figure_2_thi_less.svg", folder / "notes.txt"):
@@ -65,7 +65,7 @@ def test_report_removes_what_another_configuration_left(tmp_path):
     assert (folder / "notes.txt").exists()
 
 
-def test_a_sweep_without_the_baselines_is_reported(tmp_path):
+def test_a_sweep_without_the_baselines_is_reported(tmp_path, undrawn):
     config = make_experiment(tmp_path, **FEW | {"selectors": ["bids", "round_robin"], "budgets": (0.1, 20)})
     report(config)
     folder = Path(config.layout.report)
@@ -119,7 +119,7 @@ def fail(config, failed) -> None:
     ],
     ids=["one run", "the method", "a baseline", "all others"],
 )
-def test_failed_runs_are_shown_as_failed_and_count_in_no_mean(tmp_path, failed, count):
+def test_failed_runs_are_shown_as_failed_and_count_in_no_mean(tmp_path, undrawn, failed, count):
     config = make_experiment(tmp_path, **FEW)
     fail(config, failed)
     report(config)
@@ -132,7 +132,7 @@ def test_failed_runs_are_shown_as_failed_and_count_in_no_mean(tmp_path, failed, 
     assert {str(path.relative_to(folder)) for path in folder.glob("*/*")} == {file for result in results(config) for file in result.files}
 
 
-def test_an_experiment_whose_runs_have_all_failed_says_so(tmp_path):
+def test_an_experiment_whose_runs_have_all_failed_says_so(tmp_path, undrawn):
     config = make_experiment(tmp_path, **FEW)
     fail(config, lambda run: True)
     with pytest.raises(UserError, match=r"all 13 runs have failed, the first: .*loss is nan at step 7"):

@@ -175,6 +175,44 @@ def test_a_smaller_budget_is_a_prefix_of_a_larger_one(entry, case):
     np.testing.assert_array_equal(some.margins, everything.margins[: case.rows])
 
 
+@pytest.mark.parametrize("entry", [entry for entry in SELECTORS if entry.matrix], ids=lambda entry: entry.name)
+def test_the_order_of_the_pool_changes_no_pick(entry):
+    rng = np.random.default_rng(5)
+    A, tasks = rng.standard_normal((300, 12)) + rng.standard_normal((300, 1)), [f"task{j % 3}" for j in range(12)]
+    order = rng.permutation(300)
+    case = naive.Case(A, tasks, np.ones(300, bool), 300)
+    moved = ranked(entry, replace(case, matrix=A[order]))
+    assert order[moved.rows].tolist() == ranked(entry, case).rows.tolist()
+
+
+@pytest.mark.parametrize("name", ["bids_sum", "round_robin_floor"])
+def test_a_selector_that_balances_is_not_led_by_one_column_with_a_long_tail(name):
+    """A column of spikes takes most of the steps of `bids`; these leave it about its share."""
+    rng = np.random.default_rng(6)
+    A, tasks = rng.standard_normal((2000, 8)), [f"task{j // 2}" for j in range(8)]
+    A[:, 0] += 6 * (rng.random(2000) < 0.08)
+    case = naive.Case(A, tasks, np.ones(2000, bool), 200)
+    of_bids, balanced = ((ranked(selector(each), case).columns == 0).mean() for each in ("bids", name))
+    assert of_bids > 0.3
+    assert balanced < 0.2
+
+
+def test_rows_below_the_floor_come_last_and_the_log_says_so():
+    rng = np.random.default_rng(7)
+    A, valid = rng.standard_normal((400, 6)), np.ones(400, bool)
+    case = naive.Case(A, ["a", "a", "a", "b", "b", "c"], valid, 400)
+    scores, varies, _ = naive.task_scores(case)
+    above = int((scores[:, varies].mean(axis=1) > 0).sum())
+    problem = make_problem(source.Source(A, "matrix"), case.tasks, valid, 0, "zscore")
+    with pytest.warns(
+        UserWarning, match=rf"round_robin_floor: {above} rows lie above the floor and 400 are ranked; the last {400 - above} "
+    ):
+        rows = selector("round_robin_floor").load()(problem, 400).rows
+    means = scores[rows].mean(axis=1)
+    assert (means[:above] > 0).all()
+    assert (means[above:] <= 0).all()
+
+
 def test_ties_beyond_a_full_row_store_do_not_stop_the_steps(monkeypatch):
     """Three ones and five zeros: after the ones every zero ties, and a store of one row cuts each list before the smallest of them."""
     monkeypatch.setattr(source, "BLOCK_BYTES", 1)

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from equipoise.benchmarks.benchmark import Benchmark
 
-_MODULES = ("jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval")
+_MODULES = ("jsonl", "human_eval", "mbpp", "bbh", "mmlu", "gsm_plus", "math", "ifeval", "lm_eval")
 BENCHMARKS: dict[str, Benchmark] = {name: import_module(f"equipoise.benchmarks.{name}").BENCHMARK for name in _MODULES}
 """By the name a configuration uses, in the order of the tables."""
 

@@ -28,7 +28,9 @@ class Benchmark:
     items: what `plan` counts with. tasks: its lm-eval tasks, drawn from when the task of the experiment names none (it takes part in the
     matrix only); none where the user's files are all there is. metric: lm-eval metric and filter of the score unless the task of the
     experiment names another. published: its column in the paper's tables.
-    response: (lm-eval task, document, its target) -> the response to learn, what the evaluation counts as right. files: what a task's
+    any_task: it is whatever lm-eval tasks the task of the experiment names (harness/drawing.py).
+    response: (lm-eval task, document, its target) -> the response to learn, what the evaluation counts as right; none: the target where
+    lm-eval scores it. files: what a task's
     files of {prompt, response} hold: examples to draw from, or responses to the benchmark's own prompts. accept: (lm-eval task, document,
     response) -> whether a response of the files may serve.
     columns: those of its data that validation examples and grading read, whatever the lm-eval tasks read besides. searched: those whose
@@ -45,6 +47,7 @@ class Benchmark:
     tasks: tuple[str, ...] = ()
     metric: str = "exact_match,none"
     published: str | None = None
+    any_task: bool = False
     response: Callable[[Any, Doc, str], str] | None = None
     files: Literal["examples", "responses"] | None = None
     accept: Callable[[Any, Doc, str], bool] | None = None

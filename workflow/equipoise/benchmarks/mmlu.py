@@ -7,7 +7,6 @@ BENCHMARK = Benchmark(
     tasks=("mmlu",),
     metric="acc,none",
     published="mmlu",
-    response=lambda task, doc, target: task.config.target_delimiter + target,
     columns=("question", "answer"),
     searched=("question", "choices"),
     chat=False,

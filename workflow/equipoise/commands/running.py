@@ -10,21 +10,22 @@ app = typer.Typer()
 
 @app.command(epilog="Example:  equipoise check config.yaml")
 def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment.")]) -> None:
-    """Validates a configuration and tries its base and lm-eval tasks as later stages use them; says in one line what is wrong."""
+    """Validates a configuration; tries base, validation data and lm-eval tasks as stages use them; says in one line what is wrong."""
     import os
 
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # a look at what is at hand downloads no weights
     from equipoise.checking.check_base import examine
     from equipoise.config_file import read_config
+    from equipoise.data.targets import examined_targets
     from equipoise.experiment import miniature_files
-    from equipoise.harness.usable import refuse_unusable_tasks
     from equipoise.process import prepare_process
 
     config = read_config(path)
     prepare_process(config, "check_base")
     found = examine(config)
     if all(Path(file).exists() for file in miniature_files(config)):
-        refuse_unusable_tasks(config, found["positions"])
+        for _ in examined_targets(config, config.tasks):
+            pass
     else:
         typer.echo("tasks: not tried, as the workflow has not generated their data yet")
     adapted = ", ".join(f"{pattern} in {count} layers" for pattern, count in found["adapted"].items())

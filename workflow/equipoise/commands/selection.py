@@ -20,7 +20,9 @@ def select_command(
     budget: Annotated[str, typer.Option(help="A share of the valid rows (0.1) or a count (500).")] = "0.1",
     seed: Annotated[int, typer.Option(help="Seed of `random`.")] = 0,
     valid: Annotated[str | None, typer.Option(help="Rows that may be chosen: JSON list of true and false, or .npy of booleans.")] = None,
-    normalisation: Annotated[str, typer.Option(help="zscore or rank, for bids and instance_max_normalized.")] = "zscore",
+    normalisation: Annotated[
+        str, typer.Option(help="zscore or rank, for bids and its forms, instance_max_normalized, round_robin_floor.")
+    ] = "zscore",
     header: Annotated[bool | None, typer.Option(help="Whether a .csv's first line names columns; default: as it looks.")] = None,
 ) -> None:
     """Selects pool rows by your own matrix of influence or similarity scores."""

@@ -3,14 +3,15 @@
 import random
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
-from equipoise.config import Experiment, Suite
+from equipoise.config import Experiment, Suite, Task
 from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
 from equipoise.conversation.record import Record, json_text
 from equipoise.conversation.sources import Row, find_files, input_files, read_rows
@@ -34,6 +35,12 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
     examples than `targets.size`, and examples whose prompt leaves no room for the response.
     """
+    for name, rows, manifest in examined_targets(config, tasks):
+        _write(config, name, rows, manifest)
+
+
+def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple[str, list[dict[str, Any]], dict[str, Any]]]:
+    """Each task with its validation examples and its manifest but for the digest of the file; raises what `prepare_targets` does."""
     from equipoise.harness.usable import refuse_unusable_tasks
     from equipoise.modelling.base import load_tokenizer, positions_for
 
@@ -44,8 +51,7 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         refuse_unusable_tasks(config, positions, [name])
-        tokens = _token_counts(config, name, rows, tokenizer)
-        _write(config, name, rows, {**manifest, "tokens": tokens})
+        yield name, rows, {**manifest, "tokens": _token_counts(config, name, rows, tokenizer)}
 
 
 def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -65,7 +71,7 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
     from equipoise.harness.documents import content_hash
 
     summary = Summary()
-    examples = list(file_records(files, summary))
+    examples = list(file_records(config.tasks[name], files, summary))
     for line in summary.lines():
         log(f"prepare_targets {name}: {line}")
     size = config.targets.size
@@ -91,11 +97,12 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
 
 
-def file_records(files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
+def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
     """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
     rows and unreadable files."""
+    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
     rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
-    return placed_records(rows, AS_IT_IS, summary)
+    return placed_records(rows, options, summary)
 
 
 def _digests(files: list[str]) -> dict[str, str]:
@@ -109,16 +116,19 @@ def _digests(files: list[str]) -> dict[str, str]:
 def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     import jinja2
 
+    from equipoise.harness.drawing import in_one_line
+
     try:
-        return _drawn(config, name, source, suite)
+        with in_one_line(f"tasks.{name}: its lm-eval tasks cannot be put into words") if source.any_task else nullcontext():
+            return _drawn(config, name, source, suite)
     except (KeyError, jinja2.UndefinedError) as error:
         raise UserError(f"tasks.{name}: {hub_reason(error)}") from error
 
 
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab, target_text
+    from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab
     from equipoise.harness.revisions import commits, refuse_other_commits
-    from equipoise.harness.shots import fixed_shots
+    from equipoise.harness.shots import fixed_shots, without_validation_shots
     from equipoise.harness.tasks import load_tasks, set_up
 
     task = config.tasks[name]
@@ -132,13 +142,17 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         set_up(lm_eval_task, suite)
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
-    pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
+    if source.any_task:
+        pool, may_serve, reasons = _of_any_task(f"tasks.{name}", loaded, evaluated, leak_free)
+    else:
+        pool = evaluated if split is None else {leaf: _documents(leaf, lm_eval_task, split) for leaf, lm_eval_task in loaded.items()}
+        may_serve, reasons = (lambda document: True), Counter()
     files = task.files if source.accept else []
-    responses = {content_hash(record.prompt): record.response for _, record in file_records(files, Summary())}
+    responses = {content_hash(record.prompt): record.response for _, record in file_records(task, files, Summary())}
     shots = {leaf: fixed_shots(lm_eval_task) for leaf, lm_eval_task in loaded.items()}
 
     def serves(document: Document) -> bool:
-        if document.content_hash in shots[document.leaf]:
+        if document.content_hash in shots[document.leaf] or not may_serve(document):
             return False
         if source.accept is None:
             return True
@@ -149,10 +163,16 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         return source.accept(loaded[document.leaf], document.doc, response)
 
     chosen = draw(pool, config.targets.size, _seed(config, name), serves)
+    passed_over = [f"{count:,} {reason}" for reason, count in sorted(reasons.items())]
     if len(chosen) < config.targets.size:
         what = "responses that pass the checker" if source.accept else "examples"
-        size = f"targets.size {config.targets.size}; write at most {len(chosen)}"
+        size = f"targets.size {config.targets.size}{''.join(f', as {each}' for each in passed_over)}; write at most {len(chosen)}"
         raise UserError(f"tasks.{name}: there are {len(chosen)} {what}, fewer than {size}")
+    for each in passed_over:
+        log(f"prepare_targets {name}: {each}, and do not serve for validation")
+    if source.any_task:
+        for leaf, lm_eval_task in loaded.items():  # shots may come from the split that examples come from
+            without_validation_shots(lm_eval_task, {document.content_hash for document in chosen if document.leaf == leaf})
     rows = []
     for document in chosen:
         lm_eval_task, doc = loaded[document.leaf], dict(document.doc)
@@ -162,7 +182,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
                 "task": name,
                 "prompt": evaluation_prompt(lm_eval_task, doc, suite.chat),
-                "response": given if source.accept else source.response(lm_eval_task, doc, target_text(lm_eval_task, doc)),
+                "response": given if source.accept else _response(source, lm_eval_task, doc, suite.chat),
                 "chat": suite.chat,
                 "content_hash": document.content_hash,
                 "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
@@ -174,16 +194,47 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
     return rows, _manifest(config, name, rows, held_out, hashes, sources)
 
 
+def _of_any_task(
+    where: str, tasks: dict[str, Any], evaluated: dict[str, list[Document]], leak_free: bool
+) -> tuple[dict, Callable, Counter]:
+    """Documents to draw from by leaf, whether one may serve, and why those that were asked about may not."""
+    from equipoise.harness.drawing import apart_split, refuse_unlearnable, serving
+
+    pool, apart = {}, {}
+    for leaf, task in tasks.items():
+        refuse_unlearnable(f"{where}: lm-eval task {leaf}", task)
+        split, docs = apart_split(f"{where}: lm-eval task {leaf}", task, leak_free)
+        pool[leaf] = _listed(leaf, task, split, docs)
+        if evaluated[leaf] and evaluated[leaf][0].split != split:
+            apart[leaf] = [document.doc for document in evaluated[leaf]]
+    may_serve, reasons = serving(tasks, apart)
+    return pool, lambda document: may_serve(document.leaf, document.doc), reasons
+
+
+def _response(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+    from equipoise.harness.documents import target_text
+    from equipoise.harness.drawing import continuation, reference
+
+    if source.response is not None:
+        return source.response(task, doc, target_text(task, doc))
+    return continuation(task, reference(task, doc) or "", chat)
+
+
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
     """Documents of a split, processed as the task does; none: the evaluated one."""
-    from equipoise.harness.documents import content_hash, question
-
     if split is None:
-        split, docs = task.config.test_split or task.config.validation_split, list(task.eval_docs)
+        split = task.config.test_split or task.config.validation_split or ("test" if task.has_test_docs() else "validation")
+        docs = list(task.eval_docs)
     elif split in task.dataset:
         docs = list(task.config.process_docs(task.dataset[split]) if task.config.process_docs else task.dataset[split])
     else:
         raise UserError(f"lm-eval task {leaf}: its data set has no split {split!r} to draw from; it has {', '.join(task.dataset)}")
+    return _listed(leaf, task, split, docs)
+
+
+def _listed(leaf: str, task: Any, split: str, docs: list[Any]) -> list[Document]:
+    from equipoise.harness.documents import content_hash, question
+
     return [Document(leaf, split, i, content_hash(question(task, doc)), doc) for i, doc in enumerate(docs)]
 
 

@@ -3,7 +3,6 @@
 The source of the pool is searched, not the prepared pool, so that `prepare_pool` can leave out what was found (pool.decontaminate).
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,18 +14,10 @@ from equipoise.conversation.record import message_text
 from equipoise.data.pool import pool_records, records_digest
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
+from equipoise.harness.words import GRAM, grams
 from equipoise.progress import log, track
 from equipoise.store.artefact import publish
 from equipoise.store.manifest import fingerprint
-
-GRAM = 13
-WORD = re.compile(r"\w+", re.UNICODE)
-
-
-def grams(text: str, size: int = GRAM) -> set[str]:
-    """Every run of `size` words, in lower case and without punctuation; a shorter text has none."""
-    listed = WORD.findall(text.lower())
-    return {" ".join(listed[i : i + size]) for i in range(len(listed) - size + 1)}
 
 
 def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[str]], size: int = GRAM) -> dict[str, list[int]]:

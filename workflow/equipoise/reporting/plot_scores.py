@@ -89,7 +89,15 @@ def differences(material: Material) -> Figure:
                         sure = row["p_holm"] < LEVEL
                         axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=1.8, solid_capstyle="round")
                         face = look.color if sure else PAPER
-                        axis.plot(row["difference"], number, look.marker, color=look.color, markerfacecolor=face, markersize=6)
+                        axis.plot(
+                            row["difference"],
+                            number,
+                            linestyle="none",
+                            marker=look.marker,
+                            color=look.color,
+                            markerfacecolor=face,
+                            markersize=6,
+                        )
                 axis.set_yticks(range(len(names)), [selector(name).short_label for name in names])
                 axis.set_ylim(len(names) - 0.4, -0.6)
                 axis.grid(axis="y", visible=False)
@@ -120,7 +128,7 @@ def ranks(material: Material) -> Figure:
                 number, look = selectors.index(row["selector"]), selector(row["selector"])
                 axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=5, alpha=0.3, solid_capstyle="round")
                 axis.plot(row["rank"], number, ".", color=INK, markeredgecolor=PAPER, markersize=7, zorder=4)
-                axis.plot(row["mean_rank"], number, look.marker, color=look.color, markersize=6)
+                axis.plot(row["mean_rank"], number, linestyle="none", marker=look.marker, color=look.color, markersize=6)
             axis.set_yticks(range(len(selectors)), [selector(name).short_label for name in selectors])
             axis.set_ylim(len(selectors) - 0.4, -0.6)
             axis.set_xticks(np.arange(1, len(selectors) + 1, 1 if len(selectors) < 9 else 2))

@@ -1,9 +1,19 @@
-"""`bids`: repeat argmax_i max_j (A_norm_ij - M_j), M_j the mean of column j over the rows chosen so far (method: selectors).
+"""The greedy selectors: repeat argmax_i max_j (Z_ij - M_j), M_j what column j has from the rows chosen so far (method: selectors).
+
+| selector | Z | M_j |
+|---|---|---|
+| `bids` | A_norm | mean of Z_ij over the chosen rows |
+| `bids_sum` | A_norm | their sum: a column that has received little is served before one that has received much, however long its tail |
+| `bids_task` | S, one column a task (`task_scores`) | mean |
 
 M does not depend on the row, so the best row of a column is its largest remaining entry: a step needs the head of every column's top
-list and nothing else. One pass collects the lists together with the column moments; when a list runs out, another pass over the
-remaining rows makes deeper ones. Steps, ties and scores are those of the naive greedy, bit by bit.
+list and nothing else. (Rounding is monotonic: the largest fl(Z_ij - M_j) of a column is that of its largest Z_ij.) For the same reason a
+smaller budget is a prefix of a larger one: a step depends on the rows chosen before it alone, never on how many are wanted. One pass
+collects the lists together with the column moments; when a list runs out, another pass over the remaining rows makes deeper ones. Steps,
+ties and scores are those of the naive greedy, bit by bit.
 """
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -11,8 +21,10 @@ from equipoise.attribution.column_moments import Moments
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.kernels import DEEPER, bids_steps
 from equipoise.selection.normalise import informative, normalised_source
-from equipoise.selection.problem import Problem, Ranking
+from equipoise.selection.problem import NO_COLUMN, Problem, Ranking, ranked_by_score
+from equipoise.selection.score_rows import name_strongest_columns, scan_moments_of
 from equipoise.selection.source import Block, Source
+from equipoise.selection.task_scores import task_scores
 from equipoise.selection.top_lists import MomentScan, TopLists, order_lists, refuse_non_finite
 
 PIECE_ROWS = 8 * CHUNK_ROWS
@@ -30,6 +42,29 @@ def bids(problem: Problem, rows: int) -> Ranking:
     """
     with normalised_source(problem) as (source, known):
         return _Greedy(problem, source, rows).run(known)
+
+
+def bids_sum(problem: Problem, rows: int) -> Ranking:
+    """As `bids`, M_j the sum of A_norm_ij over the chosen rows instead of their mean."""
+    with normalised_source(problem) as (source, known):
+        return _Greedy(problem, source, rows, averaged=False).run(known)
+
+
+def bids_task(problem: Problem, rows: int) -> Ranking:
+    """`bids` on S, a column a task; a task whose S is the same for all rows is left out, with a warning.
+
+    scores: the winning S_ik - M_k; columns: of the task that won, the first column of largest A_ij. Where all tasks are left out, the
+    rows in the pool's order. Raises as `bids`.
+    """
+    with normalised_source(problem) as (source, known):
+        moments = known or scan_moments_of(problem).moments()
+        scores, varies = task_scores(problem, source, moments, informative(problem, moments))
+    if not varies.any():
+        return ranked_by_score(np.zeros(problem.rows), np.full(problem.rows, NO_COLUMN), problem.valid, rows)
+    names, group = problem.task_groups()
+    tasks = replace(problem, source=Source(scores, problem.source.name), tasks=tuple(names), columns=())
+    neutral = Moments(moments.count, np.zeros(len(names)), varies.astype(np.float64))
+    return name_strongest_columns(_Greedy(tasks, tasks.source, rows).run(neutral), problem, group)
 
 
 class RowStore:
@@ -80,8 +115,9 @@ class RowStore:
 class _Greedy:
     """State of one ranking: outcome so far, taken rows, column sums and M."""
 
-    def __init__(self, problem: Problem, source: Source, rows: int):
-        self.problem, self.source, self.stop = problem, source, rows
+    def __init__(self, problem: Problem, source: Source, rows: int, averaged: bool = True):
+        """averaged: whether M is a mean or a sum."""
+        self.problem, self.source, self.stop, self.averaged = problem, source, rows, averaged
         columns = source.columns
         self.taken = np.zeros(source.rows, np.uint8)
         self.sums, self.level, self.pending = np.zeros(columns), np.zeros(columns), np.zeros(columns)
@@ -115,7 +151,7 @@ class _Greedy:
         return bids_steps(
             values, slot, moments.mean, moments.std, active,
             ordered.score, ordered.rows, ordered.next_group, ordered.length, ordered.bound, ordered.bound_row, ordered.below,
-            self.taken, np.zeros(len(active), np.int64), self.sums, self.level, self.pending, self.progress, self.stop,
+            self.taken, np.zeros(len(active), np.int64), self.sums, self.level, self.pending, self.averaged, self.progress, self.stop,
             out.rows, out.scores, out.columns, out.margins,
         )  # fmt: skip
 

@@ -57,7 +57,8 @@ def select(
     selector: a name of `equipoise.selectors.selector_names()`.
     budget: a share in (0, 1] of the valid rows, or a count; `full` ignores it.
     seed: of `random`. valid: boolean [N], the rows that may be chosen; all by default. Other rows are never looked at.
-    normalisation: `zscore` (the paper's) or `rank`, for `bids` and `instance_max_normalized`.
+    normalisation: `zscore` (the paper's) or `rank`, for `bids`, `bids_sum`, `bids_task`, `instance_max_normalized`
+    and `round_robin_floor`.
     name: what errors call the matrix. show_progress: report passes over the matrix on standard error.
 
     The smaller budget's selection is a prefix of the larger one's. Equal scores go to the smaller row, then to the smaller column.

@@ -43,11 +43,12 @@ def smallest_tied_row(score, rows, next_group, length, bound, bound_row, below, 
 @njit(nogil=True, cache=True)
 def bids_steps(
     matrix, slot, mean, std, active, score, rows, next_group, length, bound, bound_row, below,
-    taken, head, sums, level, pending, progress, stop, out_rows, out_scores, out_columns, out_margins,
+    taken, head, sums, level, pending, averaged, progress, stop, out_rows, out_scores, out_columns, out_margins,
 ):  # fmt: skip
     """Greedy steps of BIDS until `stop` rows are chosen (DONE) or some list must be deeper (DEEPER).
 
-    matrix [R, V]: values of the rows that may be chosen, row i at slot[i] (an empty slot: at i itself). level float64 [V]: M.
+    matrix [R, V]: values of the rows that may be chosen, row i at slot[i] (an empty slot: at i itself). level float64 [V]: M, the sums of
+    the chosen rows' normalised values (`sums`), or where `averaged` their means.
     head int64 [V]: first remaining position of every list. pending float64 [V]: the last chosen row's normalised values, whose
     step is finished when progress[1] is 0. progress int64 [2]: rows chosen, and whether the last step still lacks its margin.
     """
@@ -70,7 +71,7 @@ def bids_steps(
             for column in range(columns):
                 if active[column]:
                     sums[column] += pending[column]
-                    level[column] = sums[column] / count
+                    level[column] = sums[column] / count if averaged else sums[column]
             progress[1] = 0
             continue
         if count == stop:
@@ -164,6 +165,18 @@ def task_sums(block, usable, group, sums):
                 sums[row, task] = 0.0
             for column in range(block.shape[1]):
                 sums[row, group[column]] += np.float64(block[row, column])
+
+
+@njit(nogil=True, cache=True)
+def normalised_task_sums(block, usable, group, mean, std, active, sums):
+    """Per usable row: sum of (value - mean) / std over each task's active columns in column order, float64 [n, tasks]."""
+    for row in range(block.shape[0]):
+        if usable[row]:
+            for task in range(sums.shape[1]):
+                sums[row, task] = 0.0
+            for column in range(block.shape[1]):
+                if active[column]:
+                    sums[row, group[column]] += (np.float64(block[row, column]) - mean[column]) / std[column]
 
 
 @njit(nogil=True, cache=True)

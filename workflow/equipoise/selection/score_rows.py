@@ -19,7 +19,7 @@ def largest_entries(
     scores = np.full(source.rows, np.nan)
     columns = np.full(source.rows, -1, np.int64)
     for block, rows in _row_blocks(source, usable):
-        _on_rows(lambda part, b=block.values, r=rows: row_maxima(
+        on_rows(lambda part, b=block.values, r=rows: row_maxima(
             b[part], usable[r][part], mean, std, active, scores[r][part], columns[r][part]), block)  # fmt: skip
     return scores, columns
 
@@ -28,7 +28,7 @@ def sums_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: i
     """Sum of A_ij over each task's columns, float64 [N, tasks] (NaN in rows that are not usable). group: int64 [V], task of a column."""
     sums = np.full((source.rows, tasks), np.nan)
     for block, rows in _row_blocks(source, usable):
-        _on_rows(lambda part, b=block.values, r=rows: task_sums(b[part], usable[r][part], group, sums[r][part]), block)
+        on_rows(lambda part, b=block.values, r=rows: task_sums(b[part], usable[r][part], group, sums[r][part]), block)
     return sums
 
 
@@ -88,5 +88,6 @@ def _row_blocks(source: Source, usable: np.ndarray) -> Iterator[tuple[Block, sli
         yield block, rows
 
 
-def _on_rows(work: Callable[[slice], None], block: Block) -> None:
+def on_rows(work: Callable[[slice], None], block: Block) -> None:
+    """Calls `work` on parts of a block's rows, in threads."""
     in_parallel(lambda bounds: work(slice(*bounds)), split(len(block.values)), block.values.nbytes)
