@@ -68,9 +68,10 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     rows, shards = shard_plan(config, shard, config.jobs.assembly)
     start, stop = shards[shard][0], shards[max(shards)][1]
     columns = column_list(config)
-    stores = [_open_stores(config, epoch, shards) for epoch in matrix_epochs(config, matrix)]
+    epochs = matrix_epochs(config, matrix)
+    weights = epoch_weights(config, epochs)
+    stores = [_open_stores(config, epoch, shards) for epoch in epochs]
     inputs = [[part["fingerprint"], part["digest"]] for each in stores for part in (*each.pool, *each.targets.values())]
-    weights = epoch_weights(config, [each.epoch for each in stores])
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
     described["fingerprint"] = fingerprint({"inputs": inputs, "weights": weights, "identity": identity})

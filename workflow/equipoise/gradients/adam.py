@@ -86,6 +86,9 @@ def load_moments(folder: str | Path, model: "PeftModel") -> Moments:
     folder = Path(folder)
     saved, state = _ours(folder) if _files(folder) == OURS else _stock(folder, model)
     shapes = {name: tuple(parameter.shape) for name, parameter in lora_parameters(model).items()}
+    expected = {f"{kind}.{name}" for kind in ("exp_avg", "exp_avg_sq") for name in shapes}
+    for name in sorted(saved.keys() - expected):
+        raise UserError(f"{folder}: moment {name} is of no parameter; the checkpoint and the adapter do not belong together")
     first, second = (
         {name: _moment(saved, f"{kind}.{name}", shape, folder) for name, shape in shapes.items()} for kind in ("exp_avg", "exp_avg_sq")
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.config import Lora
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.modelling.targets import carrying, patterns, shortest_names
 from equipoise.progress import log
 
@@ -72,12 +72,49 @@ def adapted_names(parameters: Iterable[str]) -> set[str]:
 
 
 def load_adapter(base: "PreTrainedModel", folder: str | Path) -> "PeftModel":
-    """The adapter saved in `folder` on the frozen base, in eval mode and not trainable. Raises `UserError` for non-finite weights."""
+    """The adapter saved in `folder` on the frozen base, in eval mode and not trainable.
+
+    Raises `UserError` for one that does not hold exactly the tensors that its configuration has on this base, and for non-finite weights.
+    """
     from peft import PeftModel
 
-    model = PeftModel.from_pretrained(base, str(folder), adapter_name=ADAPTER, is_trainable=False).eval()
-    refuse_non_finite_weights(model, folder)
+    saved = saved_shapes(folder)
+    try:
+        model = PeftModel.from_pretrained(base, str(folder), adapter_name=ADAPTER, is_trainable=False).eval()
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:  # sizes that do not fit, a configuration that is none
+        raise UserError(f"{folder}: cannot be attached to this base ({first_line(error)}); make it again with this base") from None
+    try:
+        refuse_other_tensors(model, saved, folder)
+        refuse_non_finite_weights(model, folder)
+    except UserError:
+        model.unload()  # the base is the caller's
+        raise
     return model
+
+
+def saved_shapes(folder: str | Path) -> dict[str, list[int]]:
+    """Shapes of an adapter's saved tensors by name. Raises `UserError` for a file that holds none."""
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(folder) / "adapter_model.safetensors"
+    try:
+        with safe_open(path, framework="pt") as file:
+            shapes = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (the file is no mapping)
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: no adapter ({first_line(error)}); remove it and make it again") from None
+    if not shapes:
+        raise UserError(f"{path}: an adapter without tensors; remove it and make it again")
+    return shapes
+
+
+def refuse_other_tensors(model: "PeftModel", saved: dict[str, list[int]], folder: str | Path) -> None:
+    """Raises `UserError` unless `saved` (`saved_shapes`) are the adapter's parameters in `model`, each of its shape and nothing else."""
+    parameters = lora_parameters(model)
+    for name in sorted(saved.keys() ^ parameters.keys()):
+        raise UserError(f"{folder}: {name} is {'not in the model' if name in saved else 'missing'}; is it a checkpoint of another adapter?")
+    for name, parameter in parameters.items():
+        if list(parameter.shape) != saved[name]:
+            raise UserError(f"{folder}: {name} is {saved[name]}, the model's is {list(parameter.shape)}")
 
 
 def refuse_non_finite_weights(model: "PeftModel", folder: str | Path) -> None:

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest, sync_folder
-from equipoise.modelling.adapter import WRAPPED, adapted_names, lora_parameters, refuse_non_finite_weights
+from equipoise.modelling.adapter import (
+    WRAPPED,
+    adapted_names,
+    lora_parameters,
+    refuse_non_finite_weights,
+    refuse_other_tensors,
+    saved_shapes,
+)
 from equipoise.modelling.targets import patterns
 
 if TYPE_CHECKING:
@@ -148,12 +155,9 @@ def swap_adapter(model: "PeftModel", folder: str | Path) -> None:
     import torch
     from safetensors.torch import load_file
 
-    saved, parameters = load_file(Path(folder) / "adapter_model.safetensors"), lora_parameters(model)
-    for name in sorted(saved.keys() ^ parameters.keys()):
-        raise UserError(f"{folder}: {name} is {'not in the model' if name in saved else 'missing'}; is it a checkpoint of another adapter?")
+    refuse_other_tensors(model, saved_shapes(folder), folder)
+    saved = load_file(Path(folder) / "adapter_model.safetensors")
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            if parameter.shape != saved[name].shape:
-                raise UserError(f"{folder}: {name} is {list(saved[name].shape)}, the model's is {list(parameter.shape)}")
+        for name, parameter in lora_parameters(model).items():
             parameter.copy_(saved[name])
     refuse_non_finite_weights(model, folder)

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +10,8 @@ from equipoise.errors import UserError
 from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
 from equipoise.reporting.statistics import task_scores
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
+from equipoise.store.kinds import run_names
 
 SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
 
@@ -51,7 +51,6 @@ def read_evaluation(config: Experiment) -> Evaluation:
     Raises `UserError` when a file is missing, when all runs have failed, when a run was evaluated on other items than the first one, or
     when the logged items do not give the recorded score.
     """
-    layout = config.layout
     runs, tasks = experiment_runs(config), evaluated_tasks(config)
     if not tasks:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
@@ -66,8 +65,8 @@ def read_evaluation(config: Experiment) -> Evaluation:
         for suite in dict.fromkeys(config.tasks[task].suite for task in tasks):
             suite_tasks = [task for task in tasks if config.tasks[task].suite == suite]
             for place, suite_seed in enumerate(config.suites[suite].seeds):
-                recorded = read_manifest(layout.scores(run, suite, suite_seed), "scores")["tasks"]
-                path = layout.samples(run, suite, suite_seed)
+                scores_of = open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=suite_seed)
+                recorded, path = scores_of["tasks"], str(scores_of.only_file())
                 logged = _read_samples(path, suite_tasks)
                 for task in suite_tasks:
                     keys, values = logged[task]
@@ -85,8 +84,9 @@ def read_evaluation(config: Experiment) -> Evaluation:
 def _failed(config: Experiment, runs: list[Run], tasks: list[str]) -> dict[Run, str]:
     """Why runs have no scores, by run."""
     suite = config.tasks[tasks[0]].suite
-    first = {run: read_manifest(config.layout.scores(run, suite, config.suites[suite].seeds[0]), "scores") for run in runs}
-    return {run: scores["failed"] for run, scores in first.items() if "failed" in scores}
+    seed = config.suites[suite].seeds[0]
+    first = {run: open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=seed).get("failed") for run in runs}
+    return {run: reason for run, reason in first.items() if reason}
 
 
 def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey, ...], np.ndarray]]:
@@ -139,9 +139,8 @@ def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, r
 
 def read_answers(config: Experiment, run: Run, task: str) -> dict[ItemKey, dict[str, object]]:
     """Logged samples of one run and task at the suite's first seed, by item key."""
-    layout = config.layout
     suite = config.tasks[task].suite
-    path = Path(layout.samples(run, suite, config.suites[suite].seeds[0]))
+    path = open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=config.suites[suite].seeds[0]).only_file()
     answers = {}
     with path.open(encoding="utf-8") as file:
         for line in file:

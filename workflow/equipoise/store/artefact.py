@@ -21,6 +21,9 @@ from equipoise.store.kinds import KINDS, Names, provenance
 from equipoise.store.manifest import read_manifest, remedy, write_manifest
 from equipoise.store.stored_array import StoredArray
 
+OWN = {"files": "the experiment's files", "rows": "the shards of the matrix"}
+"""What an artefact is made from that is no other artefact."""
+
 
 @dataclass(frozen=True)
 class Artefact:
@@ -81,7 +84,7 @@ def open_artefact(config: Experiment, kind: str, **names: Any) -> Artefact:
     missing, damaged, of another place, or made by another configuration or from other inputs than are there now."""
     of = {name: str(value) for name, value in names.items()}
     path = Path(KINDS[kind].manifest(config.layout, of))
-    artefact = Artefact(path, read_manifest(path, kind))
+    artefact = Artefact(path, read_manifest(path, kind, KINDS[kind].stage))
     if artefact["of"] != of:
         raise UserError(f"{path}: is of {_said(artefact['of'])}, not of {_said(of)}; {remedy(path)}")
     if reason := foreign(config, artefact):
@@ -94,8 +97,11 @@ def open_alone(path: str | Path, kind: str) -> Artefact:
     return Artefact(Path(path), read_manifest(path, kind))
 
 
-def foreign(config: Experiment, artefact: Artefact) -> str | None:
-    """How an artefact differs from what this configuration makes from what is there now; none where it does not."""
+def foreign(config: Experiment, artefact: Artefact, all_here: bool = True) -> str | None:
+    """How an artefact differs from what this configuration makes from what is there now; none where it does not.
+
+    all_here: whether an input that is missing is a difference too.
+    """
     now = provenance(config, artefact["kind"], artefact["of"])
     for key in sorted({*now["configured"], *artefact["configured"]}):
         held, wanted = (canonical_json(side.get(key)) for side in (artefact["configured"], now["configured"]))
@@ -105,13 +111,11 @@ def foreign(config: Experiment, artefact: Artefact) -> str | None:
     if "files" not in wanted:  # the user's files are not here; what was made from them is
         held.pop("files", None)
     for name in sorted({*held, *wanted}):
-        if held.get(name) != wanted.get(name):
-            what = {"files": "the experiment's files", "rows": "the shards of the matrix"}.get(name, name)
-            return (
-                f"was made from {what} as they were before"
-                if name in ("files", "rows")
-                else f"was made from another {what} than is there now"
-            )
+        gone = name in wanted and wanted[name] is None
+        if held.get(name) != wanted.get(name) and (all_here or not gone):
+            if name in OWN:
+                return f"was made from {OWN[name]} as they were before"
+            return f"was made from {name}, which is missing" if gone else f"was made from another {name} than is there now"
     return None
 
 

@@ -29,6 +29,7 @@ Names = Mapping[str, str]
 Reference = tuple[str, Names]
 """Kind and names of an artefact."""
 RUN = ("selector", "selection_seed", "budget", "epochs", "seed")
+NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed", "suite_seed")
 REMEMBERED = 1 << 20  # bytes; larger files of the user's are read once, and then known by size and time
 
 
@@ -59,7 +60,8 @@ class Kind:
         def group(found: re.Match) -> str:
             repeated = found[1] in seen
             seen.add(found[1])
-            return f"(?P={found[1]})" if repeated else f"(?P<{found[1]}>[^/]+)"
+            form = r"\d+" if found[1] in NUMBERS else r"[0-9.]+" if found[1] == "budget" else "[^/]+"
+            return f"(?P={found[1]})" if repeated else f"(?P<{found[1]}>{form})"
 
         parts = re.split(r"(\{\w+\})", whole.removeprefix("/"))
         return re.compile(

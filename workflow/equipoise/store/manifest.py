@@ -29,12 +29,15 @@ def write_manifest(path: str | Path, kind: str, **content: Any) -> None:
     write_text(path, text)
 
 
-def read_manifest(path: str | Path, kind: str) -> dict[str, Any]:
-    """Reads a manifest and checks its seal and kind; raises `UserError` naming the file when it is missing, damaged or of another kind."""
+def read_manifest(path: str | Path, kind: str, stage: str | None = None) -> dict[str, Any]:
+    """Reads a manifest and checks its seal and kind; stage: what writes it.
+
+    Raises `UserError` naming the file when it is missing, damaged or of another kind.
+    """
     try:
         content = json.loads(retried(Path(path).read_bytes))
     except FileNotFoundError:
-        raise UserError(f"{path}: missing; run the stage that writes it ({kind})") from None
+        raise UserError(f"{path}: missing; run the stage that writes it ({stage or kind})") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy(path)}") from None
     except (ValueError, RecursionError) as error:

@@ -27,11 +27,6 @@ def chunk_name(chunk: int, width: int | None) -> str:
     return f"c/{chunk}" if width is None else f"c/{chunk}/0"
 
 
-def chunk_bytes(dtype: str, width: int | None) -> int:
-    """Size of a chunk's file."""
-    return CHUNK_ROWS * (1 if width is None else width) * np.dtype(dtype).itemsize + TRAILER
-
-
 def trailer(path: str | Path) -> str:
     """The crc32c at the end of a chunk's file, as hex. Raises `OSError` where there is none."""
 
@@ -62,6 +57,15 @@ class StoredArray:
         self.shape = (rows,) if width is None else (rows, width)
         self._sums, self._manifest = sums, manifest
 
+    @staticmethod
+    def chunk_size(entry: Mapping[str, Any]) -> int:
+        """Bytes of a chunk's file, by what a manifest lists of its array."""
+        return CHUNK_ROWS * (1 if entry["width"] is None else entry["width"]) * np.dtype(entry["dtype"]).itemsize + TRAILER
+
+    def chunk_file(self, chunk: int) -> Path:
+        """The file of a chunk."""
+        return self.path / chunk_name(chunk, self.width)
+
     def __getitem__(self, rows: slice) -> np.ndarray:
         start, stop, step = rows.indices(self.shape[0])
         if step != 1:
@@ -88,7 +92,7 @@ class StoredArray:
         """Reads a chunk into `whole`, all its rows, and compares its bytes with the checksum behind them and with the one listed."""
         import google_crc32c
 
-        path = self.path / chunk_name(chunk, self.width)
+        path = self.chunk_file(chunk)
         if chunk not in self._sums:
             raise UserError(f"{path}: no manifest vouches for this chunk; {remedy(self._manifest)}")
         content, behind = memoryview(whole).cast("B"), bytearray(TRAILER + 1)  # one byte more shows a longer file
@@ -104,9 +108,9 @@ class StoredArray:
         except OSError as error:
             raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy(self._manifest)}") from None
         found = google_crc32c.value(np.frombuffer(content, np.uint8)).to_bytes(TRAILER, "little").hex()
-        if size != len(content) + TRAILER or found != self._sums[chunk]:
-            is_own = size == len(content) + TRAILER and found == behind[:TRAILER].hex()
-            kind = "not the chunk its manifest vouches for" if is_own else "damaged chunk"
+        is_sound = size == len(content) + TRAILER and found == behind[:TRAILER].hex()
+        if not is_sound or found != self._sums[chunk]:
+            kind = "not the chunk its manifest vouches for" if is_sound else "damaged chunk"
             raise UserError(f"{path}: {kind}; {remedy(self._manifest)}")
 
 
