@@ -25,6 +25,7 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "contamination": [{}],
     "pool": [{}],
     "checkpoint": [{"epoch": epoch} for epoch in "12"],
+    "curvature": [{"epoch": epoch} for epoch in "12"],
     "pool_gradients": [{"epoch": epoch, "shard": "00000"} for epoch in "12"],
     "target_gradients": [{"epoch": "1", "task": task} for task in ("first", "second")],
     "matrix_shard": [{"matrix": matrix, "shard": "00000"} for matrix in ("influence", "last_token")],
@@ -32,7 +33,7 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "ranking": [{"selector": run.selector, "selection_seed": "0"} for run in RUNS],
     "selection": [{"selector": run.selector, "selection_seed": "0", "budget": "0.1"} for run in RUNS],
     "run": [run_names(run) for run in RUNS],
-    "scores": [{**run_names(run), "suite": "mine", "suite_seed": "0"} for run in RUNS],
+    "scores": [{**run_names(run), "suite": "mine", "part": "seed-0"} for run in RUNS],
     "fold": [{"selector": run.selector, "selection_seed": "0"} for run in RUNS],
 }
 """Every kind, in the order in which they are made, with the artefacts of it that are made here."""
@@ -43,6 +44,7 @@ def make_every_kind(folder: Path, seed: int = 0, lm_eval_task: str = "mine", **s
     values = tiny_values(folder, folder)
     values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": [lm_eval_task]}
     own = {"suites": {"mine": {}}, "pool": {"decontaminate": "remove"}, "selectors": ["bids", "task_max", "rds"]}
+    own["gradients"] = {"estimator": "ekfac"}
     config = parse_config(changed(changed(values, own), sections))
     for name in ("pool", "first", "second"):
         write_jsonl(folder / f"{name}.jsonl", texts(40, seed))
@@ -61,6 +63,7 @@ def make(config: Experiment, kind: str, of: dict[str, str], generator: np.random
         "targets": lambda: [layout.target(of["task"])],
         "pool": lambda: [layout.pool],
         "checkpoint": lambda: [f"{layout.checkpoint(of['epoch'])}/{name}" for name in ("adapter_model.safetensors", "state.json")],
+        "curvature": lambda: [f"{layout.curvature(of['epoch'])}/{name}.safetensors" for name in ("bases", "eigenvalues")],
         "matrix_shard": lambda: [str(manifest).replace(".json", ".moments.npy")],
         "ranking": lambda: [layout.ranking(**of)],
         "selection": lambda: [layout.selection(**of)],

@@ -5,6 +5,7 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
+from equipoise.estimators import estimator
 from equipoise.store.artefact import publish
 from helpers.base import tiny_base, write_checkpoint
 from helpers.experiment import changed, tiny_values, write_target
@@ -43,3 +44,17 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, validation: i
             said = {"mean_learning_rate": 1e-4 / epoch, "fingerprint": "warm-up"}
             publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), **said)
     return config
+
+
+def collect_all(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
+    """All gradients of these epochs (the pool in one shard) and what the estimator fits between them, in the workflow's order."""
+    from equipoise.curvature.fit import fit_curvature
+    from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
+
+    fitted = estimator(config.gradients.estimator).fitted
+    if fitted and not fitted.from_rows:
+        fit_curvature(config, epochs)
+    collect_pool_gradients(config, epochs, 0)
+    if fitted and fitted.from_rows:
+        fit_curvature(config, epochs)
+    collect_target_gradients(config, epochs, tasks)

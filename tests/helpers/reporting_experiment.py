@@ -5,6 +5,7 @@ difficulty, a run effect and a known advantage of each selector, so that a test 
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from equipoise.files import canonical_json, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import run_names
+from equipoise.store.kinds import scores_names
 from equipoise.store.manifest import fingerprint
 from helpers.experiment import write_pool
 from helpers.stores import ATTRIBUTES, write_store
@@ -69,11 +70,12 @@ def make_experiment(
     extra: list[dict[str, object]] | None = None,
     advantage: dict[str, float] | None = None,
     seed: int = 7,
+    dressed: Callable[[str], str] = str,
 ) -> Experiment:
-    """Writes every file the report reads below `results`; returns the configuration."""
+    """Writes every file the report reads below `results`; returns the configuration. dressed: applied to every free name and text."""
     tasks = {
         task: {
-            "capability": capability,
+            "capability": dressed(capability),
             "files": [f"resources/miniature/noisy-0/{task}.jsonl"],
             "suite": "instructions" if task == "form" else "skills",
             "lm_eval_tasks": [task],
@@ -100,18 +102,18 @@ def make_experiment(
     layout = config.layout
     generator = np.random.default_rng(seed)
     write_config(config, layout.config)
-    metadata = _write_pool(config, rows, generator)
+    metadata = _write_pool(config, rows, generator, dressed)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
     for epoch in range(1, config.warmup.epochs + 1):
         write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
     for number, selector_name in enumerate(config.selectors):
         if selector(selector_name).chooses:
             _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]))
-    _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed)
+    _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed, dressed)
     return config
 
 
-def _write_pool(config: Experiment, rows: int, generator: np.random.Generator) -> list[dict[str, object]]:
+def _write_pool(config: Experiment, rows: int, generator: np.random.Generator, dressed: Callable[[str], str]) -> list[dict[str, object]]:
     sources = [SOURCES[i] for i in generator.choice(len(SOURCES), rows, p=[0.35, 0.3, 0.15, 0.1, 0.1])]
     kinds = generator.choice(["right", "wrong", "verbose", "off_task"], rows, p=[0.55, 0.15, 0.2, 0.1])
     metadata = [
@@ -120,10 +122,10 @@ def _write_pool(config: Experiment, rows: int, generator: np.random.Generator) -
     ]
     columns = {
         "row": np.arange(rows, dtype=np.int64),
-        "id": [f"pool-{row:05d}" for row in range(rows)],
-        "source": sources,
-        "prompt": [f"what does dup tail print for input {row} & {row % 7} <b>?" for row in range(rows)],
-        "response": [f"it prints {row % 13}_{row % 5} 100 %" for row in range(rows)],
+        "id": [dressed(f"pool-{row:05d}") for row in range(rows)],
+        "source": [dressed(source) for source in sources],
+        "prompt": [dressed(f"what does dup tail print for input {row} & {row % 7} <b>?") for row in range(rows)],
+        "response": [dressed(f"it prints {row % 13}_{row % 5} 100 %") for row in range(rows)],
         "tokens": generator.integers(12, 47, rows).astype(np.int32),
         "completion_tokens": np.r_[0, generator.integers(3, 12, rows - 1)].astype(np.int32),
         "metadata": [json.dumps(fields) for fields in metadata],
@@ -230,7 +232,7 @@ def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.
             publish(config, "selection", of, [path])
 
 
-def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int) -> None:
+def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int, dressed) -> None:
     tasks = list(config.tasks)
     difficulty = np.random.default_rng([seed, 1]).normal(0, 1.3, (len(tasks), items))
     level = np.linspace(-1.0, 0.8, len(tasks))
@@ -246,7 +248,7 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
                         continue
                     odds = level[place] + gain + effect[place] - difficulty[place]
                     right = generator.random(items) < 1 / (1 + np.exp(-odds))
-                    lines += [_sample(task, item, bool(right[item]), run) for item in range(items)]
+                    lines += [_sample(task, item, bool(right[item]), run, dressed) for item in range(items)]
                     error = 100 * float(right.std(ddof=1) / np.sqrt(items))
                     scores[task] = {"metric": "exact_match,none", "score": 100 * float(right.mean()), "stderr": error, "items": items}
                 path = Path(layout.samples(run, suite, suite_seed))
@@ -255,7 +257,7 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
                 publish(
                     config,
                     "scores",
-                    {**run_names(run), "suite": suite, "suite_seed": suite_seed},
+                    scores_names(run, suite, suite_seed),
                     [path],
                     run=vars(run),
                     suite=suite,
@@ -266,14 +268,14 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
                 )
 
 
-def _sample(task: str, item: int, right: bool, run: Run) -> dict[str, object]:
+def _sample(task: str, item: int, right: bool, run: Run, dressed: Callable[[str], str]) -> dict[str, object]:
     return {
         "task": task,
         "lm_eval_task": task,
         "doc_id": item,
         "content_hash": fingerprint([task, item])[:16],
-        "prompt": f"find the value of {item} * 7 + 9 modulo 5 .\nanswer with one_word & 100 % <care>",
-        "target": str(item % 5),
-        "response": str(item % 5) if right else f"{run.selector} says {item % 5 + 1}",
+        "prompt": dressed(f"find the value of {item} * 7 + 9 modulo 5 .\nanswer with one_word & 100 % <care>"),
+        "target": dressed(str(item % 5)),
+        "response": dressed(str(item % 5) if right else f"{run.selector} says {item % 5 + 1}"),
         "score": 1.0 if right else 0.0,
     }

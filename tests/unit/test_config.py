@@ -199,6 +199,22 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ({"tasks.first.files": ["a.md"]}, [f"tasks.first.files: a.md is of no known kind; {KINDS}"]),
         ({"pool.format": "alpca"}, ["pool.format: no 'alpca'; write alpaca"]),
         ({"pool.format": "alpaca", "pool.columns": {"input": "context"}}, []),
+        ({"suites": {"mine": {"measure": "loss"}}, "tasks.first.suite": "mine"}, []),
+        (
+            {"suites": {"mine": {"measure": "both"}}, "tasks.first.suite": "mine"},
+            [
+                "tasks.first: a task with a suite needs lm_eval_tasks: [name of an lm-eval task]; files of examples are enough for held-"
+                "out loss alone (suites.mine.measure: loss)"
+            ],
+        ),
+        (
+            {"suites": {"mine": {"measure": "loss", "seeds": [0, 1]}}, "tasks.first.suite": "mine"},
+            ["suites.mine.seeds: [0, 1], but held-out loss draws nothing; write one seed, or leave it out"],
+        ),
+        (
+            {"tasks.first.test_files": ["a.jsonl"]},
+            ["tasks.first.test_files: nothing would read them (it has no suite); leave them out"],
+        ),
         ({"tasks.first.columns": {"promt": "query"}}, ["tasks.first.columns: no 'promt'; write prompt"]),
         ({"pool.columns": {"promt": "query"}}, ["pool.columns: no 'promt'; write prompt"]),
         ({"pool.name": "en"}, ["pool.name: en, but no pool.dataset, whose configuration it would name; leave it out"]),

@@ -10,14 +10,16 @@ from equipoise.determinants import READS, determinants, leaves
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
-READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *COLLECT}
+GRADIENTS = {"fit_curvature", *COLLECT}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *COLLECT}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *GRADIENTS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
-    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *COLLECT}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS}),
     ("model.base", READERS | {"fetch", "check_base"}),
+    ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
     ("lora.*", {"warm_up", "fine_tune", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),
@@ -31,6 +33,7 @@ EXPECTED = (
     ("tasks.*.metric", {"evaluate"}),
     *((f"tasks.*.{key}", {"prepare_targets"}) for key in ("files", "format", "columns", "bad_rows")),
     ("tasks.*.substitutes", {"prepare_targets"}),
+    ("tasks.*.test_files", {"decontaminate", "evaluate"}),
     ("tasks.*.benchmark", {"prepare_targets", "decontaminate", "fetch"}),
     ("tasks.*.revision", {"prepare_targets", "decontaminate", "fetch"}),
     ("tasks.*.suite", {"prepare_targets", "decontaminate", "evaluate"}),
@@ -42,7 +45,7 @@ EXPECTED = (
     ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
-    ("gradients.logra*", set()),  # of another estimator than the chosen one
+    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one
     ("gradients.adam_form", {"collect_pool_gradients"}),
     ("gradients.*", COLLECT),
     ("selection.*", {"rank", "report"}),
@@ -98,6 +101,18 @@ def test_keys_of_the_estimator_in_use_count_on_the_side_that_reads_them(tiny_val
     assert changed_stages(logra, "gradients.logra.rank", names=True) == COLLECT
     assert changed_stages(logra, "gradients.logra.damping", names=True) == {"collect_target_gradients"}
     assert changed_stages(logra, "gradients.projection.dimension", names=True) == set()
+
+
+def test_keys_of_a_fit_count_for_the_fit_alone(tiny_values):
+    def of(name):
+        return parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": name}})
+
+    for name, damped in (("ekfac", {"collect_target_gradients"}), ("ekfac_unit", COLLECT)):
+        assert changed_stages(of(name), "gradients.ekfac.labels", names=True) == {"fit_curvature"}
+        assert changed_stages(of(name), "gradients.ekfac.damping", names=True) == damped
+        assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS
+    assert changed_stages(of("trak"), "gradients.trak.damping", names=True) == {"fit_curvature"}
+    assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == COLLECT
 
 
 def test_the_sandbox_counts_where_programs_are_run(tiny_values):

@@ -13,9 +13,12 @@ from helpers.places import REPOSITORY
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 
 FLOORS = (
-    ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "programs", "budgets", "files", "hub"),
+    ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "measures", "programs", "budgets", "files", "hub"),
     ("conversation",),
-    ("config", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants", "experiment", "process"),
+    (
+        *("config", "config_gradients", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants"),
+        *("experiment", "process"),
+    ),
     ("store",),
     ("modelling",),
     (

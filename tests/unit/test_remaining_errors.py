@@ -81,9 +81,13 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_fetch_punkt_tab": (1, "NLTK's server"),
         "fetch": (1, "the environment"),
     },
+    "data.task_files": {
+        "held_out_records": (1, "the task's files"),
+    },
     "data.pool": {
         "_uncontaminated": (2, "the pool's rows"),
         "prepare_pool": (1, "the pool's rows"),
+        "tokenised": (1, "the pool's rows and the tokenizer"),
     },
     "data.shards": {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
@@ -118,6 +122,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "evaluation.language_model": {
         "LanguageModel._model_generate": (1, "the definition of the lm-eval task"),
     },
+    "evaluation.loss_items": {
+        "loss_items": (1, "the items' tokens"),
+    },
     "evaluation.sandbox": {
         "_refuse": (2, "the machine"),
         "check_sandbox": (2, "the machine"),
@@ -127,10 +134,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "Session._vllm": (1, "the environment"),
         "adapter_digest": (1, "the run's files"),
     },
+    "curvature.ekfac": {
+        "EkfacFit.fit": (1, "the gradients"),
+    },
+    "curvature.kernel": {
+        "KernelFit.fit": (1, "the store collected"),
+    },
     "gradients.adam": {
         "_files": (1, "the checkpoint"),
         "_moment": (2, "the checkpoint"),
         "_stock": (3, "the checkpoint"),
+        "load_moments": (1, "the checkpoint"),
     },
     "gradients.audit_gradients": {
         "_drawn_rows": (1, "the stores collected"),
@@ -146,12 +160,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "gradients.logra": {
         "damped_inverse": (1, "the gradients"),
-        "fisher_sample": (1, "the prepared pool"),
         "invert_damped": (1, "the gradients"),
+    },
+    "gradients.fitted": {
+        "open_fitted": (2, "the files of the fit"),
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
+    },
+    "gradients.sample": {
+        "pool_sample": (1, "the pool prepared"),
     },
     "harness.drawing": {
         "apart_split": (2, "the definition of the lm-eval task and its data"),
@@ -202,11 +221,16 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "modelling.adapter": {
         "attach_adapter": (1, "the model"),
+        "load_adapter": (1, "the adapter on disk and the model"),
+        "refuse_other_tensors": (2, "the adapter on disk and the model"),
+        "saved_shapes": (2, "the adapter on disk"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
     },
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
         "_refuse_other_tensors": (1, "the base's weights"),
+        "_set_template": (1, "the tokenizer"),
+        "_template_file": (1, "the template's file"),
         "load_base": (2, "the base's files"),
         "load_tokenizer": (2, "the tokenizer"),
         "positions_for": (1, "the base's configuration"),
@@ -224,19 +248,19 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "carrying": (1, "the model"),
         "decoder_layers": (1, "the model"),
     },
-    "modelling.chat": {
-        "_pieces": (1, "the chat template"),
+    "modelling.template": {
+        "ChatTemplate.refuse_unusable": (2, "the chat template"),
     },
     "modelling.checkpoint": {
         "adapter_identity": (1, "the checkpoint"),
-        "swap_adapter": (2, "the checkpoint and the model"),
     },
     "reporting.compare": {
-        "compare": (2, "the other experiment"),
+        "_compared": (2, "the other experiment"),
+        "compare": (1, "the other experiment"),
     },
     "reporting.experiments": {
         "find_experiment": (1, "the folders of results"),
-        "second_model": (4, "the other experiment"),
+        "second_model": (5, "the other experiment"),
     },
     "reporting.influence": {
         "Influence.ranking": (1, "the rankings on disk"),

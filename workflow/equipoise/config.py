@@ -1,4 +1,5 @@
-"""The configuration of an experiment: one model per section, a description per field; the only place a default lives.
+"""The configuration of an experiment: one model per section, a description per field; the only place a default lives (with the sections
+of `config_gradients.py`).
 
 `config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are generated from
 this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in `config_checks.py`.
@@ -10,10 +11,12 @@ from pydantic import Field, model_validator
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_checks import impossible
+from equipoise.config_gradients import Gradients
 from equipoise.config_keys import (
     ATTENTION,
     JOBS,
     NO_EFFECT,
+    PAPER,
     PLACE,
     AnySource,
     BudgetField,
@@ -28,7 +31,6 @@ from equipoise.config_keys import (
     StageName,
     TargetModules,
 )
-from equipoise.estimators import ESTIMATORS
 from equipoise.layout import CHUNK_ROWS, Layout
 
 
@@ -41,6 +43,9 @@ class Model(Section):
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     attention: Literal["auto", "sdpa", "eager"] = Field(
         "auto", description="How attention is computed; auto: sdpa where the architecture has it, else eager."
+    )
+    chat_template: Source = Field(
+        PAPER, description="Chat template: paper (<|user|>, <|assistant|>), own (the base's; instruct bases), or a Jinja file's path."
     )
     max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
     device: Annotated[str, NO_EFFECT] = Field(
@@ -110,6 +115,9 @@ class Task(Section):
     columns: dict[str, str] = Field({}, description="A form's field -> the files' name for it, as pool.columns.")
     bad_rows: Literal["refuse", "skip"] = Field("refuse", description="Rows of the files that cannot be taken: refuse, or leave them out.")
     revision: AnySource = Field(None, description="Branch, tag or commit of the hub data; none: as the lm-eval task says.")
+    test_files: Files = Field(
+        [], description="Items of a suite that measures loss, instead of lm_eval_tasks' (none: rows of files that were not drawn)."
+    )
     suite: str | None = Field(None, description="Suite that evaluates the task; none: it takes part in the matrix only.")
     lm_eval_tasks: list[str] = Field([], description="lm-eval tasks or groups whose scores, averaged over items, are the task's score.")
     metric: str = Field("exact_match,none", description="lm-eval metric and filter of the score; left out: the benchmark's.")
@@ -119,12 +127,6 @@ class Task(Section):
     def _metric_of_its_benchmark(cls, values: Any) -> Any:
         known = BENCHMARKS.get(str(values.get("benchmark"))) if isinstance(values, dict) else None
         return {"metric": known.metric, **values} if known else values
-
-    @model_validator(mode="after")
-    def _is_evaluated(self):
-        if self.suite and not self.lm_eval_tasks:
-            raise ValueError("a task with a suite needs lm_eval_tasks: [name of an lm-eval task]")
-        return self
 
 
 class Targets(Section):
@@ -185,40 +187,6 @@ class Warmup(Section):
     )
 
 
-class Projection(Section):
-    """The random map of gradients to `dimension` numbers."""
-
-    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
-    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
-    repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
-
-
-class Logra(Section):
-    """The `logra` estimator: low-rank projections of the base weights' gradients, preconditioned by a damped Fisher matrix."""
-
-    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 per layer in the store.")
-    damping: float = Field(0.1, gt=0, description="Damping of a layer's Fisher matrix, relative to its mean eigenvalue.")
-    fisher_examples: int = Field(1024, ge=2, description="Pool examples, drawn by seed, that estimate the Fisher matrix.")
-
-
-class Gradients(Section):
-    """How influence gradients are computed."""
-
-    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
-        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
-    )
-    adam_form: Literal["less", "torch"] = Field(
-        "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
-    )
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
-    token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
-    activation_checkpointing: Annotated[bool, NO_EFFECT] = Field(
-        False, description="Recompute activations to save memory; changes no result."
-    )
-    projection: Projection = Field(default_factory=Projection, description="The random projection.")
-    logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
-
-
 class Selection(Section):
     """How rankings are made."""
 
@@ -250,13 +218,17 @@ class Finetune(Section):
 
 
 class Suite(Section):
-    """One lm-eval invocation."""
+    """One lm-eval invocation, or the held-out loss on the items it would ask."""
 
+    measure: Annotated[Literal["accuracy", "loss", "both"], JOBS] = Field(
+        "accuracy", description="accuracy (answers are checked), loss (of the reference answers, in nats a token: no decoding), or both."
+    )
     chat: bool = Field(True, description="Apply the chat format to prompts.")
     num_fewshot: int | None = Field(None, ge=0, description="Shots; none: as the task says.")
     include_path: AnySource = Field(None, description="Folder of further lm-eval task definitions.")
     temperature: float = Field(0.0, ge=0, description="0: greedy decoding.")
     max_new_tokens: int | None = Field(None, ge=1, description="Longest answer in tokens; none: as the task says.")
+    think_end: str | None = Field(None, min_length=1, description="What ends a section of thinking, as </think>: no part of the answer.")
     seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for quick trials.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")

@@ -17,6 +17,7 @@ from equipoise.conversation.forms import refuse_unknown
 from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
+from equipoise.measures import LOSS
 from equipoise.selectors import selector
 
 if TYPE_CHECKING:
@@ -54,7 +55,18 @@ def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
     if task.suite not in config.suites:
         known = ", ".join(config.suites) or "none defined"
         yield f"tasks.{name}.suite: no suite {task.suite!r}; write one of suites ({known})"
-    if config.sandbox.mode == "off" and any(entry.runs_programs for entry in concerned(task.benchmark, task.lm_eval_tasks)):
+        return
+    measure = config.suites[task.suite].measure
+    if not task.lm_eval_tasks and (measure != LOSS.name or BENCHMARKS[task.benchmark].files != "examples"):
+        yield (
+            f"tasks.{name}: a task with a suite needs lm_eval_tasks: [name of an lm-eval task]; files of examples are enough for held-out "
+            f"loss alone (suites.{task.suite}.measure: {LOSS.name})"
+        )
+    if (
+        config.sandbox.mode == "off"
+        and measure != LOSS.name
+        and any(entry.runs_programs for entry in concerned(task.benchmark, task.lm_eval_tasks))
+    ):
         yield (
             f"sandbox.mode: off, but tasks.{name} has a suite, whose evaluation runs programs that the model writes; write "
             f"sandbox.mode: namespaces (read the key's warning first), or leave tasks.{name}.suite out"
@@ -74,12 +86,15 @@ def _validation_data(config: "Experiment", name: str, task: "Task") -> Iterator[
         splits = source.tasks or source.any_task
         own = "a split of its own for targets.validation: leak_free" if splits else "no test items of its own"
         yield f"{where}.substitutes: nothing would read them ({task.benchmark} has {own}); leave them out"
-    if not (task.files or task.substitutes) and (task.format or task.columns or task.bad_rows != "refuse"):
+    if not (task.files or task.substitutes or task.test_files) and (task.format or task.columns or task.bad_rows != "refuse"):
         yield f"{where}.format, columns, bad_rows: there are no files that they would be about; leave them out"
     if source.any_task and not task.lm_eval_tasks:
         yield f"{where}.lm_eval_tasks: {task.benchmark} draws from the tasks that are named there; write lm_eval_tasks: [arc_challenge]"
     if source.files and not substituted and not task.files:
         yield f"{where}.files: {task.benchmark} has no {source.files} of its own; write files: [path/to/{source.files}.jsonl]"
+    if task.test_files and (task.lm_eval_tasks or not task.suite):
+        reader = "the items are those of lm_eval_tasks" if task.lm_eval_tasks else "it has no suite"
+        yield f"{where}.test_files: nothing would read them ({reader}); leave them out"
     if not source.files and task.files:
         yield f"{where}.files: nothing would read them ({task.benchmark} has its own data); leave them out, or write benchmark: jsonl"
 
@@ -92,8 +107,11 @@ def _suites(config: "Experiment") -> Iterator[str]:
         for lm_eval_task in task.lm_eval_tasks:
             if owners.setdefault(lm_eval_task, name) != name:
                 yield f"tasks.{name}.lm_eval_tasks: {lm_eval_task} is evaluated for task {owners[lm_eval_task]} already; name it once"
+    for name, suite in config.suites.items():
+        if suite.measure == LOSS.name and len(suite.seeds) > 1:
+            yield f"suites.{name}.seeds: {suite.seeds}, but held-out loss draws nothing; write one seed, or leave it out"
     for suite, owners in evaluated.items():
-        if not owners:
+        if not owners and all(task.suite != suite for task in config.tasks.values()):
             yield f"suites.{suite}: no task is evaluated by it; write `suite: {suite}` under one of tasks, or leave it out"
 
 
@@ -117,7 +135,11 @@ def _files(config: "Experiment") -> Iterator[str]:
     """Files of kinds that are not read."""
     listed = {"pool.files": config.pool.files, "warmup.files": config.warmup.files}
     for name, task in config.tasks.items():
-        listed |= {f"tasks.{name}.files": task.files, f"tasks.{name}.substitutes": task.substitutes}
+        listed |= {
+            f"tasks.{name}.files": task.files,
+            f"tasks.{name}.substitutes": task.substitutes,
+            f"tasks.{name}.test_files": task.test_files,
+        }
     for key, files in listed.items():
         for file in filter(unreadable, files):
             yield f"{key}: {file} is of no known kind; write one of {', '.join(READERS)}, text also with .gz or .zst"

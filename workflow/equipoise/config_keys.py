@@ -14,6 +14,8 @@ NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 ATTENTION, ALL_LINEAR = "attention", "all-linear"
 """Choices of `lora.target_modules` beside names."""
+PAPER, OWN = "paper", "own"
+"""Choices of `model.chat_template` beside a file."""
 
 
 class Effect(Enum):
@@ -62,7 +64,15 @@ TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], Before
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
-    *("collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution", "rank", "select_budget"),
+    *(
+        "fit_curvature",
+        "collect_pool_gradients",
+        "collect_target_gradients",
+        "assemble_attribution",
+        "seal_attribution",
+        "rank",
+        "select_budget",
+    ),
     *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
 ]
 

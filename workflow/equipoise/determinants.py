@@ -24,11 +24,11 @@ READS: dict[str, tuple[str, ...]] = {
     "generate_miniature": ("miniature",),
     "decontaminate": (
         *("pool", "-pool.decontaminate", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.revision", "suites.*.include_path"),
-        *("tasks.*.benchmark",),
+        *("tasks.*.benchmark", "tasks.*.test_files"),
     ),
     "prepare_pool": ("pool", "-pool.decontaminate", *TOKENS, "training.loss_on"),
     "prepare_targets": (
-        *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric"),
+        *("seed", "targets", *TOKENS, "tasks", "-tasks.*.capability", "-tasks.*.metric", "-tasks.*.test_files"),
         *("suites.*.chat", "suites.*.num_fewshot", "suites.*.include_path", "training.loss_on"),
     ),
     "check_base": ("model", "lora"),  # of what `warm_up` reads, which runs again with it; `prepare_targets` looks at new tasks
@@ -36,11 +36,12 @@ READS: dict[str, tuple[str, ...]] = {
         *("seed", "model", "lora", "training", "warmup"),
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
     ),
+    "fit_curvature": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
-    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric"),
+    "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),
 }
 
@@ -69,8 +70,11 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     if stage == "evaluate":
         entries = [entry for name in tasks for entry in concerned(config.tasks[name].benchmark, config.tasks[name].lm_eval_tasks)]
         return ["sandbox"] if any(entry.runs_programs for entry in entries) else []
+    chosen = estimator(config.gradients.estimator)
+    if stage == "fit_curvature":
+        return [f"gradients.{key}" for key in chosen.fitted.reads] if chosen.fitted else []
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
-    return [f"gradients.{key}" for key in estimator(config.gradients.estimator).reads[side]] if side else []
+    return [f"gradients.{key}" for key in chosen.reads[side]] if side else []
 
 
 def leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):

@@ -10,8 +10,10 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
-from equipoise.config import Experiment
+from equipoise.config import Experiment, Suite
+from equipoise.estimators import estimator
 from equipoise.layout import Run, shard_label
+from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
 
 FULL_BUDGET = "1.0"
@@ -55,6 +57,16 @@ def epochs(config: Experiment) -> list[int]:
     return list(range(1, config.warmup.epochs + 1))
 
 
+def gradient_epochs(config: Experiment) -> list[int]:
+    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`)."""
+    return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
+
+
+def tells_reliability(config: Experiment, matrix: str) -> bool:
+    """Whether projection noise is in a matrix and can be told from the halves of its rows."""
+    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and estimator(config.gradients.estimator).halves
+
+
 def shards(config: Experiment) -> list[str]:
     """Labels of the pool's shards."""
     return [shard_label(shard) for shard in range(config.pool.shards)]
@@ -74,7 +86,7 @@ def matrices(config: Experiment) -> list[str]:
 
 def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
     """Epochs whose gradient stores enter a matrix: all for influence, the last one's states for the others."""
-    return epochs(config) if matrix == INFLUENCE else epochs(config)[-1:]
+    return gradient_epochs(config) if matrix == INFLUENCE else epochs(config)[-1:]
 
 
 def selection_seeds(config: Experiment, name: str) -> list[int]:
@@ -119,10 +131,27 @@ def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
     return grouped
 
 
-def evaluations(config: Experiment) -> list[tuple[str, int]]:
-    """Every (suite, generation seed) that a run is evaluated with: the suites that some task names."""
+def evaluations(config: Experiment) -> list[tuple[str, int | str]]:
+    """Every (suite, part) that a run is evaluated with, of the suites that some task names: generation seeds, and `loss`."""
     used = dict.fromkeys(task.suite for task in config.tasks.values() if task.suite)
-    return [(suite, seed) for suite in used for seed in config.suites[suite].seeds]
+    return [(suite, part) for suite in used for part in suite_parts(config.suites[suite])]
+
+
+def suite_parts(suite: Suite, *measures: Measure) -> list[int | str]:
+    """The parts of a suite's evaluation, of some measures (none: of all that it takes)."""
+    parts: dict[Measure, list[int | str]] = {ACCURACY: list(suite.seeds), LOSS: [LOSS.name]}
+    return [part for measure in measures_of(suite.measure) if measure in (measures or MEASURES) for part in parts[measure]]
+
+
+def measured(config: Experiment) -> list[Measure]:
+    """The measures that some task is evaluated by."""
+    used = [config.suites[task.suite].measure for task in config.tasks.values() if task.suite]
+    return [measure for measure in MEASURES if any(measure in measures_of(each) for each in used)]
+
+
+def measured_tasks(config: Experiment, measure: Measure) -> list[str]:
+    """The tasks that are evaluated by a measure, in config order."""
+    return [name for name, task in config.tasks.items() if task.suite and measure in measures_of(config.suites[task.suite].measure)]
 
 
 def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:
@@ -152,9 +181,10 @@ def miniature_files(config: Experiment) -> list[str]:
 def stages(config: Experiment) -> list[Stage]:
     """Every rule that this experiment runs, in the pipeline's order, with its jobs. Keys of items, by kind:
 
-    prepare_targets (task), warm_up (epoch), collect_pool_gradients (epoch, shard), collect_target_gradients (epoch, task),
-    assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector, selection seed), select_budget (selector,
-    selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold (selector, selection seed); else ().
+    prepare_targets (task), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
+    collect_target_gradients (epoch, task), assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
+    selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
+    (selector, selection seed); else ().
     """
     layout = config.layout
     single = {
@@ -185,7 +215,7 @@ def stages(config: Experiment) -> list[Stage]:
 
 def per_epoch(config: Experiment, pattern: str | list[str]) -> str | list[str]:
     """A path pattern of gradient jobs: with {epoch} left in it (a job per epoch) or for every epoch (one job), by `jobs.epochs`."""
-    return _filled(pattern, "{epoch}", epochs(config)) if config.jobs.epochs == "together" else pattern
+    return _filled(pattern, "{epoch}", gradient_epochs(config)) if config.jobs.epochs == "together" else pattern
 
 
 def per_task(config: Experiment, pattern: str | list[str]) -> str | list[str]:
@@ -203,6 +233,27 @@ def _together(jobs: list[list[Item]], how: str) -> list[list[Item]]:
     return [[item for job in jobs for item in job]] if how == "together" else jobs
 
 
+def fitted(config: Experiment, side: str, epoch: int | str = "{epoch}") -> list[str]:
+    """Manifests of what the estimator fits that a side (pool, target, matrix) is made with, at an epoch: one, or none."""
+    fit = estimator(config.gradients.estimator).fitted
+    return [config.layout.curvature_manifest(epoch)] if fit and side in fit.sides else []
+
+
+def fitting_gpus(config: Experiment) -> int:
+    """GPUs of one fit: one where it runs examples through the model, none where it reads rows."""
+    fit = estimator(config.gradients.estimator).fitted
+    return 1 if fit and not fit.from_rows else 0
+
+
+def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
+    """Manifests of what the estimator's fit at an epoch is made from, beside the checkpoint."""
+    fit = estimator(config.gradients.estimator).fitted
+    if not fit:
+        return []
+    rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in shards(config)] if fit.from_rows else []
+    return [config.layout.pool_manifest, *rows]
+
+
 def _collection(config: Experiment) -> list[Stage]:
     def pool(epoch: int, shard: str) -> Item:
         return Item("collect_pool_gradients", (epoch, shard), (config.layout.pool_gradients_manifest(epoch, shard),))
@@ -210,10 +261,15 @@ def _collection(config: Experiment) -> list[Stage]:
     def target(epoch: int, task: str) -> Item:
         return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
 
-    of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in epochs(config)], config.jobs.epochs)]
+    chosen, fit = gradient_epochs(config), estimator(config.gradients.estimator).fitted
+    of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
-    of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in epochs(config)], config.jobs.epochs)]
-    return [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
+    of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)]
+    collected = [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
+    if fit:
+        jobs = [[Item("fit_curvature", (e,), (config.layout.curvature_manifest(e),))] for e in chosen]
+        collected.insert(1 if fit.from_rows else 0, Stage("fit_curvature", jobs))
+    return collected
 
 
 def _attribution(config: Experiment) -> list[Stage]:

@@ -16,6 +16,11 @@ def shard_label(shard: int) -> str:
     return f"{shard:05d}"
 
 
+def part_label(part: int | str) -> str:
+    """A part of a suite's evaluation, as in paths: a generation seed, or the name of a measure."""
+    return f"seed-{part}" if isinstance(part, int) else part
+
+
 @dataclass(frozen=True)
 class Run:
     """One fine-tuning (or the untouched base: selector `zero_shot`) and its evaluation.
@@ -110,6 +115,14 @@ class Layout:
     def checkpoint_manifest(self, epoch: int | str) -> str:
         return f"{self.root}/warmup/epoch-{epoch}.json"
 
+    # what an estimator fits at an epoch: curvature, kernel
+    def curvature(self, epoch: int | str) -> str:
+        """Folder of what `fit_curvature` leaves; which files, its manifest says."""
+        return f"{self.root}/curvature/epoch-{epoch}"
+
+    def curvature_manifest(self, epoch: int | str) -> str:
+        return f"{self.root}/curvature/epoch-{epoch}.json"
+
     # gradient stores
     def pool_gradients(self, epoch: int | str) -> str:
         """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""
@@ -158,11 +171,12 @@ class Layout:
     def run_manifest(self, run: Run) -> str:
         return f"{self.run(run)}/manifest.json"
 
-    def scores(self, run: Run, suite: str, suite_seed: int | str) -> str:
-        return f"{self.run(run)}/evaluation/{suite}/seed-{suite_seed}.json"
+    def scores(self, run: Run, suite: str, part: int | str) -> str:
+        """part: a generation seed, or the name of a measure that draws nothing."""
+        return f"{self.run(run)}/evaluation/{suite}/{part_label(part)}.json"
 
-    def samples(self, run: Run, suite: str, suite_seed: int | str) -> str:
-        return f"{self.run(run)}/evaluation/{suite}/seed-{suite_seed}.samples.jsonl"
+    def samples(self, run: Run, suite: str, part: int | str) -> str:
+        return f"{self.run(run)}/evaluation/{suite}/{part_label(part)}.samples.jsonl"
 
     def fold_manifest(self, selector: str, selection_seed: int | str) -> str:
         """Written last by the one job that makes all runs on a selector's selections by one seed (`jobs.runs: together`)."""

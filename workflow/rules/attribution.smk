@@ -3,6 +3,7 @@ rule assemble_attribution:
     input:
         pool=shard_gradients,
         targets=target_gradients,
+        fitted=fitted_matrix,
         checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
     output:
         manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),

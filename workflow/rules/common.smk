@@ -15,6 +15,7 @@ from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.layout import Run
+from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
@@ -29,6 +30,7 @@ try:
     CONFIG = parse_config(config, "configuration")
     SECOND_MODEL = second_model(CONFIG)
     POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
+    TEST_FILES = {name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()}
     TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
     if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
         refuse_missing_reporters(CONFIG)
@@ -65,7 +67,7 @@ wildcard_constraints:
     epochs=r"\d+",
     seed=r"\d+",
     suite="|".join(CONFIG.suites) or "none",
-    suite_seed=r"\d+",
+    part="|".join([r"seed-\d+", *(measure.name for measure in MEASURES)]),
 
 
 def log_of(rule_name, *wildcards):
@@ -123,7 +125,7 @@ def per_task(pattern):
 
 def epochs_argument(wildcards):
     """Epochs of one gradient job, as the command line takes them."""
-    return getattr(wildcards, "epoch", ",".join(map(str, EPOCHS)))
+    return getattr(wildcards, "epoch", ",".join(map(str, experiment.gradient_epochs(CONFIG))))
 
 
 def job_tasks(wildcards):
@@ -159,6 +161,12 @@ def shard_gradients(wildcards):
     return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
 
 
+def fitted_matrix(wildcards):
+    """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
+    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
+    return [path for epoch in epochs for path in experiment.fitted(CONFIG, "matrix", epoch)]
+
+
 def target_gradients(wildcards):
     """Manifests of the gradients of all validation examples."""
     epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
@@ -188,7 +196,7 @@ def fold_runs(wildcards):
 
 def fold_suites(wildcards):
     """Suites and seeds that the runs of a fold are evaluated with: a new one reruns the job, which keeps what is finished."""
-    return [f"{suite}/{seed}" for suite, seed in experiment.evaluations(CONFIG)]
+    return [f"{suite}/{part}" for suite, part in experiment.evaluations(CONFIG)]
 
 
 def adapter_manifest(wildcards):
@@ -200,7 +208,23 @@ def determined_evaluation(wildcards):
     """What determines the scores of a job: its suite, or all that are used, with the tasks they evaluate."""
     used = [wildcards.suite] if hasattr(wildcards, "suite") else dict.fromkeys(suite for suite, _ in experiment.evaluations(CONFIG))
     tasks = [name for name, task in CONFIG.tasks.items() if task.suite in used]
-    return determinants(CONFIG, "evaluate", tasks, used, names=True)
+    determined = determinants(CONFIG, "evaluate", tasks, used, names=True)
+    parts = [wildcards.part] if hasattr(wildcards, "part") else [part for _, part in experiment.evaluations(CONFIG)]
+    if LOSS.name in parts:  # it reads its items as validation examples are read
+        determined |= determinants(CONFIG, "prepare_targets", tasks, used, names=True)
+    return determined
+
+
+def part_argument(wildcards):
+    """The part of a suite's evaluation, as the command line takes it."""
+    kind, _, seed = wildcards.part.partition("-")
+    return f"--suite-seed {seed}" if seed else f"--measure {kind}"
+
+
+def test_files(wildcards):
+    """Files of the items whose held-out loss a job measures."""
+    suites = [wildcards.suite] if hasattr(wildcards, "suite") else CONFIG.suites
+    return [file for name, task in CONFIG.tasks.items() if task.suite in suites for file in TEST_FILES[name]]
 
 
 def outputs_of(*names):
@@ -211,7 +235,15 @@ def outputs_of(*names):
 def all_manifests():
     """Manifests of all gradient rows and matrix rows: asked for by name, so that a deleted one is made again (as an intermediate file
     Snakemake would not miss it)."""
-    collected = ("check_base", "warm_up", "collect_pool_gradients", "collect_target_gradients", "assemble_attribution", "seal_attribution")
+    collected = (
+        "check_base",
+        "warm_up",
+        "fit_curvature",
+        "collect_pool_gradients",
+        "collect_target_gradients",
+        "assemble_attribution",
+        "seal_attribution",
+    )
     return outputs_of(*collected)
 
 

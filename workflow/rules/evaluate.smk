@@ -1,16 +1,17 @@
 rule evaluate:
-    """Evaluates a run on a suite with lm-eval, hold-outs left out."""
+    """Evaluates a run on a suite, hold-outs left out: with lm-eval, or by held-out loss."""
     input:
         adapter=adapter_manifest,
         targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        tests=test_files,
         base=base_files(),
     output:
-        scores=LAYOUT.scores(RUN, "{suite}", "{suite_seed}"),
-        samples=LAYOUT.samples(RUN, "{suite}", "{suite_seed}"),
+        scores=LAYOUT.scores(RUN, "{suite}", "{part}"),
+        samples=LAYOUT.samples(RUN, "{suite}", "{part}"),
     log:
-        log_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}"),
+        log_of("evaluate", *RUN_IN_LOG, "{suite}", "{part}"),
     benchmark:
-        benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "seed-{suite_seed}")
+        benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "{part}")
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("evaluate")
@@ -20,8 +21,9 @@ rule evaluate:
     params:
         determined=determined_evaluation,
         run=RUN.path,
+        part=part_argument,
         config=LAYOUT.config,
     shell:
         "EQUIPOISE_GPUS={resources.gpu} "
         "{EQUIPOISE} evaluate --config {params.config:q} --run {params.run} "
-        "--suite {wildcards.suite} --suite-seed {wildcards.suite_seed} 2> {log:q}"
+        "--suite {wildcards.suite} {params.part} 2> {log:q}"

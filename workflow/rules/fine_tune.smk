@@ -33,6 +33,7 @@ rule fine_tune_and_evaluate:
         selections=fold_selections,
         pool=LAYOUT.pool_manifest,
         targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        tests=test_files,
         base=base_files(),
     output:
         manifest=LAYOUT.fold_manifest("{selector}", "{selection_seed}"),

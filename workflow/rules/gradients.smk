@@ -1,7 +1,32 @@
+rule fit_curvature:
+    """Fits what the estimator needs at an epoch before its rows can be made: curvature (ekfac) or kernel (trak)."""
+    input:
+        made_from=experiment.fitted_from(CONFIG),
+        checkpoint=LAYOUT.checkpoint_manifest("{epoch}"),
+    output:
+        manifest=LAYOUT.curvature_manifest("{epoch}"),
+    log:
+        log_of("fit_curvature", "epoch-{epoch}"),
+    benchmark:
+        benchmark_of("fit_curvature", "epoch-{epoch}")
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("fit_curvature")
+    resources:
+        gpu=gpus(experiment.fitting_gpus(CONFIG)),
+        cpus_per_task=cores("fit_curvature", experiment.fitting_gpus(CONFIG)),
+    params:
+        determined=determined("fit_curvature"),
+        config=LAYOUT.config,
+    shell:
+        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} fit_curvature --config {params.config:q} --epochs {wildcards.epoch} 2> {log:q}"
+
+
 rule collect_pool_gradients:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     input:
         pool=LAYOUT.pool_manifest,
+        fitted=per_epoch(experiment.fitted(CONFIG, "pool")),
         needs=estimator_needs("pool"),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
@@ -30,6 +55,7 @@ rule collect_target_gradients:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     input:
         needs=estimator_needs("target"),
+        fitted=per_epoch(experiment.fitted(CONFIG, "target")),
         targets=per_task(LAYOUT.target_manifest("{task}")),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:

@@ -2,17 +2,20 @@
 
 import numpy as np
 import pytest
+from lm_eval.api.instance import Instance
 
 from equipoise.checking.check_base import examine
 from equipoise.config import Lora, Model
 from equipoise.config_file import parse_config
+from equipoise.evaluation.language_model import LanguageModel
 from equipoise.gradients.engine import Engine
 from equipoise.gradients.estimator import autograd_gradients
 from equipoise.gradients.projection import Identity
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters
-from equipoise.modelling.base import load_base
-from equipoise.modelling.chat import Encoded
+from equipoise.modelling.base import load_base, load_tokenizer
+from equipoise.modelling.chat import Encoded, encode_conversations
+from equipoise.modelling.template import CHAT_TEMPLATE
 from helpers.base import random_adapter
 from helpers.real_base import real_base
 
@@ -87,3 +90,35 @@ def test_the_door_is_open_to_it(folder, tiny_values):
     found = examine(parse_config(tiny_values))
     assert found["adapted"] == {f"model.layers.*.self_attn.{name}_proj": 30 for name in "kqvo"}
     assert (found["model"], found["positions"], found["tried"]) == ("LlamaForCausalLM", 8192, True)
+
+
+@pytest.mark.parametrize("choice", ["own", "paper"])
+def test_its_turns_have_the_tokens_of_apply_chat_template(folder, tokenizer, choice):
+    loaded = load_tokenizer(Model(name="smollm2", base=str(folder), chat_template=choice))
+    independent = CHAT_TEMPLATE if choice == "paper" else tokenizer.chat_template
+    turns = [{"role": role, "content": text} for pair in ROWS for role, text in zip(("user", "assistant"), pair, strict=True)]
+    for messages in (turns[:2], turns, [{"role": "system", "content": "Be brief: 12  words."}, *turns]):
+        whole = list(tokenizer.apply_chat_template(messages, chat_template=independent, return_dict=True)["input_ids"])
+        (found,) = encode_conversations(loaded, [messages], 10_000)
+        # the paper's form leaves the line feed behind the last end out
+        assert found.input_ids == (whole if choice == "own" else whole[: len(found.input_ids)])
+        assert len(whole) - len(found.input_ids) == (choice == "paper")
+        learned = []
+        for place in (place for place, turn in enumerate(messages) if turn["role"] == "assistant"):
+            how = {"chat_template": independent, "add_generation_prompt": True, "return_dict": True}
+            start = len(tokenizer.apply_chat_template(messages[:place], **how)["input_ids"])
+            learned += range(start, whole.index(tokenizer.eos_token_id, start) + 1)
+        assert found.labelled == learned
+
+
+def test_it_is_asked_under_its_own_template_and_told_under_the_papers(folder, tiny_values, capsys):
+    model = Model(name="smollm2", base=str(folder), chat_template="own")
+    language_model = LanguageModel(load_base(model, "fp32", "cpu"), load_tokenizer(model), 1)
+    request = (language_model.apply_chat_template(QUESTION), {"until": [], "max_gen_toks": 12, "do_sample": False})
+    assert language_model.generate_until([Instance("generate_until", {}, request, 0)]) == ["The capital of France is Paris."]
+    tiny_values["model"] |= {"base": str(folder), "max_length": 128}
+    assert examine(parse_config(tiny_values))["foreign_template"] is True
+    assert "has a chat template of its own, and model.chat_template is paper" in capsys.readouterr().err
+    tiny_values["model"]["chat_template"] = "own"
+    assert examine(parse_config(tiny_values))["foreign_template"] is False
+    assert "chat template" not in capsys.readouterr().err

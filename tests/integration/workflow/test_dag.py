@@ -206,3 +206,17 @@ def test_the_search_for_contaminated_rows_stands_where_its_result_is_used(workfl
     assert workflow.planned(pool) == {"prepare_pool": 1}
     workflow.values["pool"]["decontaminate"] = "remove"
     assert workflow.planned(pool) == {"decontaminate": 1, "prepare_pool": 1, "prepare_targets": 1}
+
+
+@pytest.mark.parametrize("name", ["ekfac_unit", "trak"])
+def test_an_estimator_that_fits_something_first_runs_to_its_matrix(workflow, name):
+    workflow.values["gradients"] |= {"estimator": name, "epochs": "last"}
+    workflow.run("matrix")
+    assert workflow.planned("matrix") == {}
+    root = workflow.results / "tiny" / "tiny"
+    assert sorted(path.name for path in (root / "curvature").glob("*.json")) == ["epoch-2.json"]
+    assert sorted(path.name for path in (root / "gradients" / "pool").iterdir()) == ["epoch-2"]
+    (root / "curvature" / "epoch-2.json").unlink()
+    planned = workflow.planned("matrix")
+    assert planned["fit_curvature"] == 1
+    assert not planned.keys() & {"warm_up", "prepare_pool"}

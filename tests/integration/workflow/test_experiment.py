@@ -56,6 +56,24 @@ def test_every_cut_into_jobs(tiny_values, tmp_path, cut):
     assert declared_jobs(workflow) == planned_jobs(workflow)
 
 
+@pytest.mark.parametrize(
+    ("settings", "cut"),
+    [
+        ({"estimator": "ekfac_unit"}, {"epochs": "together"}),
+        ({"estimator": "trak", "epochs": "last"}, {}),
+        ({"estimator": "trak"}, {"assembly": 2}),
+    ],
+    ids=str,
+)
+def test_estimators_that_fit_something_first(tiny_values, tmp_path, settings, cut):
+    values = evaluated(tiny_values | {"selectors": ["bids", "rds"], "jobs": cut})
+    values |= {"pool": values["pool"] | {"shards": 3}, "gradients": values["gradients"] | settings}
+    workflow = Workflow(tmp_path, values)
+    jobs = planned_jobs(workflow)
+    assert declared_jobs(workflow) == jobs
+    assert sum(rule == "fit_curvature" for rule, _ in jobs) == (1 if settings.get("epochs") else 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["config.yaml", *(f"workflow/experiments/{n}.yaml" for n in ("realdata-check", "less", "smollm2-135m"))])
 def test_the_shipped_experiments(name, tmp_path):

@@ -40,3 +40,14 @@ def test_what_only_tasks_or_the_base_can_tell_is_refused(check, tiny_values, tmp
     assert str(check(values).exception).startswith("model.max_length: 16384, but ")
     values["model"]["base"] = "none/such"
     assert "model.base: cannot load 'none/such'" in str(check(values).exception)
+
+
+def test_what_the_pool_loses_is_told_and_what_cannot_stay_text_is_refused(check, tiny_values, tmp_path):
+    from helpers.rows import write_jsonl
+
+    values = evaluation_values(tiny_values, tmp_path)
+    rows = [{"prompt": "w1", "response": "w2 " * 60}, {"prompt": "w1", "response": "w2"}]
+    values["pool"] = {"files": [write_jsonl(tmp_path / "long.jsonl", rows)]}
+    assert "1 of 2 examples are cut before their last end token at model.max_length 32" in check(values).stdout
+    values["pool"] = {"files": [write_jsonl(tmp_path / "bad.jsonl", [*rows, {"prompt": "say <eos> now", "response": "w2"}])]}
+    assert "a text holds a control token" in str(check(values).exception)

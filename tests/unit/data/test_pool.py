@@ -54,6 +54,31 @@ def test_row_cut_before_its_response_has_no_completion_token(tiny_values, tmp_pa
     assert read_manifest(layout_of(config).pool_manifest, "pool")["without_completion"] == 1
 
 
+@pytest.mark.parametrize(("long", "warned"), [(0, None), (1, False), (2, True)])
+def test_rows_cut_before_their_last_end_are_counted_and_more_than_one_in_a_hundred_warned_of(tiny_values, tmp_path, capsys, long, warned):
+    rows = [{"prompt": f"w{i}", "response": "w1 " * (60 if i < long else 2)} for i in range(100)]
+    tiny_values["pool"] = {"files": [write_jsonl(tmp_path / "long.jsonl", rows)]}
+    config = parse_config(tiny_values)
+    prepare_pool(config)
+    said = capsys.readouterr().err
+    assert read_manifest(layout_of(config).pool_manifest, "pool")["cut"] == long
+    assert (f"{long} of 100 examples are cut before their last end token at model.max_length 32" in said) == (warned is not None)
+    assert ("WARNING: more than 1% are" in said) == bool(warned)
+
+
+def test_a_row_that_the_tokenizer_cannot_keep_as_text_is_bad(tiny_values, tmp_path):
+    rows = [{"id": "a", "prompt": "w1", "response": "w2"}, {"id": "b", "prompt": "say <eos> now", "response": "w2"}]
+    tiny_values["pool"] = {"files": [write_jsonl(tmp_path / "rows.jsonl", rows)]}
+    with pytest.raises(UserError, match=r"pool: b: a text holds a control token.* \(1 of 2 rows are bad: correct them, or write bad_rows"):
+        prepare_pool(parse_config(tiny_values))
+    tiny_values["pool"]["bad_rows"] = "skip"
+    config = parse_config(tiny_values)
+    prepare_pool(config)
+    assert read_pool(layout_of(config).pool)["id"] == ["a"]
+    reading = read_manifest(layout_of(config).pool_manifest, "pool")["reading"]
+    assert (reading["records"], sum(reading["bad_rows"].values())) == (1, 1)
+
+
 def test_limit_takes_the_first_rows(tiny_values):
     tiny_values["pool"]["limit"], tiny_values["budgets"] = 7, [0.2]
     config = parse_config(tiny_values)

@@ -108,15 +108,51 @@ def test_a_body_alone_keeps_its_indentation():
     assert program_of("```python\n    return a + b\n```") == "    return a + b"
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "I cannot write that.",
-        "```python\ndef add(a, b):\n    return a - b\n```",
-        f"```python\ndef other(a, b):\n    return 0\n```\n```python\n{PROGRAM}\n```",
-        f"```python\n# {PROGRAM[:6]}\n```",
-        "`def add(a, b): return a + b`",
-    ],
-)
-def test_what_is_no_program_or_another_one_is_not_taken_for_it(answer):
-    assert program_of(answer).strip() != PROGRAM
+NO_PROGRAMS = [
+    "I cannot write that.",
+    "",
+    "```python\n```",
+    "```python\npass\n```",
+    "```python\ndef add(a, b):\n    return a - b\n```",
+    "```python\ndef add(a, b):\n    print(a + b)\n```",
+    "```python\ndef add(a, b)\n    return a + b\n```",
+    "```python\ndef add(a, b):\nreturn a + b\n```",
+    "```python\ndef add(a, b):\n    ...\n```",
+    "```python\ndef add(a, b):\n    # a + b\n```",
+    "```python\ndef Add(a, b):\n    return a + b\n```",
+    "```python\ndef add(a):\n    return a\n```",
+    "```python\nclass Solution:\n    def add(self, a, b):\n        return a + b\n```",
+    "```python\nadd = a + b\n```",
+    "```python\nassert add(1, 2) == 3\n```",
+    "```python\nfrom nowhere_to_be_found import add\n```",
+    "```python\ndef add(a, b):\n    return str(a + b)\n```",
+    "```python\ndef add(a, b):\n    return [a + b]\n```",
+    "```python\ndef add(a, b):\n    return a + c\n```",
+    "```python\ndef add(a, b):\n    raise NotImplementedError\n```",
+    "```bash\necho $((1 + 2))\n```",
+    "```javascript\nfunction add(a, b) { return a + b }\n```",
+    f"```python\ndef other(a, b):\n    return 0\n```\n```python\n{PROGRAM}\n```",
+    f"```python\n# {PROGRAM[:6]}\n```",
+    "`def add(a, b): return a + b`",
+    "The function returns the sum of `a` and `b`.",
+]
+
+
+def solves(answer: str) -> bool:
+    """Whether the program of an answer, one of those above, adds."""
+    names: dict = {}
+    try:
+        exec(program_of(answer), names)
+        return names["add"](1, 2) == 3 and names["add"](-1, 1) == 0
+    except Exception:
+        return False
+
+
+@pytest.mark.parametrize("style", FENCES)
+def test_a_right_program_solves_in_every_style(style):
+    assert solves(style.format(PROGRAM))
+
+
+@pytest.mark.parametrize("answer", NO_PROGRAMS)
+def test_what_is_no_program_or_a_wrong_one_does_not_solve(answer):
+    assert not solves(answer)

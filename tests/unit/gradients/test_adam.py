@@ -67,6 +67,9 @@ def test_our_moments_are_read_by_name_and_refused_by_name(base, tmp_path):
     save_file(saved | {missing: saved[missing][:1].contiguous()}, folder / "moments.safetensors")
     with pytest.raises(UserError, match=rf"moment {missing} has shape \[1, "):
         load_moments(folder, model)
+    save_file(saved | {"exp_avg.other": saved[missing].clone()}, folder / "moments.safetensors")
+    with pytest.raises(UserError, match=r"moment exp_avg\.other is of no parameter"):
+        load_moments(folder, model)
     (folder / "moments.safetensors").unlink()
     with pytest.raises(UserError, match="no Adam moments"):
         moments_identity(folder)
@@ -81,6 +84,33 @@ def test_another_adapters_checkpoint_is_not_swapped_in(base, tmp_path):
         swap_adapter(model, tmp_path / "two")
     with pytest.raises(UserError, match=r"lora_A.weight is \[2, "):
         swap_adapter(model, tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda saved: {}, "an adapter without tensors"),
+        (lambda saved: {f"other.{name}": tensor for name, tensor in saved.items()}, "is missing|is not in the model"),
+        (lambda saved: dict(sorted(saved.items())[1:]), "is missing"),
+        (lambda saved: saved | {"another.lora_A.weight": torch.ones(4, 4)}, r"another\.lora_A\.weight is not in the model"),
+        (lambda saved: {name: tensor[:1].contiguous() for name, tensor in saved.items()}, "cannot be attached to this base"),
+        (None, "adapter_model.safetensors: no adapter"),
+    ],
+    ids=["without tensors", "renamed", "one gone", "one more", "cut", "cut off"],
+)
+def test_an_adapter_is_loaded_with_every_tensor_by_name_and_shape_or_not_at_all(base, tmp_path, change, message):
+    from safetensors.torch import load_file, save_file
+
+    write_checkpoint(str(tmp_path / "one"), base, LORA, 1)
+    file = tmp_path / "one" / "adapter_model.safetensors"
+    if change is None:
+        file.write_bytes(file.read_bytes()[:100])
+    else:
+        save_file(change(load_file(file)), file)
+    bare = load_base(base, "fp32", "cpu")
+    with pytest.raises(UserError, match=message) as refused:
+        load_adapter(bare, tmp_path / "one")
+    assert "\n" not in str(refused.value)
 
 
 class Rows(torch.utils.data.Dataset):

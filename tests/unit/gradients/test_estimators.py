@@ -4,47 +4,45 @@ A new estimator has its plain form in `PLAIN` (docs/extending.md).
 """
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
 
+from equipoise.attribution.assemble import assemble_attribution
+from equipoise.attribution.matrix_store import open_values
 from equipoise.config import Experiment
+from equipoise.curvature.ekfac import EkfacFit
 from equipoise.data.encoding import encode_file
 from equipoise.determinants import leaves
 from equipoise.estimators import ESTIMATORS, estimator
 from equipoise.gradients.adam import load_moments
 from equipoise.gradients.audit_gradients import audit
-from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
 from equipoise.gradients.estimator import autograd_gradients
 from equipoise.gradients.logra import projection_matrix
 from equipoise.gradients.projection import build_projector
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import Encoded, pad
-from equipoise.store.gradients import GradientReader
+from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.manifest import read_manifest
-from helpers.gradient_experiment import make_experiment
+from helpers.gradient_experiment import collect_all, make_experiment
 
 POOL_ROWS = 12
 VALID = [i for i in range(POOL_ROWS) if i != 4]
 WEIGHTS = {1: 0.75, 2: 0.25}
 
 
-def matrix_of_stores(layout):
-    """A = sum_e w_e <target row, pool row>, norms multiplied back in where the stores say so; float64 [valid rows, targets]."""
-    total = 0
+def assembled(config):
+    """The influence matrix as the stages make it: its valid rows, the columns of the first task."""
     for epoch, weight in WEIGHTS.items():
-        sides = []
-        for path, rows in ((layout.pool_gradients(epoch), VALID), (layout.target_gradients(epoch, "alpha"), range(3))):
-            reader = GradientReader(path)
-            found = reader.read(0, reader.rows)
-            unit = found.directions.astype(np.float64)
-            sides.append((unit * found.norm[:, None] if reader.scaled else unit)[list(rows)])
-        total = total + weight * sides[0] @ sides[1].T
-    return total
+        folder = Path(config.layout.checkpoint(epoch))
+        publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), mean_learning_rate=1e-4 * weight, fingerprint="warm-up")
+    assemble_attribution(config, "influence", 0)
+    return open_values(open_artefact(config, "matrix_shard", matrix="influence", shard="00000"), rows=POOL_ROWS)[:][VALID, :3]
 
 
 def examples_of(config, layout):
@@ -138,10 +136,125 @@ def logra(at: Checkpoint):
     return total
 
 
+@dataclass
+class Seen:
+    """What a linear map saw of one example: inputs [t, in] and output gradients [t, out], and its weight's gradient [out, in], float64."""
+
+    x: np.ndarray
+    g: np.ndarray
+    whole: np.ndarray
+
+
+def maps_of(model, example, loss_of):
+    """Every linear map of the adapter by its parameter's saved name, watched through one example alone."""
+    parameters, watched, hooks = lora_parameters(model), {}, []
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+        parameter.grad = None
+    for name, module in model.named_modules():
+        if name.endswith((".lora_A.default", ".lora_B.default")):
+            key = f"{name.removesuffix('.default')}.weight"
+
+            def watch(module, inputs, output, key=key):
+                output.retain_grad()
+                watched[key] = (inputs[0], output)
+
+            hooks.append(module.register_forward_hook(watch))
+    loss_of(model, example).backward()
+    for hook in hooks:
+        hook.remove()
+    seen = {}
+    for key, (x, output) in watched.items():
+        sides = (each.detach()[0].double().numpy() for each in (x, output.grad))
+        seen[key] = Seen(*sides, parameters[key].grad.double().numpy())
+    assert seen.keys() == parameters.keys()
+    return seen
+
+
+def own_loss(model, example):
+    return model(**pad([example], 0)).loss
+
+
+def losses(model, examples):
+    with torch.no_grad():
+        return np.array([float(own_loss(model, example)) for example in examples])
+
+
+def sampled_loss(draws):
+    """Of labels drawn by these numbers at the T completion positions: the sum of their losses times T^(-1/2)."""
+
+    def loss(model, example):
+        at = torch.tensor(example.labelled) - 1
+        logits = model(input_ids=torch.tensor([example.input_ids])).logits[0, at]
+        ends = torch.softmax(logits.detach().double(), dim=1).cumsum(dim=1)
+        labels = (ends <= torch.from_numpy(draws)[:, None] * ends[:, -1:]).sum(dim=1)
+        return torch.nn.functional.cross_entropy(logits, labels, reduction="sum") / len(at) ** 0.5
+
+    return loss
+
+
+def curvature(at: Checkpoint, epoch):
+    """The inverse of every map's damped EK-FAC matrix, dense [out * in, out * in], as the method states it."""
+    settings, fit = at.config.gradients.ekfac, EkfacFit(at.config)
+    seen = []
+    for place, example in enumerate(at.pool):
+        seen.append(
+            maps_of(at.model, example, own_loss if settings.labels == "empirical" else sampled_loss(fit.draws(epoch, place, example)))
+        )
+    inverses = {}
+    for name in seen[0]:
+        vectors = [
+            np.linalg.eigh(sum(part.T @ part for part in parts))[1] for parts in zip(*((s[name].g, s[name].x) for s in seen), strict=True)
+        ]
+        both = np.kron(*vectors)
+        fisher = sum(np.outer(s[name].whole, s[name].whole) for s in seen) / len(seen)
+        values = np.diag(both.T @ fisher @ both)
+        inverses[name] = np.linalg.inv(both @ np.diag(values + settings.damping * values.mean()) @ both.T)
+    return inverses
+
+
+def ekfac(at: Checkpoint, unit=False):
+    """Products of gradients in the inverse EK-FAC matrix, map by map; unit: pool rows of length one in it."""
+    inverses = curvature(at, int(at.folder.rpartition("-")[2]))
+    of_pool, of_targets = ([maps_of(at.model, example, own_loss) for example in side] for side in (at.pool, at.targets))
+    total, squares = 0, 0
+    for name, inverse in inverses.items():
+        left, right = (np.stack([s[name].whole.ravel() for s in side]) for side in (of_pool, of_targets))
+        total = total + left @ inverse @ right.T
+        squares = squares + np.einsum("na,ab,nb->n", left, inverse, left)
+    return total / np.sqrt(squares)[:, None] if unit else total
+
+
+def trak(at: Checkpoint):
+    """phi_i (Phi^T Phi + lambda)^-1 phi_j of projected gradients phi of log p / (1 - p), by autograd of that."""
+    sides = []
+    for examples in (at.pool, at.targets):
+        rows = []
+        for example in examples:
+            parameters = lora_parameters(at.model)
+            for parameter in parameters.values():
+                parameter.requires_grad_(True)
+            p = torch.exp(-own_loss(at.model, example).double())
+            found = torch.autograd.grad(torch.log(p / (1 - p)), list(parameters.values()))
+            rows.append(torch.cat([each.flatten() for each in found]).double().numpy())
+        sides.append(
+            sketched(
+                {name: each.numel() for name, each in parameters.items()}, np.stack(rows), at.config.seed, at.config.gradients.projection
+            )
+        )
+    kernel = sides[0].T @ sides[0]
+    damped = kernel + at.config.gradients.trak.damping * np.trace(kernel) / len(kernel) * np.eye(len(kernel))
+    return sides[0] @ np.linalg.inv(damped) @ sides[1].T
+
+
+IDENTITY = {"projection": {"kind": "identity"}}
 SKETCH = {"dimension": 48, "repeats": 2}
 PLAIN = {
     "less": (less, {"adam_form": "less", "projection": SKETCH}, {"adam_form": "torch", "projection": SKETCH}),
-    "tracin": (tracin, {"projection": {"kind": "identity"}}),
+    "tracin": (tracin, IDENTITY),
+    "ekfac": (ekfac, IDENTITY, IDENTITY | {"ekfac": {"labels": "empirical", "damping": 0.3}}),
+    "ekfac_unit": (partial(ekfac, unit=True), IDENTITY),
+    "trak": (trak, {"projection": SKETCH}, {"projection": SKETCH, "trak": {"damping": 0.02}}),
     "logra": (logra, {"logra": {"rank": 3, "damping": 0.2, "fisher_examples": 50}}),
 }
 """By estimator: the matrix at one checkpoint in plain torch and numpy, float64 [pool, targets], and settings to compare it under."""
@@ -155,16 +268,19 @@ def test_every_estimator_has_a_plain_form():
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=[f"{name}-{place}" for place, (name, _) in enumerate(CASES)])
 def test_an_estimators_matrix_is_that_of_its_plain_form_and_its_rows_pass_the_audit(tmp_path, name, settings):
     config = make_experiment(tmp_path, rows=POOL_ROWS, gradients={"estimator": name, **settings})
-    collect_pool_gradients(config, [1, 2], 0)
-    collect_target_gradients(config, [1, 2], ["alpha"])
+    collect_all(config, [1, 2], ["alpha", "beta"])
     layout = config.layout
     assert read_manifest(layout.pool_gradients_manifest(1, "00000"), "pool_gradients")["estimator"] == name
     pool, targets = examples_of(config, layout)
-    expected = 0
+    expected, doubt = 0, 0
     for epoch, weight in WEIGHTS.items():
+        if estimator(name).residual:
+            weight = 1 / len(WEIGHTS)
         at = Checkpoint(config, model_at(config, layout, epoch), layout.checkpoint(epoch), pool, targets)
         expected = expected + weight * PLAIN[name][0](at)
-    found = matrix_of_stores(layout)
+        doubt = doubt + (1 - np.exp(-losses(at.model, pool)))[:, None] / len(WEIGHTS)
+    expected = expected * doubt if estimator(name).residual else expected
+    found = assembled(config)
     if estimator(name).scaled:
         assert np.abs(found - expected).max() <= 5e-4 * np.abs(expected).max(), "fp16 rows carry 2e-4 of a product of lengths"
     else:
@@ -181,12 +297,16 @@ def test_a_key_that_an_estimator_does_not_name_changes_no_row_of_it(tmp_path, na
     example, model = examples_of(config, config.layout)[side == "target"][0], model_at(config, config.layout, 1)
 
     def row(settings):
-        return estimator(settings.gradients.estimator).load()(settings).recompute(model, side, config.layout.checkpoint(1))(example)[0]
+        return estimator(settings.gradients.estimator).load()(settings).recompute(model, side, 1)(example)[0]
 
+    entry = estimator(name)
+    named = set(entry.reads[side]) | set(entry.fitted.reads if entry.fitted and side in entry.fitted.sides else ())
+    if entry.fitted and side in entry.fitted.sides:
+        collect_all(config, [1], ["alpha"])
     expected = row(config)
     for path, _, _ in leaves(config, ["gradients"], {}):
         _, *keys = path.split(".")
-        if not {".".join(keys[:depth]) for depth in range(1, len(keys) + 1)} & set(estimator(name).reads[side]):
+        if not {".".join(keys[:depth]) for depth in range(1, len(keys) + 1)} & named:
             assert np.array_equal(row(with_another_value(config, keys)), expected), f"{name}: name {path} among what the {side}'s rows read"
 
 

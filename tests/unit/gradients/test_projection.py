@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from equipoise.config import Projection
+from equipoise.config_gradients import Projection
 from equipoise.gradients.adam import Constants
 from equipoise.gradients.hashing import signs, stream_key, words
 from equipoise.gradients.projection import Identity, Rademacher, Sketch, build_projector

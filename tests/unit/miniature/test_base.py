@@ -12,7 +12,7 @@ from equipoise.miniature.generated_pool import pool_rows
 from equipoise.miniature.pretrain import Pretraining, batch, pretrain, rate
 from equipoise.miniature.skills import SKILLS
 from equipoise.miniature.stream import PAD, chat_words, documents, vocabulary
-from equipoise.modelling.chat import chat_prefix
+from equipoise.modelling.template import template_of
 from helpers.places import REPOSITORY
 from helpers.tokens import encode
 
@@ -68,7 +68,10 @@ def test_a_chat_example_becomes_the_words_of_the_stream_and_back(tokenizer):
         encoded = encode(tokenizer, row["prompt"], row["response"], 96)
         words = chat_words(row["prompt"], row["response"])[:-1]  # an example ends with eos, the newline after it carries nothing
         assert encoded.input_ids == [ids[word] for word in words]
-        assert tokenizer.decode(encoded.input_ids[: encoded.prompt_length]).split() == chat_prefix(tokenizer, row["prompt"]).split()
+        assert (
+            tokenizer.decode(encoded.input_ids[: encoded.prompt_length]).split()
+            == template_of(tokenizer).prompt(row["prompt"]).text.split()
+        )
         answer = tokenizer.decode(encoded.input_ids[encoded.prompt_length :], skip_special_tokens=True)
         assert answer == row["response"]
 

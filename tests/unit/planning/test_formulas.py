@@ -149,10 +149,10 @@ def test_attribution_operations_are_those_torch_counts():
             return (torch.from_numpy(np.asarray(self)) @ torch.from_numpy(np.asarray(other))).numpy()
 
     class Epoch:
-        targets = np.ones((columns, dimension), np.float32)
+        targets, residual = np.ones((columns, dimension), np.float32), 0.0
 
         def read(self, start, stop, buffer):
-            return np.ones((stop - start, dimension), np.float32).view(Counted), np.ones(stop - start, bool)
+            return np.ones((stop - start, dimension), np.float32).view(Counted), np.ones(stop - start, bool), None
 
     with counting() as counter:
         made = list(assemble_chunks([Epoch(), Epoch()], 0, rows))

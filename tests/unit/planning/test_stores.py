@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from equipoise.estimators import ESTIMATORS
-from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
+from equipoise.estimators import estimator as estimator_named
 from equipoise.planning.plan import plan
-from helpers.gradient_experiment import make_experiment
+from helpers.gradient_experiment import collect_all, make_experiment
 
 OVERHEAD = 0.02  # metadata, records and checksums
 
@@ -26,11 +26,13 @@ def measured(store: str) -> int:
 @pytest.mark.parametrize("estimator", [each.name for each in ESTIMATORS])
 def test_stores_are_as_large_as_planned(tmp_path, estimator, projection):
     config = make_experiment(tmp_path, gradients={"estimator": estimator, "projection": projection})
-    collect_pool_gradients(config, [1, 2], 0)
-    collect_target_gradients(config, [1, 2], ["alpha"])
+    collect_all(config, [1, 2], ["alpha"])
     for epoch in (1, 2):  # the last epoch's store holds states too
         pool = planned(config, "collect_pool_gradients", (epoch, "00000"))
         assert measured(config.layout.pool_gradients(epoch)) == pytest.approx(pool, rel=OVERHEAD)
+        if estimator_named(estimator).fitted:
+            fitted = planned(config, "fit_curvature", (epoch,))
+            assert measured(config.layout.curvature(epoch)) == pytest.approx(fitted, rel=0.2)  # small files: their names count
         target = planned(config, "collect_target_gradients", (epoch, "alpha"))
         assert measured(config.layout.target_gradients(epoch, "alpha")) == pytest.approx(target, rel=OVERHEAD)
 

@@ -17,7 +17,7 @@ from equipoise.reporting.facts import times
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.material import Material
 from equipoise.reporting.plot_selections import influence_along_ranking
-from equipoise.reporting.report import figures, report
+from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.style import styled
@@ -151,17 +151,6 @@ def test_every_task_along_the_ranking_has_a_scale_of_its_own():
         assert first.get_ylim()[0] > second.get_ylim()[1]
 
 
-def test_figures_alone_give_the_same_bytes(reported):
-    config, folder = reported
-    names = [path for path in sorted((folder / "figures").iterdir()) if path.name.startswith(("differences", "overlap"))]
-    before = {path: path.read_bytes() for path in names}
-    assert len(names) == 8
-    for path in names:
-        path.unlink()
-    figures(config)
-    assert {path: path.read_bytes() for path in names} == before
-
-
 def test_qualitative_pairs_have_one_right_and_one_wrong_answer(reported):
     _, folder = reported
     pairs = frame(folder, "tables_5_to_7_answers").astype(str)
@@ -256,8 +245,8 @@ def test_epochs_are_named_where_they_are_not_the_usual_ones(reported):
 
 
 def test_examples_json_cannot_close_its_script_element():
-    from equipoise.reporting.page import _script_json
+    from equipoise.reporting.escaping import script_json
 
-    text = _script_json({"prompt": "</script><!-- x"})
+    text = script_json({"prompt": "</script><!-- x"})
     assert "<" not in text
     assert json.loads(text) == {"prompt": "</script><!-- x"}

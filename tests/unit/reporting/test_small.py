@@ -17,7 +17,7 @@ from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import run_names
+from equipoise.store.kinds import scores_names
 from helpers.reporting_experiment import FEW, make_experiment
 
 
@@ -107,7 +107,7 @@ def fail(config, failed) -> None:
             for suite, seed in evaluations(config):
                 Path(config.layout.samples(run, suite, seed)).write_text("")
                 reason = f"{run.path}: loss is nan at step 7"
-                of = {**run_names(run), "suite": suite, "suite_seed": seed}
+                of = scores_names(run, suite, seed)
                 publish(config, "scores", of, [config.layout.samples(run, suite, seed)], run=vars(run), tasks={}, failed=reason)
 
 

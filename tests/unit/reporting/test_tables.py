@@ -4,7 +4,8 @@ import csv
 import io
 import re
 
-from equipoise.reporting.render import latex_text, to_csv, to_html, to_markdown, write_table
+from equipoise.reporting.escaping import latex_text
+from equipoise.reporting.render import to_csv, to_html, to_markdown, write_table
 from equipoise.reporting.table import cells
 from helpers.example_table import TABLE
 
@@ -59,4 +60,4 @@ def test_all_formats_show_the_same_numbers(tmp_path):
 
 def test_latex_escapes_every_special_character():
     assert latex_text("50 % of a_b & {c} ~ ^ \\ $ # < > |").count("\\") >= 10
-    assert latex_text("é 数 −1") == r"e [U+6570] $-$1"
+    assert latex_text("é 数 −1") == r"e {[}U+6570{]} $-$1"

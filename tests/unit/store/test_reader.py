@@ -237,7 +237,7 @@ MAY = {
     "training.warm_up": "names the folder of the Trainer's own checkpoints",
     "training.fine_tune": "writes adapters",
     "gradients.collect": "writes stores",
-    "gradients.audit_gradients": "names the store to the reader, with its manifests",
+    "gradients.audit_gradients": "names a task's store to the reader, with its manifests",
     "attribution.assemble": "writes rows; names stores to the reader, with their manifests",
     "selection.rank": "writes rankings; names the matrix in messages",
     "selection.select_budget": "writes selections; names the matrix in messages",
@@ -248,6 +248,7 @@ MAY = {
     "commands.options": "asks whether a selection exists",
     "cluster.status": "counts records",
     "store.kinds": "says where manifests lie",
+    "store.gradients": "names the pool's store to the reader, with its manifests",
 }
 """Modules that may ask a layout for such a place, and what for."""
 

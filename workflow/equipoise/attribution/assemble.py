@@ -1,7 +1,9 @@
-"""Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * cos(pool gradient i, validation gradient j), w_e = lr_e / sum lr.
+"""Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * <pool gradient i, validation gradient j>, w_e = lr_e / sum lr.
 
-The matrices `last_token` and `position_weighted` hold cosines of hidden states at the last epoch instead. Pool rows stream in
-1,024-row chunks, the next one is read while this one is multiplied; accumulation is float32.
+The products are cosines or of whole rows, as the estimator says (`scaled`). With `residual` (trak) it is their plain mean over epochs,
+times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). The matrices `last_token` and `position_weighted` hold cosines of
+hidden states at the last epoch instead. Pool rows stream in 1,024-row chunks, the next one is read while this one is multiplied;
+accumulation is float32.
 """
 
 from collections.abc import Iterator
@@ -15,15 +17,17 @@ from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
+from equipoise.attribution.reliability import co_moments, half
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, matrix_epochs
+from equipoise.estimators import estimator
+from equipoise.experiment import INFLUENCE, fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
 from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
-from equipoise.store.gradients import VALID, GradientReader
+from equipoise.store.gradients import VALID, GradientReader, one_minus_p
 from equipoise.store.manifest import fingerprint
 
 SCALE = np.float32(2.0**112)  # the difference of the two formats' exponent biases, 127 - 15
@@ -34,24 +38,25 @@ class Term:
     """One epoch's share of the matrix.
 
     reader: the pool's store. targets: float32 [V, k], the columns' rows, times the epoch's weight. scaled: pool norms multiply back in.
-    state: kind of hidden state, or None for gradients.
+    state: kind of hidden state, or None for gradients. residual: the epoch's weight in the mean of 1 - p, 0 where that takes no part.
     """
 
     reader: GradientReader
     targets: np.ndarray
     scaled: bool
     state: str | None
+    residual: float = 0.0
 
-    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """float32 [n, k] rows of the pool, in the first rows of `buffer`, and bool [n], which of them are valid."""
+    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """float32 [n, k] rows of the pool, in the first rows of `buffer`; bool [n], which of them are valid; 1 - p times `residual`."""
         if self.state is not None:
             values, status = self.reader.read_states(start, stop, self.state), self.reader.read_column("status", start, stop)
-            return widened(values, buffer), status == VALID
+            return widened(values, buffer), status == VALID, None
         rows = self.reader.read(start, stop)
         values = widened(rows.directions, buffer)
         if self.scaled:
             values *= rows.norm[:, None]
-        return values, rows.status == VALID
+        return values, rows.status == VALID, self.residual * one_minus_p(rows.loss) if self.residual else None
 
 
 def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
@@ -59,7 +64,8 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
 
     The manifest (kind `matrix_shard`), named after the first shard, holds rows [start, stop), identity (fingerprint of the columns),
     fingerprint of all inputs, and per 1,024-row chunk the digest and the number of valid rows; `<manifest>.moments.npy`, float64
-    [chunks, 2, V], holds the chunks' means and sums of squared deviations. Rows whose inputs have not changed and that are intact are
+    [chunks, 2, V], holds the chunks' means and sums of squared deviations, and where reliability can be told [chunks, 7, V], with the
+    co-moments of the halves (`reliability`). Rows whose inputs have not changed and that are intact are
     left alone. Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
     """
     if matrix not in MATRICES:
@@ -69,22 +75,24 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     start, stop = shards[shard][0], shards[max(shards)][1]
     columns = column_list(config)
     epochs = matrix_epochs(config, matrix)
-    weights = epoch_weights(config, epochs)
-    stores = [_open_stores(config, epoch, shards) for epoch in epochs]
-    inputs = [[part["fingerprint"], part["digest"]] for each in stores for part in (*each.pool, *each.targets.values())]
+    residual = matrix == INFLUENCE and estimator(config.gradients.estimator).residual
+    weights = [1 / len(epochs)] * len(epochs) if residual else epoch_weights(config, epochs)
+    stores = [_open_stores(config, matrix, epoch, shards) for epoch in epochs]
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
-    described["fingerprint"] = fingerprint({"inputs": inputs, "weights": weights, "identity": identity})
+    determined = {"inputs": [part for each in stores for part in each.identity], "weights": weights, "identity": identity}
+    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
+    described["fingerprint"] = fingerprint(determined | {"residual": residual, "halves": halves is not None})
     of = {"matrix": matrix, "shard": shard_label(shard)}
     manifest = layout.matrix_shard_manifest(**of)
     if _is_current(config, of, described, rows):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
         return
     state = None if matrix == INFLUENCE else matrix
-    terms = [_term(config, each, weight, state, rows) for each, weight in zip(stores, weights, strict=True)]
+    terms = [_term(config, each, weight, state, rows, residual) for each, weight in zip(stores, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
-    for at, values, valid in assemble_chunks(terms, start, stop):
+    for at, values, valid in assemble_chunks(terms, start, stop, halves):
         store.write(at, values, valid)
         moments = np.zeros((2, len(columns)))
         counts.append(int(chunk_partials(values, valid.view(np.uint8), 0, len(columns), *moments)))
@@ -92,32 +100,46 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
         digests.append(chunk_digest(values, valid))
     store.sync(start, stop)
     with atomic_path(moments_path(manifest)) as part, open(part, "wb") as file:
-        np.save(file, np.array(partials), allow_pickle=False)
+        np.save(file, np.array(partials) if halves is None else np.concatenate([partials, halves], axis=1), allow_pickle=False)
     arrays = store.listed(start, stop)
     publish(config, "matrix_shard", of, [moments_path(manifest)], arrays, **described, digests=digests, counts=counts)
 
 
-def assemble_chunks(terms: list[Term], start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN."""
+def assemble_chunks(
+    terms: list[Term], start: int, stop: int, halves: list[np.ndarray] | None = None
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN.
+
+    halves: is given the co-moments of each chunk's two halves (`reliability`).
+    """
     bounds = [(at, min(at + CHUNK_ROWS, stop)) for at in range(start, stop, CHUNK_ROWS)]
     parts = [(term, bound) for bound in bounds for term in terms]
     # fresh pages cost as much as the reading: one buffer is filled while the other is multiplied
     buffers = [np.empty((CHUNK_ROWS, terms[0].targets.shape[1]), np.float32) for _ in range(2)]
+    of_targets = [half(term.targets) for term in terms] if halves is not None else []
     with ThreadPoolExecutor(1, "gradient-reader") as reader:
         ahead = reader.submit(parts[0][0].read, *parts[0][1], buffers[0])
         following = enumerate([*parts[1:], None], start=1)
         for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
             total = np.zeros((end - at, len(terms[0].targets)), np.float32)
-            valid = np.ones(end - at, bool)
-            for term in terms:
-                values, usable = ahead.result()
+            first = np.zeros_like(total)
+            valid, doubt = np.ones(end - at, bool), np.zeros(end - at)
+            for place, term in enumerate(terms):
+                values, usable, residual = ahead.result()
                 number, part = next(following)
                 if part is not None:
                     ahead = reader.submit(part[0].read, *part[1], buffers[number % 2])
                 total += values @ term.targets.T
+                if halves is not None:
+                    first += half(values) @ of_targets[place].T
                 valid &= usable
+                doubt += 0.0 if residual is None else residual
+            if any(term.residual for term in terms):
+                total *= doubt[:, None].astype(np.float32)
             total[~valid] = np.nan
             _refuse_non_finite(total, valid, at)
+            if halves is not None:
+                halves.append(co_moments(first[valid], (total - first)[valid]))
             yield at, total, valid
 
 
@@ -163,28 +185,39 @@ def _target_ids(config: Experiment, task: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Stores:
-    """The stores of an epoch: manifests of the shards' part of the pool's, and of every task's."""
+    """The stores of an epoch: manifests of the shards' part of the pool's, of every task's, and of the fit that the matrix is made with."""
 
     epoch: int
     pool: list[Artefact]
     targets: dict[str, Artefact]
+    fit: Artefact | None
+
+    @property
+    def identity(self) -> list[Any]:
+        """What determines the epoch's share of the rows: fingerprint and digest of every store part and fit."""
+        fit = [[self.fit["fingerprint"], self.fit["files"]]] if self.fit else []
+        return [*fit, *([part["fingerprint"], part["digest"]] for part in (*self.pool, *self.targets.values()))]
 
 
-def _open_stores(config: Experiment, epoch: int, shards: dict[int, list[int]]) -> _Stores:
+def _open_stores(config: Experiment, matrix: str, epoch: int, shards: dict[int, list[int]]) -> _Stores:
     pool = []
     for shard, rows in shards.items():
         part = open_artefact(config, "pool_gradients", epoch=epoch, shard=shard_label(shard))
         if part["rows"] != rows:
             raise UserError(f"{part.path}: holds rows {part['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
         pool.append(part)
-    return _Stores(epoch, pool, {task: open_artefact(config, "target_gradients", epoch=epoch, task=task) for task in config.tasks})
+    targets = {task: open_artefact(config, "target_gradients", epoch=epoch, task=task) for task in config.tasks}
+    with_fit = matrix == INFLUENCE and fitted(config, "matrix", epoch)
+    return _Stores(epoch, pool, targets, open_artefact(config, "curvature", epoch=epoch) if with_fit else None)
 
 
-def _term(config: Experiment, stores: _Stores, weight: float, state: str | None, rows: int) -> Term:
+def _term(config: Experiment, stores: _Stores, weight: float, state: str | None, rows: int, residual: bool) -> Term:
     reader = GradientReader(config.layout.pool_gradients(stores.epoch), stores.pool, rows)
     scaled = state is None and reader.scaled
-    targets = [_target_rows(config, stores, task, state, reader) for task in config.tasks]
-    return Term(reader, (np.concatenate(targets) * weight).astype(np.float32), scaled, state)
+    targets = np.concatenate([_target_rows(config, stores, task, state, reader) for task in config.tasks])
+    if stores.fit is not None:
+        targets = estimator(config.gradients.estimator).fitted.load()(config).solved(stores.epoch, targets)
+    return Term(reader, (targets * weight).astype(np.float32), scaled, state, weight if residual else 0.0)
 
 
 def _target_rows(config: Experiment, stores: _Stores, task: str, state: str | None, pool: GradientReader) -> np.ndarray:

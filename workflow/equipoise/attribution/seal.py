@@ -3,6 +3,7 @@
 `attribute` runs all jobs of matrices in one call.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from equipoise import experiment
 from equipoise.attribution.assemble import assemble_attribution, column_list
 from equipoise.attribution.column_moments import Moments, finish_moments, merge_partials
 from equipoise.attribution.matrix_store import open_values, read_valid
+from equipoise.attribution.reliability import ENOUGH, forecast, merged, reliability
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS, shard_label
+from equipoise.progress import log
 from equipoise.store.artefact import Artefact, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
@@ -23,8 +26,9 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     """Writes the manifest of a matrix, kind `matrix`.
 
     It holds rows, columns ([{task, id}]), valid_rows, mean and std of every column over the valid rows (float64, ddof = 1; null where
-    there are too few rows), digest (of all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the
-    number of shards. Raises `UserError` for missing, foreign, stale or damaged parts, by name.
+    there are too few rows), reliability (`_told`; null where there is no projection noise, or halves do not tell it), digest (of
+    all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the number of shards. Raises `UserError` for
+    missing, foreign, stale or damaged parts, by name.
     """
     columns = column_list(config)
     pool = open_artefact(config, "pool")
@@ -39,7 +43,7 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
         raise UserError(f"{pool.path}: plans other shards than pool.shards: {config.pool.shards}; run prepare_pool again")
     digests = [digest for part in parts for digest in part["digests"]]
     _refuse_changed_rows(parts, pool["rows"])
-    moments = _merged_moments(parts, len(columns))
+    moments, told = _merged_moments(parts, len(columns))
     known = moments.count >= 2
     publish(
         config,
@@ -52,6 +56,7 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
         valid_rows=moments.count,
         mean=moments.mean.tolist() if moments.count else None,
         std=moments.std.tolist() if known else None,
+        reliability=_told(config, columns, told),
         digest=fingerprint(digests),
         fingerprint=fingerprint({"identity": identity, "digests": digests}),
     )
@@ -92,10 +97,41 @@ def _listed(parts: list[Artefact]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _merged_moments(parts: list[Artefact], columns: int) -> Moments:
+def _merged_moments(parts: list[Artefact], columns: int) -> tuple[Moments, np.ndarray | None]:
+    """Moments of all rows, and the co-moments of their halves where they were taken."""
     count, mean, squares = 0, np.zeros(columns), np.zeros(columns)
+    counts: list[int] = []
+    halves: list[np.ndarray] = []
     for part in parts:
         partials = np.load(part.only_file(), allow_pickle=False)
         for rows, partial in zip(part["counts"], partials, strict=True):
             count = merge_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)
-    return finish_moments(count, mean, squares)
+        counts += part["counts"]
+        halves += list(partials[:, 2:])
+    return finish_moments(count, mean, squares), merged(counts, halves) if halves[0].size and count >= 2 else None
+
+
+def _told(config: Experiment, columns: list[dict[str, str]], co_moments: np.ndarray | None) -> dict | None:
+    """Reliability of the matrix under projection noise: dimension, median over columns and every column's (null for a constant one).
+
+    Logs it, the least of a task beside it, and warns below `ENOUGH`; None where there is nothing to tell.
+    """
+    if co_moments is None:
+        return None
+    values = reliability(co_moments)
+    known = np.isfinite(values)
+    if not known.any():
+        return None
+    names = np.array([column["task"] for column in columns])
+    by_task = {task: float(np.median(values[known & (names == task)])) for task in config.tasks if (known & (names == task)).any()}
+    median, least = float(np.median(values[known])), min(by_task, key=by_task.__getitem__)
+    dimension = config.gradients.projection.dimension
+    log(
+        f"reliability at projection.dimension {dimension:,}: median {median:.3f} over columns, least in task {least} ({by_task[least]:.3f})"
+    )
+    if median < ENOUGH:
+        times = 2 ** math.ceil(math.log2(9 * (1 - median) / median)) if median > 0 else 0
+        advice = f"{times * dimension:,} would reach about {forecast(median, times):.2f}" if times else "a larger one is needed"
+        log(f"warning: a reliability below {ENOUGH:g}: projection noise decides many picks; gradients.projection.dimension: {advice}")
+    by_column = [round(value, 6) if finite else None for value, finite in zip(values.tolist(), known.tolist(), strict=True)]
+    return {"dimension": dimension, "median": round(median, 6), "columns": by_column}

@@ -12,7 +12,7 @@ from equipoise.config import Experiment
 from equipoise.determinants import determinants
 from equipoise.errors import UserError, first_line
 from equipoise.modelling.adapter import WRAPPED, adapted_names, attach_adapter, lora_parameters
-from equipoise.modelling.base import base_folder, base_identity, load_base, load_tokenizer, positions_for
+from equipoise.modelling.base import base_folder, base_identity, load_base, load_tokenizer, own_template, positions_for
 from equipoise.modelling.base_files import read_architecture, weight_files
 from equipoise.modelling.chat import Encoded, encode_many
 from equipoise.modelling.targets import patterns
@@ -46,6 +46,11 @@ def examine(config: Experiment) -> dict[str, Any]:
     small = sum(path.stat().st_size for path in weight_files(folder, config.model.base)) <= SMALL
     positions = positions_for(config.model)
     tokenizer = load_tokenizer(config.model)
+    if foreign := own_template(tokenizer):
+        log(
+            f"WARNING: {config.model.base} has a chat template of its own, and model.chat_template is paper: the base does not know its "
+            "turns, and its zero-shot answers may be without form and end; write own, unless you mean it"
+        )
     base = load_base(config.model, "fp32", "cpu" if small else "meta")
     _refuse_larger_vocabulary(tokenizer, base)
     _refuse_longer_targets(config, base, positions)
@@ -62,6 +67,7 @@ def examine(config: Experiment) -> dict[str, Any]:
         "adapted": patterns(name.removeprefix(WRAPPED) for name in names),
         "adapter_parameters": sum(parameter.numel() for parameter in lora_parameters(model).values()),
         "positions": positions,
+        "foreign_template": foreign is not None,
         "tried": small,
     }
     log(f"base: {found['model']}, attention {found['attention']}, {found['adapter_parameters']:,} adapter parameters")

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.experiment import fitting_gpus
 from equipoise.progress import log
 
 VARIABLE = "EQUIPOISE_DEVICES"
 TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
-ON_GPU = (*TRAINING, "collect_pool_gradients", "collect_target_gradients", "evaluate")
+ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "evaluate")
 _held: list[int] = []
 
 
@@ -42,6 +43,8 @@ def take_devices(config: Experiment, stage: str) -> None:
     Raises `UserError` when the stage needs more than are offered. Call before torch is imported.
     """
     offered = [device for device in os.environ.get(VARIABLE, "").split(",") if device]
+    if stage == "fit_curvature" and not fitting_gpus(config):
+        return
     if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:
         return
     wanted = config.training.processes if stage in TRAINING else 1

@@ -13,7 +13,7 @@ from equipoise.cluster.failures import Failure, failures
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.experiment import epochs, stages
+from equipoise.experiment import gradient_epochs, stages
 from equipoise.layout import Layout
 from equipoise.store.gradients import CHUNK_ROWS
 from equipoise.store.lease import LEASES, PATIENCE, is_gone, read_claim
@@ -106,7 +106,7 @@ def _being_written(folders: set[str], now: float) -> set[str]:
 def _rows(config: Experiment, layout: Layout, now: float) -> tuple[int, float]:
     """Pool rows whose gradients are stored, over all epochs, and rows per second over the last minutes."""
     times: list[float] = []
-    for epoch in epochs(config):
+    for epoch in gradient_epochs(config):
         chunks = Path(layout.pool_gradients(epoch)) / "chunks"
         times += [_modified(entry) for entry in _entries(chunks) if entry.name.endswith(".json") and not entry.name.startswith(".")]
     recent = sorted(moment for moment in times if now - moment < RATE_OVER)
@@ -118,7 +118,7 @@ def _pool_rows(config: Experiment, layout: Layout) -> int | None:
     if not os.path.isfile(layout.pool_manifest):
         return None
     rows = read_manifest(layout.pool_manifest, "pool")["rows"]
-    return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * config.warmup.epochs
+    return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * len(gradient_epochs(config))
 
 
 def _used(folder: Path) -> int:

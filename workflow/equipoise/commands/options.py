@@ -6,7 +6,7 @@ from pathlib import Path
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import experiment_runs
+from equipoise.experiment import experiment_runs, gradient_epochs
 from equipoise.layout import Run
 from equipoise.store.artefact import open_artefact
 
@@ -26,7 +26,10 @@ def some_of(option: str, text: str, known: Iterable[str]) -> list[str]:
 
 
 def epochs_of(config: Experiment, text: str) -> list[int]:
-    """Epochs of the warm-up from a comma-separated text. Raises `UserError` that says which exist."""
+    """Epochs of the warm-up from a comma-separated text, those of `gradients.epochs` for an empty one. Raises `UserError` that says which
+    exist."""
+    if not text:
+        return gradient_epochs(config)
     try:
         return [int(epoch) for epoch in some_of("--epochs", text, map(str, range(1, config.warmup.epochs + 1)))]
     except UserError:

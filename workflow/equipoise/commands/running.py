@@ -16,6 +16,7 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # a look at what is at hand downloads no weights
     from equipoise.checking.check_base import examine
     from equipoise.config_file import read_config
+    from equipoise.data.pool import look
     from equipoise.data.targets import examined_targets
     from equipoise.experiment import miniature_files
     from equipoise.process import prepare_process
@@ -26,8 +27,10 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
     if all(Path(file).exists() for file in miniature_files(config)):
         for _ in examined_targets(config, config.tasks):
             pass
+        for line in look(config) if config.pool.files else []:
+            typer.echo(f"pool: {line}")
     else:
-        typer.echo("tasks: not tried, as the workflow has not generated their data yet")
+        typer.echo("tasks and pool: not tried, as the workflow has not generated their data yet")
     adapted = ", ".join(f"{pattern} in {count} layers" for pattern, count in found["adapted"].items())
     typer.echo(f"{path}: valid; {found['model']}, attention {found['attention']}, adapter: {adapted}")
 

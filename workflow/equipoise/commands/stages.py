@@ -9,8 +9,11 @@ from equipoise.cluster.devices import take_devices
 from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpoints, refuse_missing_targets, run_of, some_of
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
+from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS, estimator
 from equipoise.experiment import folds
 from equipoise.layout import shard_label
+from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
 from equipoise.selectors import MATRICES, selector_names
 from equipoise.store.lease import one_writer
@@ -96,6 +99,21 @@ def warm_up_command(config: ConfigOption) -> None:
         from equipoise.training.warm_up import warm_up
 
         warm_up(experiment)
+
+
+@app.command("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
+def fit_curvature_command(config: ConfigOption, epochs: Epochs = "") -> None:
+    """Fits what the estimator needs at epoch checkpoints before its rows can be made: curvature (ekfac) or kernel (trak)."""
+    from equipoise.curvature.fit import fit_curvature
+
+    experiment = _open(config, "fit_curvature")
+    if estimator(experiment.gradients.estimator).fitted is None:
+        fitting = ", ".join(entry.name for entry in ESTIMATORS if entry.fitted)
+        raise UserError(f"gradients.estimator: {experiment.gradients.estimator} fits nothing first; write one of {fitting}")
+    numbers = epochs_of(experiment, epochs)
+    refuse_missing_checkpoints(experiment, numbers)
+    with one_writer(*(experiment.layout.curvature_manifest(epoch) for epoch in numbers)):
+        fit_curvature(experiment, numbers)
 
 
 @app.command("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
@@ -192,16 +210,19 @@ def evaluate_command(
     run: RunPath,
     suite: Annotated[str, typer.Option(help="Name of a suite.")],
     suite_seed: Annotated[int, typer.Option(help="Generation seed.")] = 0,
+    measure: Annotated[str, typer.Option(help="accuracy, or loss: held-out loss, which draws nothing.")] = ACCURACY.name,
 ) -> None:
-    """Evaluates a run on a suite with lm-eval, hold-outs left out; in the suite's own interpreter where it names one."""
+    """Evaluates a run on a suite: with lm-eval (in the suite's own interpreter where it names one), or by held-out loss."""
     experiment = _open(config, "evaluate")
     asked = run_of(experiment, run, trained=False)
     one_of("--suite", suite, experiment.suites)
-    again = ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)]
-    continue_in(experiment.suites[suite].python, again)
+    one_of("--measure", measure, (each.name for each in MEASURES))
+    if measure != LOSS.name:
+        again = ["evaluate", "--config", config, "--run", run, "--suite", suite, "--suite-seed", str(suite_seed)]
+        continue_in(experiment.suites[suite].python, again)
     from equipoise.evaluation.evaluate import evaluate
 
-    evaluate(experiment, asked, suite, suite_seed)
+    evaluate(experiment, asked, suite, suite_seed if measure == ACCURACY.name else measure)
 
 
 @app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")

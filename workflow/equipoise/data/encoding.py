@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from transformers import PreTrainedTokenizerBase
 
-COLUMNS = ("prompt", "response", "messages", "chat")
+COLUMNS = ("prompt", "response", "messages", "tools", "chat")
+MOST_CUT = 0.01
+"""Share of examples without their end beyond which a log warns."""
 
 
 def encode_file(
@@ -52,7 +54,7 @@ def text_columns(file: "pq.ParquetFile") -> list[str]:
 
 
 def encode_rows(rows: Sequence[dict], tokenizer: "PreTrainedTokenizerBase", max_length: int, *, last_turn: bool = False) -> list[Encoded]:
-    """Rows as tokens: their `messages` (JSON), or where there are none `prompt` and `response`; these two bare where `chat` is false.
+    """Rows as tokens: `messages` and `tools` (JSON), or where there are none `prompt` and `response`; these two bare where `chat` is false.
 
     last_turn: loss on the last assistant turn alone.
     """
@@ -62,13 +64,25 @@ def encode_rows(rows: Sequence[dict], tokenizer: "PreTrainedTokenizerBase", max_
         places = [place for place, each in enumerate(kinds) if each == kind]
         if kind == "turns":
             conversations = [json.loads(rows[place]["messages"]) for place in places]
-            ready = encode_conversations(tokenizer, conversations, max_length, last_turn)
+            tools = [json.loads(rows[place].get("tools") or "null") for place in places]
+            ready = encode_conversations(tokenizer, conversations, max_length, last_turn, tools)
         else:
             texts = [[rows[place][column] for place in places] for column in ("prompt", "response")]
             ready = encode_many(tokenizer, *texts, max_length, kind == "plain")
         for place, example in zip(places, ready, strict=True):
             encoded[place] = example
     return encoded
+
+
+def told_of_cut(cut: int, examples: int, max_length: int, key: str) -> str:
+    """What a log says of examples that lose their last end token at `max_length`, the value of `key`; nothing where none does.
+
+    A model trained on many of them does not learn to end.
+    """
+    if not cut:
+        return ""
+    warning = f"WARNING: more than {MOST_CUT:.0%} are: " if cut > MOST_CUT * examples else ""
+    return f"{warning}{cut:,} of {examples:,} examples are cut before their last end token at {key} {max_length:,}"
 
 
 def examples_digest(examples: Sequence[Encoded]) -> str:

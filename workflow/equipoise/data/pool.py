@@ -8,10 +8,10 @@ says; prompt and response, the texts before the last assistant turn and of that 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment, Pool
-from equipoise.conversation.reading import Options, Summary, read_files, read_records
+from equipoise.conversation.reading import NAMED, Options, Summary, read_files, read_records
 from equipoise.conversation.record import Record, to_columns
 from equipoise.conversation.sources import dataset_rows, load_hub
 from equipoise.data.shards import plan_shards
@@ -21,7 +21,12 @@ from equipoise.progress import log, track
 from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
+if TYPE_CHECKING:
+    from equipoise.modelling.chat import Encoded
+
 TOKENISED_AT_ONCE = 1000
+LOOKED_AT = 2000
+"""Rows that `look` reads."""
 
 
 def prepare_pool(config: Experiment) -> None:
@@ -33,7 +38,9 @@ def prepare_pool(config: Experiment) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from equipoise.data.encoding import told_of_cut
     from equipoise.modelling.base import load_tokenizer
+    from equipoise.modelling.template import template_of
 
     layout = config.layout
     summary = Summary()
@@ -43,11 +50,15 @@ def prepare_pool(config: Experiment) -> None:
     if not read:
         source = config.pool.dataset or ", ".join(config.pool.files)
         raise UserError(f"pool: no example in {source} ({summary.rows} rows); name a source with at least one")
-    records = _uncontaminated(config, read) if config.pool.decontaminate == "remove" else read
-    shards = plan_shards(len(records), config.pool.shards)
+    clean = _uncontaminated(config, read) if config.pool.decontaminate == "remove" else read
     tokenizer = load_tokenizer(config.model)
-    tokens, completion = _token_counts(config, tokenizer, records)
-    if with_tools := sum(record.tools is not None for record in records):
+    records, lengths = tokenised(config, tokenizer, clean, summary)
+    tokens, completion, cuts = map(list, zip(*lengths, strict=True))
+    cut = sum(cuts)
+    shards = plan_shards(len(records), config.pool.shards)
+    if said := told_of_cut(cut, len(records), config.model.max_length, "model.max_length"):
+        log(f"pool: {said}")
+    if not template_of(tokenizer).shows_tools and (with_tools := sum(record.tools is not None for record in records)):
         log(f"pool: {with_tools:,} rows name tools, which the chat template does not show the model")
     table = pa.table(
         {
@@ -79,7 +90,8 @@ def prepare_pool(config: Experiment) -> None:
         tokens=sum(tokens),
         completion_tokens=sum(completion),
         without_completion=len(flagged),
-        removed=len(read) - len(records),
+        cut=cut,
+        removed=len(read) - len(clean),
         reading=summary.content(),
     )
     log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
@@ -120,18 +132,63 @@ def _uncontaminated(config: Experiment, records: list[Record]) -> list[Record]:
     return kept
 
 
-def _token_counts(config: Experiment, tokenizer: Any, records: list[Record]) -> tuple[list[int], list[int]]:
-    from equipoise.modelling.chat import encode_conversations
+def tokenised(
+    config: Experiment, tokenizer: Any, records: list[Record], summary: Summary
+) -> tuple[list[Record], list[tuple[int, int, bool]]]:
+    """Records, and of each its tokens, those with a loss, and whether it is cut before its last end token.
 
-    tokens: list[int] = []
-    completion: list[int] = []
+    Those that the chat template or the tokenizer cannot take are bad rows, as `pool.bad_rows` has them; `summary` counts them. Raises
+    `UserError` for them with `bad_rows: refuse`, and when none is left.
+    """
+    kept: list[Record] = []
+    lengths: list[tuple[int, int, bool]] = []
+    bad: list[tuple[Record, str]] = []
     batches = [records[i : i + TOKENISED_AT_ONCE] for i in range(0, len(records), TOKENISED_AT_ONCE)]
     for batch in track(batches, "tokenising the pool", len(records), size=len):
-        turns = [record.messages for record in batch]
-        for encoded in encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn):
-            tokens.append(len(encoded.input_ids))
-            completion.append(encoded.completion_tokens)
-    return tokens, completion
+        for record, example in zip(batch, _encoded(config, tokenizer, batch), strict=True):
+            if isinstance(example, str):
+                bad.append((record, example))
+            else:
+                kept.append(record)
+                lengths.append((len(example.input_ids), example.completion_tokens, example.cut))
+    if bad and (config.pool.bad_rows == "refuse" or not kept):
+        named = "; ".join(f"{record.id}: {reason}" for record, reason in bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
+        raise UserError(f"pool: {named} ({len(bad):,} of {len(records):,} rows are bad: correct them, or write bad_rows: skip)")
+    for _, reason in bad:
+        summary.bad_rows[reason] += 1
+    for reason, n in Counter(reason for _, reason in bad).most_common():
+        log(f"pool: {n:,} rows are left out: {reason}")
+    summary.records -= len(bad)
+    return kept, lengths
+
+
+def look(config: Experiment) -> list[str]:
+    """What a reader should know of the pool's first rows, a line each, before anything is prepared. Raises as `prepare_pool` does."""
+    from equipoise.data.encoding import told_of_cut
+    from equipoise.modelling.base import load_tokenizer
+
+    first = config.pool.model_copy(update={"limit": min(config.pool.limit or LOOKED_AT, LOOKED_AT)})
+    summary = Summary()
+    records = list(pool_records(config.model_copy(update={"pool": first}), summary))
+    lines = summary.lines()
+    _, lengths = tokenised(config, load_tokenizer(config.model), records, summary)
+    cut = told_of_cut(sum(is_cut for _, _, is_cut in lengths), len(lengths), config.model.max_length, "model.max_length")
+    return [*lines, *([cut] if cut else [])]
+
+
+def _encoded(config: Experiment, tokenizer: Any, records: list[Record]) -> list["Encoded | str"]:
+    """Tokens of records, or why there are none."""
+    from equipoise.modelling.chat import encode_conversations
+    from equipoise.modelling.tokens import UnfitText
+
+    conversations, tools = [record.messages for record in records], [record.tools for record in records]
+    try:
+        return [*encode_conversations(tokenizer, conversations, config.model.max_length, config.training.last_turn, tools)]
+    except UnfitText as error:
+        if len(records) == 1:
+            return [str(error)]
+        middle = len(records) // 2
+        return [*_encoded(config, tokenizer, records[:middle]), *_encoded(config, tokenizer, records[middle:])]
 
 
 def read_pool(path: str | Path, columns: list[str] | None = None) -> dict[str, list]:

@@ -5,17 +5,17 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Benchmark
-from equipoise.config import Experiment, Suite, Task
-from equipoise.conversation.reading import AS_IT_IS, Summary, placed_records
-from equipoise.conversation.record import Record, json_text
-from equipoise.conversation.sources import Row, find_files, input_files, read_rows
+from equipoise.config import Experiment, Suite
+from equipoise.conversation.reading import Summary
+from equipoise.conversation.record import json_text
+from equipoise.conversation.sources import input_files
 from equipoise.data.draw import Document, draw, hold_out
+from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
@@ -30,10 +30,11 @@ def prepare_targets(config: Experiment, tasks: list[str]) -> None:
     """Writes per task the validation examples (layout.target) and the hold-outs (layout.target_manifest, last).
 
     validation.parquet: id, task, prompt, response, content_hash, origin (JSON: lm-eval leaf task, split and document id, or file and line)
-    as text, chat as bool; and messages (JSON) where some example is more than a prompt and its response. The manifest's `holdout` lists
-    document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids, content hashes
-    and lengths (after cutting to `targets.max_length`) in row order. Raises `UserError` for unknown tasks, missing data and columns, fewer
-    examples than `targets.size`, and examples whose prompt leaves no room for the response.
+    as text, chat as bool; and messages and tools (JSON) where some example is more than a prompt and its response. The manifest's
+    `holdout` lists document ids by leaf task, `holdout_hashes` their content hashes; `ids`, `hashes` and `tokens` list the examples' ids,
+    content hashes and lengths (after cutting to `targets.max_length`) in row order; `cut` counts those cut before their last end token.
+    Raises `UserError` for unknown tasks, missing data and columns, fewer examples than `targets.size`, and examples whose prompt leaves no
+    room for the response.
     """
     for name, rows, manifest in examined_targets(config, tasks):
         _write(config, name, rows, manifest)
@@ -51,7 +52,10 @@ def examined_targets(config: Experiment, tasks: Iterable[str]) -> Iterator[tuple
             raise UserError(f"tasks: no task {name!r}; write one of {', '.join(config.tasks)}")
         rows, manifest = task_targets(config, name)
         refuse_unusable_tasks(config, positions, [name])
-        yield name, rows, {**manifest, "tokens": _token_counts(config, name, rows, tokenizer)}
+        if config.tasks[name].suite and not config.tasks[name].lm_eval_tasks:
+            held_out_records(config, name, set(manifest["hashes"]))
+        tokens, cut = _token_counts(config, name, rows, tokenizer)
+        yield name, rows, {**manifest, "tokens": tokens, "cut": cut}
 
 
 def task_targets(config: Experiment, name: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -91,18 +95,11 @@ def _from_files(config: Experiment, name: str, files: list[str], chat: bool) -> 
                 "chat": chat,
                 "content_hash": content_hash(record.prompt),
                 "origin": canonical_json({"file": Path(place.file).name, "line": place.line}),
-                **({} if record.plain else {"messages": json_text(record.messages)}),
+                **({} if record.plain and not record.tools else {"messages": json_text(record.messages)}),
+                **({"tools": json_text(record.tools)} if record.tools else {}),
             }
         )
     return rows, {**_manifest(config, name, rows, {}, {}, _digests(files)), "reading": summary.content()}
-
-
-def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
-    """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
-    rows and unreadable files."""
-    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
-    rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
-    return placed_records(rows, options, summary)
 
 
 def _digests(files: list[str]) -> dict[str, str]:
@@ -128,7 +125,7 @@ def _from_benchmark(config: Experiment, name: str, source: Benchmark, suite: Sui
 def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_missing_columns, refuse_without_punkt_tab
     from equipoise.harness.revisions import commits, refuse_other_commits
-    from equipoise.harness.shots import fixed_shots, without_validation_shots
+    from equipoise.harness.shots import fixed_shots, without_own_item, without_validation_shots
     from equipoise.harness.tasks import load_tasks, set_up
 
     task = config.tasks[name]
@@ -140,6 +137,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
         refuse_other_commits(config, f"tasks.{name}.revision", sources[leaf], "tasks", name, leaf)
         refuse_missing_columns(source, f"tasks.{name}", leaf, lm_eval_task)
         set_up(lm_eval_task, suite)
+        without_own_item(lm_eval_task)
     evaluated = {leaf: _documents(leaf, lm_eval_task, None) for leaf, lm_eval_task in loaded.items()}
     split = source.leak_free_split if leak_free else source.split
     if source.any_task:
@@ -182,7 +180,7 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
                 "id": f"{document.leaf}/{document.split}/{document.doc_id}",
                 "task": name,
                 "prompt": evaluation_prompt(lm_eval_task, doc, suite.chat),
-                "response": given if source.accept else _response(source, lm_eval_task, doc, suite.chat),
+                "response": given if source.accept else response_of(source, lm_eval_task, doc, suite.chat),
                 "chat": suite.chat,
                 "content_hash": document.content_hash,
                 "origin": canonical_json({"lm_eval_task": document.leaf, "split": document.split, "doc_id": document.doc_id}),
@@ -211,13 +209,15 @@ def _of_any_task(
     return pool, lambda document: may_serve(document.leaf, document.doc), reasons
 
 
-def _response(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+def response_of(source: Benchmark, task: Any, doc: dict[str, Any], chat: bool) -> str:
+    """The response that a document stands for, as a benchmark says it or as lm-eval scores its target; empty where it has none."""
     from equipoise.harness.documents import target_text
     from equipoise.harness.drawing import continuation, reference
 
     if source.response is not None:
         return source.response(task, doc, target_text(task, doc))
-    return continuation(task, reference(task, doc) or "", chat)
+    target = reference(task, doc)
+    return "" if target is None else continuation(task, target, chat)
 
 
 def _documents(leaf: str, task: Any, split: str | None) -> list[Document]:
@@ -239,9 +239,12 @@ def _listed(leaf: str, task: Any, split: str, docs: list[Any]) -> list[Document]
 
 
 # output
-def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> list[int]:
-    """Tokens of the examples, as cut. One cut before its response has no gradient: refused here, before hours are spent on the others."""
-    from equipoise.data.encoding import encode_rows
+def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tokenizer: Any) -> tuple[list[int], int]:
+    """Tokens of the examples, as cut, and how many are cut before their last end token.
+
+    One cut before its response has no gradient: refused here, before hours are spent on the others.
+    """
+    from equipoise.data.encoding import encode_rows, told_of_cut
 
     encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
     longest = config.targets.longest(config.model)
@@ -251,7 +254,10 @@ def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tok
                 f"tasks.{name}: the prompt of validation example {row['id']} has {example.prompt_length} tokens, which leaves no room "
                 f"for its response within {longest}; write a larger targets.max_length (none: as model.max_length)"
             )
-    return [min(len(example.input_ids), longest) for example in encoded]
+    cut = sum(example.loses_its_end(longest) for example in encoded)
+    if said := told_of_cut(cut, len(rows), longest, "targets.max_length"):
+        log(f"prepare_targets {name}: {said}")
+    return [min(len(example.input_ids), longest) for example in encoded], cut
 
 
 def _seed(config: Experiment, name: str) -> str:
@@ -279,7 +285,7 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
 
     layout = config.layout
     path = layout.target(name)
-    columns = [*COLUMNS, *(["messages"] if any("messages" in row for row in rows) else [])]
+    columns = [*COLUMNS, *(column for column in ("messages", "tools") if any(column in row for row in rows))]
     types = {column: pyarrow.bool_() if column == "chat" else pyarrow.string() for column in columns}
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
     with atomic_path(path) as part:

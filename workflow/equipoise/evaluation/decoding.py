@@ -1,7 +1,7 @@
 """Batched decoding that drops finished rows: otherwise small models on CPUs spend their time on rows that ended long ago."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
@@ -21,16 +21,17 @@ def decode(
     context: "torch.Tensor",
     attention_mask: "torch.Tensor",
     max_length: int,
-    eos: int,
+    eos: int | Collection[int],
     pad: int,
     stopped: Callable[[Sequence[list[int]]], list[bool]],
     temperature: float = 0.0,
 ) -> "torch.Tensor":
     """Continues left-padded contexts greedily, or by plain sampling at a temperature, up to `max_length` tokens in all.
 
-    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]; after a row's eos comes `pad`. `stopped` says which
-    generated rows of tokens hold a stop string. It is asked now and then, so a row may run on a little behind one: the
-    caller cuts the text. Sampling draws from torch's global generator. What a step is given is the model's own affair, as in `generate`.
+    context, attention_mask: int64 [n, length]. Returns int64 [n, length + generated]. eos: the token, or tokens, that end a row; after its
+    end comes `pad`. `stopped` says which generated rows of tokens hold a stop string. It is asked now and then, so a row may run on a
+    little behind one: the caller cuts the text. Sampling draws from torch's global generator. What a step is given is the model's own
+    affair, as in `generate`.
     """
     import torch
     from transformers import DynamicCache
@@ -47,6 +48,7 @@ def decode(
     cache = DynamicCache(config=causal.config)
     step, mask = context, attention_mask
     positions = (mask.cumsum(-1) - 1).clamp(min=0)
+    ends = torch.tensor([eos] if isinstance(eos, int) else sorted(eos), device=context.device)
     alive = torch.ones(n, dtype=torch.bool, device=context.device)
     end = length
     with torch.inference_mode():
@@ -59,7 +61,7 @@ def decode(
             token = logits.argmax(-1) if temperature == 0.0 else torch.softmax(logits / temperature, dim=-1).multinomial(1).squeeze(-1)
             out[rows[alive], end] = token[alive]
             end += 1
-            alive &= token != eos
+            alive &= ~torch.isin(token, ends)
             if (end - length) % STOP_CHECK_INTERVAL == 0 and alive.any():
                 live = alive.nonzero().squeeze(-1)
                 hit = torch.tensor(stopped(out[rows[live], length:end].tolist()), device=context.device)

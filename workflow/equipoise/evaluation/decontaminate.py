@@ -12,11 +12,12 @@ from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
 from equipoise.conversation.record import message_text
 from equipoise.data.pool import pool_records, records_digest
+from equipoise.data.task_files import held_out_records
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
 from equipoise.harness.words import GRAM, grams
 from equipoise.progress import log, track
-from equipoise.store.artefact import publish
+from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
 
@@ -51,6 +52,10 @@ def decontaminate(config: Experiment) -> None:
         for name, leaves in items.leaves.items():
             columns = BENCHMARKS[config.tasks[name].benchmark].searched
             texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
+    for name, task in config.tasks.items():
+        if task.suite and not task.lm_eval_tasks:
+            validation = set(open_artefact(config, "targets", task=name)["hashes"])
+            texts[name] = [" ".join(map(message_text, record.messages)) for _, record in held_out_records(config, name, validation)[0]]
     texts = {name: texts[name] for name in config.tasks if name in texts}
     records = list(pool_records(config, Summary()))
     rows = ((i, " ".join(map(message_text, record.messages))) for i, record in enumerate(track(records, "decontaminate", len(records))))

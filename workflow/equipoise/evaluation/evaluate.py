@@ -12,24 +12,29 @@ from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
+from equipoise.evaluation.loss import measured_rows
+from equipoise.evaluation.loss_items import LossItems
 from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Run
+from equipoise.measures import ACCURACY, LOSS, Measure
+from equipoise.modelling.base import own_template
 from equipoise.progress import log
 from equipoise.store.artefact import is_made, open_artefact, publish
-from equipoise.store.kinds import run_names
+from equipoise.store.kinds import run_names, scores_names
 from equipoise.store.manifest import fingerprint
 from equipoise.training.divergence import failure
 
 
-def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session: Session | None = None) -> None:
+def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, session: Session | None = None) -> None:
     """Evaluates `run` on `suite` and writes layout.samples (JSON lines) and layout.scores (manifest, last).
 
     A line of samples: task, lm_eval_task, doc_id, content_hash, prompt, target, response, score (0..1). A task's score is the mean over
-    its items in per cent, its standard error that of a mean. A run whose training failed gets scores without tasks, with the reason as
-    `failed`, and no samples. `session` keeps model and tasks alive for further runs; none: a new one.
-    Raises `UserError` for unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
+    its items in per cent, its standard error that of a mean. suite_seed: of generation, or `loss`: then a line's score is the item's
+    held-out loss and a task's their mean, in nats a token, and there is a number of tokens instead of a response. A run whose training
+    failed gets scores without tasks, with the reason as `failed`, and no samples. `session` keeps model and tasks alive for further runs;
+    none: a new one. Raises `UserError` for unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
     """
     if suite not in config.suites:
         raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
@@ -39,27 +44,41 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int, session:
         log(f"evaluate {run.path}, suite {suite}: nothing to evaluate, {reason}")
         return
     session = session or Session(config)
-    items = session.items(suite)
     adapter = str(open_artefact(config, "run", **run_names(run)).folder()) if run.trained else None
-    identity = _fingerprint(session, items, suite, suite_seed, adapter)
+    measure = LOSS if suite_seed == LOSS.name else ACCURACY
+    items = session.loss_items(suite) if measure is LOSS else session.items(suite)
+    identity = (
+        _loss_fingerprint(session, items, suite, adapter) if measure is LOSS else _fingerprint(session, items, suite, suite_seed, adapter)
+    )
     if is_evaluated(config, run, suite, suite_seed, identity):
         log(f"evaluate {run.path}, suite {suite}: already there")
         return
-    answers = _ask(session, suite, suite_seed, adapter)
-    samples = item_rows(config, items, answers)
-    scores = task_scores(config, items, samples)
+    if measure is LOSS:
+        samples = measured_rows(session, items, suite, adapter)
+        scores = {name: items.facts[name] | _mean(samples, name, LOSS) for name in items.facts}
+    else:
+        if adapter is None and config.suites[suite].chat and own_template(session.tokenizer):
+            log(
+                f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know"
+            )
+        answers, cut = _ask(session, suite, suite_seed, adapter)
+        samples = item_rows(config, items, answers)
+        scores = task_scores(config, items, samples, cut)
+        for line in _cut_prompts(scores, suite):
+            log(f"WARNING: {line}")
     _write(config, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
-    log(f"evaluate {run.path}, suite {suite}: " + ", ".join(f"{task} {value['score']:.1f}" for task, value in scores.items()))
+    said = ", ".join(f"{task} {value['score']:.{measure.digits}f}" for task, value in scores.items())
+    log(f"evaluate {run.path}, suite {suite}: {said} ({measure.unit if measure is LOSS else 'per cent'})")
 
 
-def _write(config: Experiment, run: Run, suite: str, suite_seed: int, samples: list[dict[str, Any]], **content: Any) -> None:
+def _write(config: Experiment, run: Run, suite: str, suite_seed: int | str, samples: list[dict[str, Any]], **content: Any) -> None:
     path = config.layout.samples(run, suite, suite_seed)
     with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples)
     publish(
         config,
         "scores",
-        {**run_names(run), "suite": suite, "suite_seed": suite_seed},
+        scores_names(run, suite, suite_seed),
         [path],
         run=vars(run),
         suite=suite,
@@ -69,14 +88,16 @@ def _write(config: Experiment, run: Run, suite: str, suite_seed: int, samples: l
     )
 
 
-def is_evaluated(config: Experiment, run: Run, suite: str, suite_seed: int, identity: str) -> bool:
+def is_evaluated(config: Experiment, run: Run, suite: str, suite_seed: int | str, identity: str) -> bool:
     """Whether scores and samples of the same inputs exist and are complete."""
-    made = is_made(config, "scores", **run_names(run), suite=suite, suite_seed=suite_seed)
+    made = is_made(config, "scores", **scores_names(run, suite, suite_seed))
     return made is not None and made["fingerprint"] == identity
 
 
-def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> dict[str, list[dict[str, Any]]]:
-    """lm-eval's logged samples by leaf task."""
+def _ask(
+    session: Session, suite: str, suite_seed: int, adapter: str | None
+) -> tuple[dict[str, list[dict[str, Any]]], set[tuple[str, int]]]:
+    """lm-eval's logged samples by leaf task, and the items (leaf task and document) whose prompt was cut."""
     import lm_eval.evaluator
 
     items = session.items(suite)
@@ -95,7 +116,8 @@ def _ask(session: Session, suite: str, suite_seed: int, adapter: str | None) -> 
             fewshot_as_multiturn=False,
             confirm_run_unsafe_code=True,
         )
-    return results["samples"]
+        cut = set(language_model.prompts.cut)
+    return results["samples"], cut
 
 
 def item_rows(config: Experiment, items: SuiteItems, answers: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -145,21 +167,35 @@ def _response(task: Any, sample: dict[str, Any]) -> str:
     return str(task.doc_to_choice(sample["doc"])[likelihoods.index(max(likelihoods))])
 
 
-def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out."""
-    scores = {}
-    for name in items.leaves:
-        values = [row["score"] for row in rows if row["task"] == name]
-        mean = math.fsum(values) / len(values)
-        variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) if len(values) > 1 else 0.0
-        scores[name] = {
+def _cut_prompts(scores: dict[str, dict[str, Any]], suite: str) -> list[str]:
+    return [
+        f"tasks.{name}: {value['cut']} of {value['items']} prompts are longer than the base's context has room for, and lost their "
+        f"beginning; write fewer shots or a smaller max_new_tokens under suites.{suite}"
+        for name, value in scores.items()
+        if value["cut"]
+    ]
+
+
+def task_scores(config: Experiment, items: SuiteItems, rows: list[dict[str, Any]], cut: set[tuple[str, int]]) -> dict[str, dict[str, Any]]:
+    """Per task: metric, score (mean over its items, per cent), stderr (of that mean, per cent), items, held_out, and cut: items whose
+    prompt was longer than the context."""
+    return {
+        name: {
             "metric": config.tasks[name].metric,
-            "score": 100 * mean,
-            "stderr": 100 * math.sqrt(variance / len(values)),
-            "items": len(values),
+            **_mean(rows, name, ACCURACY),
             "held_out": items.held_out[name],
+            "cut": sum((row["lm_eval_task"], row["doc_id"]) in cut for row in rows if row["task"] == name),
         }
-    return scores
+        for name in items.leaves
+    }
+
+
+def _mean(rows: list[dict[str, Any]], task: str, measure: Measure) -> dict[str, Any]:
+    """Score (mean over a task's items), stderr (of that mean) and items."""
+    values = [row["score"] for row in rows if row["task"] == task]
+    mean = math.fsum(values) / len(values)
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1) if len(values) > 1 else 0.0
+    return {"score": measure.scale * mean, "stderr": measure.scale * math.sqrt(variance / len(values)), "items": len(values)}
 
 
 def definition(task: Any) -> dict[str, Any]:
@@ -183,3 +219,9 @@ def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: in
             "lm_eval": version("lm-eval"),
         }
     )
+
+
+def _loss_fingerprint(session: Session, items: LossItems, suite: str, adapter: str | None) -> str:
+    batch = session.config.suites[suite].batch_size
+    content = {"base": session.identity, "adapter": adapter_digest(adapter), "precision": session.config.model.precision, "batch": batch}
+    return fingerprint(content | {"attention": session.config.model.attention, "items": items.digest, "facts": items.facts})

@@ -14,7 +14,7 @@ from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
 from equipoise.harness.documents import content_hash, question, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
-from equipoise.harness.shots import without_validation_shots
+from equipoise.harness.shots import without_own_item, without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
 from equipoise.progress import log
 from equipoise.store.artefact import open_artefact
@@ -43,7 +43,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
     whole: for looking at the items only: without the suite's limit, and without checking that their answers can be graded here.
     Raises `UserError` when the data are no longer what the hold-outs were made for, or when a leaf task has no item left.
     """
-    names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite}
+    names = {name: task.lm_eval_tasks for name, task in config.tasks.items() if task.suite == suite and task.lm_eval_tasks}
     settings = config.suites[suite]
     loaded = {
         name: load_tasks(listed, settings.include_path, f"tasks.{name}.lm_eval_tasks", config.tasks[name].revision)
@@ -75,6 +75,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             if not whole:
                 refuse_without_punkt_tab(f"suites.{suite}: {name}", (docs[doc_id] for doc_id in kept))
             without_validation_shots(task, validation)
+            without_own_item(task)
             items.held_out[name] += len(hashes) - len(choose(leaf, hashes, held_out, validation, None))
             items.tasks[leaf], items.samples[leaf], items.hashes[leaf] = task, kept, hashes
             items.targets[leaf] = {doc_id: target_text(task, docs[doc_id]) for doc_id in kept}
@@ -103,6 +104,11 @@ def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[st
     kept = [doc_id for doc_id, known_as in enumerate(hashes) if doc_id not in barred and known_as not in validation]
     if not kept:
         raise UserError(f"lm-eval task {leaf}: all of its {len(hashes)} items are validation examples; write a smaller targets.size")
+    return spread(kept, limit)
+
+
+def spread(kept: list[Any], limit: int | None) -> list[Any]:
+    """At most `limit` of what is listed, spread evenly, in order; none: all."""
     if limit is None or limit >= len(kept):
         return kept
     return [kept[i * len(kept) // limit] for i in range(limit)]

@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from equipoise import progress
 from equipoise.errors import UserError
 from equipoise.evaluation.decoding import decode
-from equipoise.harness.documents import as_one_turn
-from equipoise.modelling.chat import chat_prefix, evaluation_tokens
+from equipoise.evaluation.prompts import Prompts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,9 +46,10 @@ def output_in_fp32(model: "PreTrainedModel") -> Iterator[None]:
 class LanguageModel(HFLM):
     """Answers lm-eval's requests for a model that may be exchanged (`model` can be set) while tokenised prompts are remembered."""
 
-    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_size: int):
+    def __init__(self, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", batch_size: int, think_end: str | None = None):
         logging.getLogger("lm_eval").setLevel(logging.ERROR)
         super().__init__(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, backend="causal")
+        self.prompts = Prompts(tokenizer, getattr(model, "generation_config", None), think_end)
         self._remembered: dict[str, array] = {}
         self._remembered_tokens = 0
         self._requests = self._done = 0
@@ -64,15 +64,16 @@ class LanguageModel(HFLM):
         self._model = model
 
     def start(self, seed: int) -> None:
-        """Starts sampling again, from `seed`."""
+        """Starts sampling again, from `seed`, and counting."""
         torch.manual_seed(seed)
+        self.prompts.cut.clear()
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, left_truncate_len: int | None = None, **_: Any) -> list[int]:
         known = self._remembered.get(string) if add_special_tokens is None else None
         if known is not None:
             ids = known.tolist()
         else:
-            ids = evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
+            ids = self.prompts.tokens(string, add_special_tokens is not False)
             if add_special_tokens is None and self._remembered_tokens < REMEMBERED_TOKENS:
                 self._remembered[string] = array("i", ids)
                 self._remembered_tokens += len(ids)
@@ -91,12 +92,20 @@ class LanguageModel(HFLM):
             mask[row, place] = 1
         return ids, mask
 
+    def tok_decode(self, tokens: Any, skip_special_tokens: bool = True) -> str:
+        if isinstance(tokens, list) and skip_special_tokens:
+            return self.prompts.whole_answer(tokens)
+        return self.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens)
+
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = as_one_turn(chat_history)
-        return chat_prefix(self.tokenizer, prompt) + begun
+        return self.prompts.chat(chat_history)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return self.prompts.pair(context, continuation)
 
     # requests
     def loglikelihood(self, requests, disable_tqdm: bool = True):
+        self.prompts.look(requests, self.max_length + 1)
         return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
 
     def _loglikelihood_tokens(self, requests, disable_tqdm: bool = False, override_bs: int | None = None) -> list[tuple[float, bool]]:
@@ -140,6 +149,7 @@ class LanguageModel(HFLM):
 
     def generate_until(self, requests, disable_tqdm: bool = True):
         self._requests, self._done, self._said = len(requests), 0, time.monotonic()
+        self.prompts.look(requests, self.max_length)
         return super().generate_until(requests, disable_tqdm=disable_tqdm)
 
     def _model_generate(self, context, max_length: int, stop: list[str], attention_mask=None, **settings: Any) -> torch.Tensor:
@@ -152,15 +162,15 @@ class LanguageModel(HFLM):
         stops = [text for text in stop if text and text != eos_text]
 
         def stopped(rows):
-            texts = self.tokenizer.batch_decode(rows, skip_special_tokens=True)
-            return [any(stop in text for stop in stops) for text in texts]
+            texts = map(self.prompts.answer, rows)
+            return [text is not None and any(stop in text for stop in stops) for text in texts]
 
         out = decode(
             self.model,
             context,
             attention_mask,
             max_length,
-            eos=self.tokenizer.eos_token_id,
+            eos=self.prompts.ends,
             pad=self.tokenizer.eos_token_id,
             stopped=stopped if stops else lambda rows: [False] * len(rows),
             temperature=temperature,

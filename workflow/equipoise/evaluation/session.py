@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.items import SuiteItems, suite_items
+from equipoise.evaluation.loss_items import LossItems, loss_items
 from equipoise.files import file_digest
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
 
@@ -30,6 +31,7 @@ class Session:
         if base is not None:
             self.base = base
         self._suites: dict[str, SuiteItems] = {}
+        self._loss_items: dict[str, LossItems] = {}
         self._language_models: dict[str, LanguageModel] = {}
         self._vllm_model: VllmModel | None = None
 
@@ -53,25 +55,32 @@ class Session:
             self._suites[suite] = suite_items(self.config, suite)
         return self._suites[suite]
 
+    def loss_items(self, suite: str) -> LossItems:
+        """The items of a suite whose held-out loss is measured, as tokens."""
+        if suite not in self._loss_items:
+            self._loss_items[suite] = loss_items(self.config, suite, self.tokenizer)
+        return self._loss_items[suite]
+
     @contextmanager
     def language_model(self, suite: str, adapter: str | None) -> Iterator["LanguageModel"]:
         """lm-eval's model for one run: the base with the adapter saved in a folder, or the bare base for None."""
-        if self.config.suites[suite].backend == "vllm":
-            yield self._vllm(adapter)
+        settings = self.config.suites[suite]
+        if settings.backend == "vllm":
+            yield self._vllm(adapter, settings.think_end)
             return
         from equipoise.evaluation.language_model import LanguageModel
 
         if suite not in self._language_models:
-            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, self.config.suites[suite].batch_size)
+            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, settings.batch_size, settings.think_end)
         language_model = self._language_models[suite]
-        with self._adapted(adapter) as model:
+        with self.adapted(adapter) as model:
             language_model.model = model
             try:
                 yield language_model
             finally:
                 language_model.model = self.base
 
-    def _vllm(self, adapter: str | None) -> "VllmModel":
+    def _vllm(self, adapter: str | None, think_end: str | None) -> "VllmModel":
         try:
             from equipoise.evaluation.vllm_model import VllmModel
         except ImportError as error:
@@ -87,11 +96,12 @@ class Session:
             seen = torch.cuda.device_count()  # without starting CUDA, which vLLM does in processes of its own
             refuse_missing_gpus("cuda" if seen else "cpu", seen)
             self._vllm_model = VllmModel(self.config, self.tokenizer)
-        self._vllm_model.use(adapter)
+        self._vllm_model.use(adapter, think_end)
         return self._vllm_model
 
     @contextmanager
-    def _adapted(self, adapter: str | None) -> Iterator["PreTrainedModel"]:
+    def adapted(self, adapter: str | None) -> Iterator["PreTrainedModel"]:
+        """The base with the adapter saved in a folder, or as it is for None."""
         if adapter is None:
             yield self.base
             return

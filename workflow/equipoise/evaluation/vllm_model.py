@@ -12,9 +12,8 @@ from vllm.lora.request import LoRARequest
 
 from equipoise.config import Experiment
 from equipoise.config_checks import VLLM_RANKS
-from equipoise.harness.documents import as_one_turn
-from equipoise.modelling.base import adapted_in, base_folder
-from equipoise.modelling.chat import chat_prefix, evaluation_tokens
+from equipoise.evaluation.prompts import Prompts
+from equipoise.modelling.base import adapted_in, base_folder, generation_config
 from equipoise.seeds import derive_seed
 
 if TYPE_CHECKING:
@@ -37,28 +36,41 @@ class VllmModel(VLLM):
             lora_target_modules=sorted({name.rpartition(".")[2] for name in adapted_in(config.model, config.lora)}),
         )
         self.tokenizer = tokenizer
+        self.prompts = Prompts(tokenizer, generation_config(config.model))
         self._seed = 0
         self._adapters: dict[str, LoRARequest] = {}
 
-    def use(self, adapter: str | None) -> None:
-        """Takes the adapter saved in a folder, or none."""
+    def use(self, adapter: str | None, think_end: str | None = None) -> None:
+        """Takes the adapter saved in a folder, or none, and what ends a section of thinking: stops before it would end it."""
+        self.think_end_token = self.prompts.think_end = think_end
         if adapter is not None and adapter not in self._adapters:
             number = len(self._adapters) + 1
             self._adapters[adapter] = LoRARequest(f"adapter-{number}", number, adapter)
         self.lora_request = self._adapters[adapter] if adapter else None
 
     def start(self, seed: int) -> None:
-        """Starts sampling again, from `seed`."""
+        """Starts sampling again, from `seed`, and counting."""
         self._seed = seed
+        self.prompts.cut.clear()
 
     def tok_encode(self, string: str | Sequence[str], add_special_tokens: bool | None = None, **_: Any) -> Any:
         if not isinstance(string, str):
             return [self.tok_encode(one, add_special_tokens) for one in string]
-        return evaluation_tokens(self.tokenizer, string, add_special_tokens is not False)
+        return self.prompts.tokens(string, add_special_tokens is not False)
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        prompt, begun = as_one_turn(chat_history)
-        return chat_prefix(self.tokenizer, prompt) + begun
+        return self.prompts.chat(chat_history)
+
+    def _encode_pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
+        return self.prompts.pair(context, continuation)
+
+    def generate_until(self, requests: Any, disable_tqdm: bool = False) -> list[str]:
+        self.prompts.look(requests, self.max_length)
+        return super().generate_until(requests, disable_tqdm=disable_tqdm)
+
+    def loglikelihood(self, requests: Any, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        self.prompts.look(requests, self.max_length - 1)
+        return super().loglikelihood(requests, disable_tqdm=disable_tqdm)
 
     def _model_generate(self, requests: list[list[int]], generate: bool = False, sampling_params: Any = None) -> Any:
         for place, settings in enumerate(sampling_params if isinstance(sampling_params, list) else []):
@@ -66,5 +78,5 @@ class VllmModel(VLLM):
         outputs = super()._model_generate(requests, generate, sampling_params)
         for answer in (answer for output in outputs if generate for answer in output.outputs):
             # vLLM's own text continues the prompt's: it may begin with a space, and holds special tokens
-            answer.text = self.tokenizer.decode(list(answer.token_ids), skip_special_tokens=True)
+            answer.text = self.prompts.whole_answer(list(answer.token_ids))
         return outputs

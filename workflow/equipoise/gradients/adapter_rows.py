@@ -1,5 +1,6 @@
 """Rows from the gradients of the adapter's parameters, projected: `less` and `tracin` (method: estimators)."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +12,16 @@ from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import Encoded
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
 
     from equipoise.gradients.engine import Engine
+
+
+Turned = Callable[[dict[str, "torch.Tensor"], float], tuple[dict[str, "torch.Tensor"], float]]
 
 
 class Tracin:
@@ -24,44 +30,55 @@ class Tracin:
     def __init__(self, config: Experiment):
         self._config = config
 
-    def inputs(self, side: str, folder: str) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: nothing more."""
         return {}
 
-    def maker(self, engine: "Engine", side: str, folder: str) -> LoraRows:
-        sizes = {name: rows * columns for name, (rows, columns) in engine.capture.shapes.items()}
-        return LoraRows(self._projector(sizes), self._adam(engine.model, side, folder))
+    def maker(self, engine: "Engine", side: str, epoch: int) -> LoraRows:
+        return LoraRows(self._projector_of(engine), self._adam(engine.model, side, epoch))
 
-    def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
         import torch
 
         projector = self._projector({name: parameter.numel() for name, parameter in lora_parameters(model).items()})
-        adam = self._adam(model, side, folder) or {}
+        adam, turned = self._adam(model, side, epoch) or {}, self._turned(side, epoch)
 
         def row(example: Encoded) -> tuple[np.ndarray, float]:
             gradients, loss = autograd_gradients(model, example, lora_parameters(model))
             total = torch.zeros(1, projector.dimension, dtype=torch.float64, device=model.device)
+            gradients, scale = turned(gradients, loss)
             for name, gradient in gradients.items():
                 projector.add(total, name, gradient.reshape(1, -1), adam.get(name))
-            return projector.finish(total.cpu().numpy())[0], loss
+            return projector.finish(total.cpu().numpy())[0] * scale, loss
 
         return row
+
+    def _projector_of(self, engine: "Engine") -> Projector:
+        return self._projector({name: rows * columns for name, (rows, columns) in engine.capture.shapes.items()})
 
     def _projector(self, sizes: dict[str, int]) -> Projector:
         return build_projector(self._config.gradients.projection, sizes, self._config.seed)
 
-    def _adam(self, model: "PeftModel", side: str, folder: str) -> dict[str, Constants] | None:
+    def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
         return None
+
+    def _turned(self, side: str, epoch: int) -> Turned:
+        """What `recompute` does to an example's gradients before they are projected, and by what their row is multiplied."""
+        return lambda gradients, loss: (gradients, 1.0)
 
 
 class Less(Tracin):
     """Adam's steps on the pool's side, plain gradients on the targets' (arXiv 2402.04333)."""
 
-    def inputs(self, side: str, folder: str) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: Adam's moments for the pool."""
-        return {"moments": moments_identity(folder)} if side == "pool" else {}
+        return {"moments": moments_identity(open_artefact(self._config, "checkpoint", epoch=epoch).folder())} if side == "pool" else {}
 
-    def _adam(self, model: "PeftModel", side: str, folder: str) -> dict[str, Constants] | None:
+    def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
         if side == "target":
             return None
-        return adam_constants(load_moments(folder, model), self._config.gradients.adam_form, model.device)
+        return adam_constants(
+            load_moments(open_artefact(self._config, "checkpoint", epoch=epoch).folder(), model),
+            self._config.gradients.adam_form,
+            model.device,
+        )

@@ -9,11 +9,10 @@ from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
-from equipoise.experiment import shards
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.store.artefact import open_artefact
-from equipoise.store.gradients import VALID, GradientReader
+from equipoise.store.gradients import VALID, GradientReader, open_pool_rows
 
 
 @dataclass(frozen=True)
@@ -38,21 +37,16 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
     model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), folder)
-    recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", folder)
+    recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 
 def _open(config: Experiment, epoch: int, task: str | None) -> tuple[GradientReader, Path]:
     """The store of the pool or of a task, and the file of its examples."""
-    layout = config.layout
     if task is None:
-        pool = open_artefact(config, "pool")
-        parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
-        return GradientReader(layout.pool_gradients(epoch), parts, pool["rows"]), pool.only_file()
-    part = open_artefact(config, "target_gradients", epoch=epoch, task=task)
-    return GradientReader(layout.target_gradients(epoch, task), [part], part["rows"][1]), open_artefact(
-        config, "targets", task=task
-    ).only_file()
+        return open_pool_rows(config, epoch), open_artefact(config, "pool").only_file()
+    part, file = open_artefact(config, "target_gradients", epoch=epoch, task=task), open_artefact(config, "targets", task=task).only_file()
+    return GradientReader(config.layout.target_gradients(epoch, task), [part], part["rows"][1]), file
 
 
 def _drawn_rows(reader: GradientReader, rows: int, seed: int) -> list[int]:

@@ -4,7 +4,6 @@ Pool rows go through Adam's map, target rows do not (method: gradients). A job t
 there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as one job per epoch.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -75,15 +74,15 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     _collect(config, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
 
 
-def settings(config: Experiment, folder: str, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
-    """All that determines a row besides its own tokens. folder: the epoch checkpoint; base: `base_identity`."""
+def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
+    """All that determines a row besides its own tokens. base: `base_identity`."""
     return {
         "format": STORE_FORMAT,
         "side": side,
         "config": determinants(config, f"collect_{side}_gradients"),
         "base": base,
-        "adapter": adapter_identity(folder),
-        "inputs": rows.inputs(side, folder),
+        "adapter": adapter_identity(config.layout.checkpoint(epoch)),
+        "inputs": rows.inputs(side, epoch),
         "states": list(_states(config, epoch)),
     }
 
@@ -96,17 +95,17 @@ def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> No
     entry = estimator(config.gradients.estimator)
     row_source = entry.load()(config)
     base = base_identity(config.model)
-    folders = {epoch: str(open_artefact(config, "checkpoint", epoch=epoch).folder()) for epoch in parts}
-    for epoch, engine in _engines(config, folders):
-        folder = folders[epoch]
+    engine = None
+    for epoch in parts:
+        engine = engine_at(config, epoch, engine)
         attributes = {
-            "settings": fingerprint(settings(config, folder, side, epoch, base, row_source)),
+            "settings": fingerprint(settings(config, side, epoch, base, row_source)),
             "estimator": entry.name,
             "side": side,
             "epoch": epoch,
             "scaled": entry.scaled,
         }
-        maker = row_source.maker(engine, side, folder)
+        maker = row_source.maker(engine, side, epoch)
         for part in parts[epoch]:
             Path(part.manifest).unlink(missing_ok=True)
             title = f"{part.title} gradients, epoch {epoch}"
@@ -116,19 +115,17 @@ def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> No
             _publish(config, part, collection, maker.dimension, records)
 
 
-def _engines(config: Experiment, folders: dict[int, str]) -> Iterator[tuple[int, "Engine"]]:
-    """The engine at each epoch's checkpoint, by its folder; the base is loaded once."""
+def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) -> "Engine":
+    """The engine at an epoch's checkpoint; one from another epoch, if given, is taken there, so that the base is loaded once."""
     from equipoise.gradients.engine import Engine
 
-    base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
-    engine = None
-    for epoch, folder in folders.items():
-        if engine is None:
-            engine = Engine(load_adapter(base, folder), config.gradients.activation_checkpointing)
-        else:
-            swap_adapter(engine.model, folder)
-            engine.capture.refresh()
-        yield epoch, engine
+    folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
+    if engine is None:
+        base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
+        return Engine(load_adapter(base, folder), config.gradients.activation_checkpointing)
+    swap_adapter(engine.model, folder)
+    engine.capture.refresh()
+    return engine
 
 
 def _publish(config: Experiment, part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:

@@ -53,22 +53,33 @@ class Engine:
     def _trial_ids(self, causal: torch.nn.Module) -> torch.Tensor:
         return torch.arange(8, device=self.device).view(2, 4) % causal.get_input_embeddings().num_embeddings
 
-    def run(self, examples: Sequence[Encoded], maker: RowMaker, states: Sequence[str] = ()) -> BatchResult:
-        """Gradients of examples (each with a completion token) as `maker` makes them, their losses and, if asked for, states."""
+    def run(
+        self, examples: Sequence[Encoded], maker: RowMaker, states: Sequence[str] = (), draws: Sequence[np.ndarray] | None = None
+    ) -> BatchResult:
+        """Gradients of examples (each with a completion token) as `maker` makes them, their losses and, if asked for, states.
+
+        draws: of every example, a number in [0, 1) for each of its T completion tokens, float64 [T]. With them labels are drawn from the
+        model, and a gradient is the sum over the tokens times T^(-1/2) instead of their mean.
+        """
         if self.capture.routed and len(examples) > 1:
-            return joined([self.run([example], maker, states) for example in examples])
+            parts = [None] * len(examples) if draws is None else [[each] for each in draws]
+            return joined([self.run([example], maker, states, part) for example, part in zip(examples, parts, strict=True)])
         ids, place, labels, weights = (tensor.to(self.device, non_blocking=True) for tensor in _lay_out(examples))
         maker.start(len(examples), self.device)
         self.capture.start(len(examples), maker.take)
         with self.capture.active(), torch.enable_grad():
             hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
+            if draws is not None:
+                labels, weights = self._drawn(hidden.detach(), place, np.concatenate(draws)), weights.sqrt()
             token_loss, gradient = self._loss(hidden.detach(), place, labels, weights)
             torch.autograd.backward(hidden, gradient)
         self.capture.finish()
         loss = torch.zeros(len(examples), dtype=torch.float64, device=self.device)
         loss.index_add_(0, place // ids.shape[1], token_loss.double() * weights.double())
         kept = _states(hidden.detach(), [len(example.input_ids) for example in examples], states)
-        return BatchResult(maker.finish(), loss.float().cpu().numpy(), {kind: value.cpu().numpy() for kind, value in kept.items()})
+        return BatchResult(
+            maker.finish(loss.cpu().numpy()), loss.float().cpu().numpy(), {kind: value.cpu().numpy() for kind, value in kept.items()}
+        )
 
     def _loss(
         self, hidden: torch.Tensor, place: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
@@ -84,6 +95,15 @@ class Engine:
                 part = slice(start, start + step)
                 losses[part], flat_gradient[place[part]] = self.head.loss(flat[place[part]], labels[part], weights[part])
         return losses, gradient
+
+    def _drawn(self, hidden: torch.Tensor, place: torch.Tensor, draws: np.ndarray) -> torch.Tensor:
+        """Labels drawn from the model at the positions `place`, int64 [m], by numbers in [0, 1), float64 [m]."""
+        flat = hidden.contiguous().view(-1, hidden.shape[-1])
+        at = torch.from_numpy(draws).to(hidden.device)
+        step = max(1, LOGIT_NUMBERS[hidden.device.type] // (4 * self.head.vocabulary))
+        parts = [slice(start, start + step) for start in range(0, len(place), step)]
+        with torch.no_grad():
+            return torch.cat([self.head.draw(flat[place[part]], at[part]) for part in parts])
 
 
 def joined(parts: Sequence[BatchResult]) -> BatchResult:

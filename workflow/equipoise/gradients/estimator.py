@@ -20,15 +20,15 @@ Recompute = Callable[["Encoded"], tuple["np.ndarray", float]]
 
 
 class Rows(Protocol):
-    """Makes the rows of an experiment's stores. `side` is pool or target, `folder` the epoch checkpoint whose adapter the model carries."""
+    """Makes the rows of an experiment's stores. side: pool or target; epoch: that of the checkpoint whose adapter the model carries."""
 
-    def inputs(self, side: str, folder: str) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
         """Digests of what the rows are made from beside configuration, base, adapter and their own tokens, for the fingerprint."""
 
-    def maker(self, engine: "Engine", side: str, folder: str) -> "RowMaker":
+    def maker(self, engine: "Engine", side: str, epoch: int) -> "RowMaker":
         """Makes rows while the engine's backward pass runs."""
 
-    def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
         """Makes them one example at a time by torch's autograd, for the audit; shares with `maker` as little as possible."""
 
 

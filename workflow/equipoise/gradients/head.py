@@ -49,6 +49,12 @@ class Head:
         logits *= weights[:, None]
         return losses, logits.to(hidden.dtype) @ self._linear.weight
 
+    def draw(self, hidden: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+        """A token drawn from the model's distribution at each of [m, width] states, int64 [m]; at: float64 [m], in [0, 1)."""
+        logits = F.linear(hidden, self._linear.weight, self._linear.bias) if self.is_linear else self._own(hidden[None])[0]
+        cumulative = torch.softmax(logits.double(), dim=1).cumsum(dim=1)
+        return torch.searchsorted(cumulative, (at * cumulative[:, -1])[:, None], right=True).squeeze(1).clamp_(max=self.vocabulary - 1)
+
     def _loss_by_autograd(self, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.enable_grad():
             leaf = hidden.detach().requires_grad_(True)

@@ -15,15 +15,15 @@ import numpy as np
 import torch
 
 from equipoise.config import Experiment
-from equipoise.data.encoding import encode_rows, examples_digest, text_columns
+from equipoise.data.encoding import examples_digest
 from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
 from equipoise.gradients.capture import Factors, Layer
 from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.hashing import signs, stream_key
 from equipoise.gradients.rows import outer_products
+from equipoise.gradients.sample import pool_sample
 from equipoise.modelling.chat import Encoded
-from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -61,30 +61,12 @@ class LograRows:
         start = self._starts[layer.name]
         self._rows[:, start : start + self._size] = outer_products(left, right).flatten(1)
 
-    def finish(self) -> np.ndarray:
+    def finish(self, loss: np.ndarray) -> np.ndarray:
         rows = self._rows.cpu().numpy()
         if self._inverse is None:
             return rows
         blocks = rows.reshape(len(rows), len(self._starts), self._size)
         return np.einsum("nla,lab->nlb", blocks, self._inverse).reshape(rows.shape)
-
-
-def fisher_sample(config: Experiment, pool: str) -> list[Encoded]:
-    """The pool examples that estimate the Fisher matrix: drawn by seed from those with a completion token, in row order."""
-    import pyarrow.parquet as pq
-
-    from equipoise.modelling.base import load_tokenizer
-
-    try:
-        file = pq.ParquetFile(pool)
-    except FileNotFoundError:
-        raise UserError(f"{pool}: missing; run prepare_pool") from None
-    table = file.read([*text_columns(file), "completion_tokens"])
-    usable = np.flatnonzero(table["completion_tokens"].to_numpy() > 0)
-    count = min(config.gradients.logra.fisher_examples, len(usable))
-    drawn = np.sort(np.random.Generator(np.random.PCG64(config.seed)).choice(usable, count, replace=False))
-    rows, tokenizer = table.take(drawn).to_pylist(), load_tokenizer(config.model)
-    return encode_rows(rows, tokenizer, config.model.max_length, last_turn=config.training.last_turn)
 
 
 def damped_inverse(engine: "Engine", rows: LograRows, sample: Sequence[Encoded], token_budget: int, damping: float) -> np.ndarray:
@@ -120,13 +102,13 @@ class Logra:
 
     @cached_property
     def _sample(self) -> list[Encoded]:
-        return fisher_sample(self._config, str(open_artefact(self._config, "pool").only_file()))
+        return pool_sample(self._config, self._options.fisher_examples)
 
-    def inputs(self, side: str, folder: str) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: the Fisher matrix's examples for targets."""
         return {"fisher": examples_digest(self._sample)} if side == "target" else {}
 
-    def maker(self, engine: "Engine", side: str, folder: str) -> LograRows:
+    def maker(self, engine: "Engine", side: str, epoch: int) -> LograRows:
         layers = engine.capture.layers
         inverse = self._inverse(engine) if side == "target" else None
         return LograRows(layers, self._options.rank, self._config.seed, inverse)
@@ -135,7 +117,7 @@ class Logra:
         rows = LograRows(engine.capture.layers, self._options.rank, self._config.seed)
         return damped_inverse(engine, rows, self._sample, self._config.gradients.token_budget, self._options.damping)
 
-    def recompute(self, model: "PeftModel", side: str, folder: str) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
         """As `estimator.Rows.recompute`: P G Q^T of every layer's whole weight gradient G; the inverse Fisher matrix is the engine's."""
         from equipoise.gradients.engine import Engine
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from equipoise.config import Projection as ProjectionConfig
+from equipoise.config_gradients import Projection as ProjectionConfig
 from equipoise.gradients.hashing import signs, stream_key, words
 
 if TYPE_CHECKING:

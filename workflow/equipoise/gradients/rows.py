@@ -25,8 +25,8 @@ class RowMaker(Protocol):
     def take(self, layer: Layer, factors: Factors) -> None:
         """Adds one layer's share."""
 
-    def finish(self) -> "np.ndarray":
-        """Rows of the batch, float64 [count, dimension]."""
+    def finish(self, loss: "np.ndarray") -> "np.ndarray":
+        """Rows of the batch, float64 [count, dimension]; loss: of its examples, float64 [count]."""
 
 
 class LoraRows:
@@ -50,10 +50,14 @@ class LoraRows:
         step = max(1, SLICE_NUMBERS[left.device.type] // numel)
         for start in range(0, len(left), step):
             part = slice(start, start + step)
-            gradient = outer_products(left[part], right[part]).view(-1, numel)
-            self._projector.add(self._rows[part], name, gradient, self._adam[name] if self._adam else None)
+            gradient = self._turned(name, part, outer_products(left[part], right[part]))
+            self._projector.add(self._rows[part], name, gradient.reshape(-1, numel), self._adam[name] if self._adam else None)
 
-    def finish(self) -> "np.ndarray":
+    def _turned(self, name: str, part: slice, gradients: torch.Tensor) -> torch.Tensor:
+        """What is projected of a parameter's gradients of the examples `part` of the batch, float32 [n, a, b]."""
+        return gradients
+
+    def finish(self, loss: "np.ndarray") -> "np.ndarray":
         return self._projector.finish(self._rows.cpu().numpy())
 
 

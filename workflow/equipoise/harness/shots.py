@@ -1,6 +1,7 @@
 """Few-shot texts of an lm-eval task: no validation example may be among them."""
 
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError
@@ -46,6 +47,49 @@ def without_validation_shots(task: "Task", validation: set[str]) -> None:
         )
     log(f"{task.config.task}: {len(docs) - len(kept)} validation examples leave the few-shot draw")
     sampler.replace_df(kept)
+
+
+def without_own_item(task: "Task") -> None:
+    """From now on no document is among its own shots, known by content: another takes its place, or none where there is no other.
+
+    lm-eval looks only where the shots' split is named as the evaluated one, and compares whole rows. Draws without it stay as they are.
+    """
+    sampler = getattr(task, "sampler", None)
+    if not task.config.num_fewshot or sampler is None or hasattr(sampler, "equipoise_asked"):
+        return
+    context, sample, known = task.fewshot_context, sampler.sample, {}
+    sampler.equipoise_asked = None
+
+    def hashes(doc: dict[str, Any]) -> set[str]:
+        key = repr(doc)
+        if key not in known:
+            known[key] = _hashes(task, doc)
+        return known[key]
+
+    def context_of(doc: dict[str, Any], *given: Any, **named: Any) -> Any:
+        asked = question(task, doc)
+        sampler.equipoise_asked = content_hash(asked)
+        try:
+            return context(doc, *given, **named)
+        finally:
+            sampler.equipoise_asked = None
+
+    def sample_others(n: int, eval_doc: Any = None, **named: Any) -> list[dict[str, Any]]:
+        drawn = list(sample(n, **named) if _first_ones(sampler) else sample(n, eval_doc, **named))
+        asked = sampler.equipoise_asked
+        kept = [doc for doc in drawn if asked not in hashes(doc)]
+        if len(kept) < len(drawn):
+            others = (doc for doc in sampler.fewshot_docs() if doc not in drawn and asked not in hashes(doc))
+            kept += islice(others, n - len(kept))
+        return kept
+
+    task.fewshot_context, sampler.sample = context_of, sample_others
+
+
+def _first_ones(sampler: Any) -> bool:
+    from lm_eval.api.samplers import FirstNSampler
+
+    return isinstance(sampler, FirstNSampler)
 
 
 def _hashes(task: "Task", doc: dict[str, Any]) -> set[str]:

@@ -4,11 +4,13 @@ from collections.abc import Iterable
 from numbers import Real
 from typing import TYPE_CHECKING, Any
 
-from equipoise.benchmarks import concerned
+from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.config import Experiment, Suite, Task
 from equipoise.errors import UserError
-from equipoise.harness.documents import target_text
+from equipoise.harness.documents import evaluation_prompt, target_text
+from equipoise.harness.drawing import in_one_line, reference, refuse_unlearnable
 from equipoise.harness.tasks import load_tasks, set_up
+from equipoise.measures import ACCURACY, LOSS, measures_of
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task as EvalTask
@@ -25,14 +27,18 @@ def refuse_unusable_tasks(config: Experiment, positions: int | None, names: Iter
     """
     for name in config.tasks if names is None else names:
         task = config.tasks[name]
-        if task.suite is None:
+        if task.suite is None or not task.lm_eval_tasks:
             continue
         suite = config.suites[task.suite]
         loaded = load_tasks(task.lm_eval_tasks, suite.include_path, f"tasks.{name}.lm_eval_tasks", task.revision).tasks
         for leaf, lm_eval_task in loaded.items():
             set_up(lm_eval_task, suite)
-            _refuse_metric(name, task, leaf, lm_eval_task)
-            _refuse_longer_answers(task.suite, suite, leaf, lm_eval_task, positions)
+            measures = measures_of(suite.measure)
+            if ACCURACY in measures:
+                _refuse_metric(name, task, leaf, lm_eval_task)
+                _refuse_longer_answers(task.suite, suite, leaf, lm_eval_task, positions)
+            if LOSS in measures:
+                _refuse_no_reference(name, task, leaf, lm_eval_task)
 
 
 def _refuse_longer_answers(name: str, suite: Suite, leaf: str, task: "EvalTask", positions: int | None) -> None:
@@ -42,6 +48,17 @@ def _refuse_longer_answers(name: str, suite: Suite, leaf: str, task: "EvalTask",
     if longest >= positions:
         where = "max_new_tokens" if suite.max_new_tokens else f"max_new_tokens (not given; {leaf} says {longest})"
         raise UserError(f"suites.{name}.{where}: answers of {longest} tokens leave no room for a prompt in {positions}; write fewer")
+
+
+def _refuse_no_reference(name: str, task: Task, leaf: str, lm_eval_task: "EvalTask") -> None:
+    """Held-out loss needs a prompt and a response of text; of the first document, where the benchmark does not say it itself."""
+    source, doc = BENCHMARKS[task.benchmark], next(iter(lm_eval_task.eval_docs), None)
+    if source.accept is None and source.response is None and doc is not None:
+        where = f"tasks.{name}: lm-eval task {leaf}"
+        refuse_unlearnable(where, lm_eval_task)
+        with in_one_line(f"{where} cannot be put into words"):
+            reference(lm_eval_task, doc)
+            evaluation_prompt(lm_eval_task, doc, chat=False)
 
 
 def _refuse_metric(name: str, task: Task, leaf: str, lm_eval_task: "EvalTask") -> None:

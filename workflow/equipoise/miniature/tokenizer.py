@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from equipoise.miniature.stream import ASSISTANT, END, PAD, UNKNOWN, USER, vocabulary
-from equipoise.modelling.chat import CHAT_TEMPLATE
+from equipoise.modelling.template import CHAT_TEMPLATE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

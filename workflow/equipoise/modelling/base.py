@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment, Lora, Model
+from equipoise.config_keys import OWN, PAPER
 from equipoise.errors import UserError, first_line
 from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
-from equipoise.modelling.chat import CHAT_TEMPLATE
+from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
 from equipoise.store.artefact import Artefact
 from equipoise.store.digests import remembered_digest
+from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 # Weights, configuration and tokenizer as transformers reads them. Repositories also hold other forms of the weights, as large again:
 # original/*.pth, consolidated.safetensors, onnx/.
@@ -64,10 +66,16 @@ def base_folder(model: Model) -> Path:
 
 
 def base_identity(model: Model) -> dict[str, Any]:
-    """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name."""
+    """What identifies the base in fingerprints: the digest of every weight, config and tokenizer file, by file name.
+
+    Where its chat template is not the paper's, also that of a template's file, or that it is the base's own.
+    """
     folder = base_folder(model)
     names = sorted(p.name for p in folder.iterdir() if p.is_file() and any(fnmatch(p.name, part) for part in PARTS))
-    return {name: remembered_digest(folder / name) for name in names}
+    digests = {name: remembered_digest(folder / name) for name in names}
+    if model.chat_template == OWN:
+        return digests | {"chat_template": OWN}
+    return digests if model.chat_template == PAPER else digests | {"chat_template": fingerprint(_template_file(model.chat_template))}
 
 
 def weight_defects(config: Experiment, base: Artefact) -> list[str]:
@@ -94,7 +102,10 @@ def positions_for(model: Model) -> int | None:
 
 
 def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
-    """The base's tokenizer with our chat template. Raises `UserError` when it has no eos token, or cannot be read."""
+    """The base's tokenizer with the chat template of `model.chat_template`, and its own as `own_template`, where it has another.
+
+    Raises `UserError` when it has no eos token, or cannot be read, and for a template that cannot be used.
+    """
     from transformers import AutoTokenizer
 
     folder = base_folder(model)
@@ -107,9 +118,47 @@ def load_tokenizer(model: Model) -> "PreTrainedTokenizerBase":
         raise UserError(f"model.base: the tokenizer of {model.base} has no eos token; set one in its tokenizer_config.json")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    tokenizer.chat_template = CHAT_TEMPLATE
+    _set_template(model, tokenizer)
     tokenizer.clean_up_tokenization_spaces = False  # decoding would take spaces before punctuation out of answers, programs too
     return tokenizer
+
+
+def generation_config(model: Model) -> "GenerationConfig":
+    """How the base generates by itself, its end tokens above all: what its folder says, else its config.json."""
+    from transformers import GenerationConfig
+
+    folder = base_folder(model)
+    if (folder / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(folder)
+    return GenerationConfig.from_model_config(read_architecture(folder, model.base))
+
+
+def own_template(tokenizer: "PreTrainedTokenizerBase") -> str | None:
+    """The template that the base's tokenizer came with, which `load_tokenizer` may have replaced; none where it had the one it has."""
+    return vars(tokenizer).get("equipoise_own_template")
+
+
+def _set_template(model: Model, tokenizer: "PreTrainedTokenizerBase") -> None:
+    own = tokenizer.chat_template
+    if isinstance(own, dict):
+        own = own.get("default")
+    if model.chat_template == PAPER:
+        tokenizer.chat_template = CHAT_TEMPLATE
+        vars(tokenizer)["equipoise_own_template"] = own if own != CHAT_TEMPLATE else None
+        return
+    if model.chat_template == OWN and not own:
+        raise UserError(f"model.chat_template: own, but {model.base} has no chat template; write paper, or the path of a Jinja file")
+    template = own if model.chat_template == OWN else _template_file(model.chat_template)
+    tokenizer.chat_template = TODAY + template if "strftime_now" in template and not template.startswith(TODAY) else template
+    template_of(tokenizer).refuse_unusable(f"that of {model.base}" if model.chat_template == OWN else model.chat_template)
+
+
+def _template_file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else first_line(error)
+        raise UserError(f"model.chat_template: {path}: {reason}; write paper, own, or the path of a Jinja file") from None
 
 
 def _tokenizer_reason(folder: Path, error: Exception) -> str:

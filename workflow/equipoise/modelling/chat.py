@@ -1,32 +1,23 @@
-"""Chat format, tokenisation and masking: one place, so that training, gradients and evaluation see the same tokens.
+"""Tokenisation and masking: one place, so that training, gradients and evaluation see the same tokens.
 
-Format: every turn as `<|role|>\\n{content}\\n`, an assistant's as `<|assistant|>\\n{content}{eos}\\n`, the last line feed left out; loss on
-content and eos of assistant turns alone. The text between two contents is tokenised apart from them and concatenated; BOS appears exactly
-once where the tokenizer has one (method: target training and evaluation).
+A conversation is rendered by the chat template (`modelling.template`); each answer is tokenised apart from what stands before it, as it is
+when it is generated, and its tokens up to its end token have a loss. Without a template BOS, prompt and response follow each other.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain, pairwise
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice, pairwise
+from typing import TYPE_CHECKING, Any
 
-from equipoise.conversation.record import Message, message_text
-from equipoise.errors import UserError
+from equipoise.conversation.record import Message
+from equipoise.modelling.template import template_of
+from equipoise.modelling.tokens import encoder_of
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
 IGNORED_LABEL = -100
-
-CHAT_TEMPLATE = (
-    "{% if bos_token %}{{ bos_token }}{% endif %}"
-    "{% for message in messages %}"
-    "{% if message['role'] == 'assistant' %}{{ '<|assistant|>\\n' + message['content'] + eos_token + '\\n' }}"
-    "{% else %}{{ '<|' + message['role'] + '|>\\n' + message['content'] + '\\n' }}{% endif %}"
-    "{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% endif %}"
-)
 
 
 @dataclass(frozen=True)
@@ -36,6 +27,8 @@ class Encoded:
     input_ids: list[int]
     prompt_length: int
     gaps: tuple[tuple[int, int], ...] = ()
+    cut: bool = field(default=False, compare=False)
+    """Whether the last end token that was to have a loss is cut off."""
 
     @property
     def labelled(self) -> list[int]:
@@ -47,14 +40,13 @@ class Encoded:
         """Number of tokens with a loss."""
         return sum(map(len, self._spans()))
 
+    def loses_its_end(self, max_length: int) -> bool:
+        """Whether it is cut before its last end token with a loss, or would be at `max_length` tokens."""
+        return self.cut or any(span.stop > max_length for span in self._spans() if span)
+
     def _spans(self) -> list[range]:
         edges = [max(self.prompt_length, 1), *chain(*self.gaps), len(self.input_ids)]
         return [range(start, stop) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def chat_prefix(tokenizer: "PreTrainedTokenizerBase", prompt: str) -> str:
-    """The text before a response in chat form, BOS included where the tokenizer has one."""
-    return tokenizer.apply_chat_template([{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True)
 
 
 def encode_many(
@@ -62,79 +54,69 @@ def encode_many(
 ) -> list[Encoded]:
     """Tokenises examples of a prompt and a response, cutting each to `max_length` tokens at the end.
 
-    chat: chat form with eos after the response; otherwise BOS + prompt + response as they are (benchmarks evaluated without template).
+    chat: under the chat template; otherwise BOS + prompt + response as they are (benchmarks evaluated without template).
     """
-    texts = zip(prompts, responses, strict=True)
+    texts = list(zip(prompts, responses, strict=True))
     if chat:
         turns = [[{"role": "user", "content": prompt}, {"role": "assistant", "content": response}] for prompt, response in texts]
         return encode_conversations(tokenizer, turns, max_length)
-    opening = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
-    return _encode(tokenizer, [[_Piece(prompt, False), _Piece(response, True)] for prompt, response in texts], max_length, opening, [])
+    return [
+        _cut([*before, *after], [(len(before), len(before) + len(after))], max_length) for before, after in bare_pairs(tokenizer, texts)
+    ]
 
 
 def encode_conversations(
-    tokenizer: "PreTrainedTokenizerBase", conversations: Sequence[Sequence[Message]], max_length: int, last_turn: bool = False
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Sequence[Message]],
+    max_length: int,
+    last_turn: bool = False,
+    tools: Sequence[list[dict[str, Any]] | None] | None = None,
 ) -> list[Encoded]:
-    """Tokenises conversations, cutting each to `max_length` tokens at the end.
+    """Tokenises conversations under the chat template, cutting each to `max_length` tokens at the end.
 
-    last_turn: loss on the last assistant turn alone; otherwise on all, but for those whose `train` is false or `weight` 0. Raises
-    `UserError` for a template under which a turn changes what stands before it.
+    last_turn: loss on the last assistant turn alone; otherwise on all, but for those whose `train` is false or `weight` 0. tools: those
+    that each conversation may call. Raises `UnfitText` for what the template or the tokenizer cannot take.
     """
-    pieces = [list(_pieces(tokenizer, messages, last_turn)) for messages in conversations]
-    return _encode(tokenizer, pieces, max_length, [], [tokenizer.eos_token_id])
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A text that is tokenised by itself: the content of an assistant turn, or what stands before it. learned: with a loss."""
-
-    text: str
-    learned: bool
-
-
-def _pieces(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message], last_turn: bool) -> Iterator[_Piece]:
-    """What stands before an assistant turn's content, and that, in turn."""
-    turns = [{"role": message["role"], "content": message_text(message)} for message in messages]
-    done = ""
-    for place, message in enumerate(messages):
-        if message["role"] != "assistant":
-            continue
-        before = tokenizer.apply_chat_template(turns[:place], tokenize=False, add_generation_prompt=True)
-        if not before.startswith(done):
-            raise UserError("the chat template changes earlier turns when others follow, so that their tokens cannot be located")
-        content = turns[place]["content"]
-        wanted = message.get("train") is not False and message.get("weight") != 0
-        yield _Piece(before.removeprefix(done), False)
-        yield _Piece(content, wanted and (not last_turn or place == len(turns) - 1))
-        done = before + content + tokenizer.eos_token
-
-
-def _encode(
-    tokenizer: "PreTrainedTokenizerBase", rows: list[list[_Piece]], max_length: int, before: list[int], after: list[int]
-) -> list[Encoded]:
-    """Rows of pieces as tokens: those of `before` open a row, those of `after` end every second piece, an answer."""
-    texts = [piece.text for row in rows for piece in row]
-    tokens = iter(tokenizer(texts, add_special_tokens=False).input_ids if texts else [])
+    encoder, template = encoder_of(tokenizer), template_of(tokenizer)
+    given = tools or [None] * len(conversations)
+    cut = [template.answers(messages, known, last_turn) for messages, known in zip(conversations, given, strict=True)]
+    answers = [answer for row, _ in cut for answer in row]
+    before = encoder.encode([answer.before for answer in answers])
+    texts = encoder.go_on([answer.text for answer in answers], [answer.before for answer in answers], before)
+    tokens = zip(answers, before, texts, strict=True)
     encoded = []
-    for row in rows:
-        ids, spans = list(before), []
-        for number, piece in enumerate(row):
-            start = len(ids)
-            ids += next(tokens) + (after if number % 2 else [])
-            if piece.learned:
-                spans.append((min(start, max_length), min(len(ids), max_length)))
-        ids = ids[:max_length]
-        ends = [(0, 0), *spans, (len(ids), len(ids))]
-        first, *gaps = [(stop, start) for (_, stop), (start, _) in pairwise(ends)]
-        encoded.append(Encoded(ids, first[1], tuple(gap for gap in gaps if gap[0] < gap[1])))
+    for (row, _), tail in zip(cut, encoder.encode([tail for _, tail in cut]), strict=True):
+        ids: list[int] = []
+        spans = []
+        for answer, opening, text in islice(tokens, len(row)):
+            start = len(ids) + len(opening)
+            ids += [*opening, *text, tokenizer.convert_tokens_to_ids(answer.end)]
+            if answer.learned:
+                spans.append((start, len(ids)))
+        encoded.append(_cut([*ids, *tail], spans, max_length))
     return encoded
 
 
-def evaluation_tokens(tokenizer: "PreTrainedTokenizerBase", text: str, special: bool) -> list[int]:
-    """Tokens of a text as training sees them: with `special`, BOS exactly once where the tokenizer has one; nothing else added."""
-    ids = tokenizer(text, add_special_tokens=False).input_ids
-    bos = tokenizer.bos_token_id
-    return [bos, *ids] if special and bos is not None and not text.startswith(tokenizer.bos_token) else ids
+def _cut(ids: list[int], learned: list[tuple[int, int]], max_length: int) -> Encoded:
+    """The first `max_length` tokens of an example. learned: where those with a loss stand, each [start, stop)."""
+    is_cut = bool(learned) and learned[-1][1] > max_length
+    ids, spans = ids[:max_length], [(min(start, max_length), min(stop, max_length)) for start, stop in learned]
+    ends = [(0, 0), *spans, (len(ids), len(ids))]
+    first, *gaps = [(stop, start) for (_, stop), (start, _) in pairwise(ends)]
+    return Encoded(ids, first[1], tuple(gap for gap in gaps if gap[0] < gap[1]), is_cut)
+
+
+def bare_pairs(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
+    """Tokens of prompts, BOS first where the tokenizer has one, and of what follows them, outside of any template.
+
+    Spaces between the two belong to what follows, as in lm-eval: a tokenizer has them in one token with the word.
+    """
+    encoder = encoder_of(tokenizer)
+    opening = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    moved = [(kept, prompt[len(kept) :] + text) if (kept := prompt.rstrip(" ")) else (prompt, text) for prompt, text in pairs]
+    before, after = ([encoder.bare(pair[side]) for pair in moved] for side in (0, 1))
+    tokens = encoder.encode(before)
+    return [(opening + start, rest) for start, rest in zip(tokens, encoder.go_on(after, before, tokens), strict=True)]
 
 
 def pad(examples: Sequence[Encoded], pad_token: int) -> dict[str, "torch.Tensor"]:

@@ -6,11 +6,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
-from equipoise.config import Experiment, Suite
+from equipoise.config import Experiment, Lora, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
-from equipoise.estimators import Estimator, Shape, estimator
+from equipoise.estimators import Estimator, FitCost, Shape, estimator
 from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
 from equipoise.layout import Run
+from equipoise.measures import LOSS
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
@@ -27,6 +28,7 @@ SECONDS_PER_LAYER = {
 }  # processor time that starts one layer's kernels in a step of transformers; under an adapter
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
+CHOICE_TOKENS = 2  # of the right choice of an item that is scored: a letter and what stands before it
 TARGET_TOKENS = 400  # of a validation example, response included
 STORED_WEIGHT = 2  # bytes of a base's weight on the hub (bf16)
 TEXT_BYTES = 4.5  # of a token, in pool.parquet and selections
@@ -96,6 +98,7 @@ class Planner:
             "prepare_targets": lambda task: Cost(disk=TEXT_BYTES * TARGET_TOKENS * self.config.targets.size),
             "prepare_pool": lambda: Cost(self.pool.tokens, disk=TEXT_BYTES * self.pool.tokens),
             "warm_up": lambda epoch: self._trained(self.config.warmup.fraction) + Cost(disk=12 * self.adapter),
+            "fit_curvature": self._fitted,
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
             "assemble_attribution": self._assembled,
@@ -112,8 +115,12 @@ class Planner:
         train, score = memory.training(self.config, self.shape), self._evaluation_memory()
         longest = {"collect_pool_gradients": self.config.model.max_length}
         longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
+        fit = self._fit
         if stage in longest:
-            return memory.gradients(self.config, self.shape, longest[stage])
+            held = fit.held if self.estimator.fitted and stage.split("_")[1] in self.estimator.fitted.sides else 0.0
+            return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
+        if stage == "fit_curvature" and fit.memory:
+            return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
         return {"warm_up": train, "fine_tune": train, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
 
     # sizes
@@ -133,6 +140,12 @@ class Planner:
         return estimator(self.config.gradients.estimator)
 
     @cached_property
+    def _fit(self) -> FitCost:
+        """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
+        fit = self.estimator.fitted
+        return fit.cost(self.config.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
+
+    @cached_property
     def dimension(self) -> int:
         """Numbers in a stored gradient."""
         return self.estimator.dimension(self.config.gradients, self.config.lora.rank, self.layers)
@@ -145,6 +158,17 @@ class Planner:
         return [stop - start for start, stop in planned] + [0] * (shards - len(planned))
 
     # costs
+    def _fitted(self, epoch: int) -> Cost:
+        fit, precision = self._fit, self.config.gradients.precision
+        examples = min(fit.examples, self.pool.rows)
+        share = examples / self.pool.rows
+        tokens, load = self.pool.tokens * share, self._pool_load * share
+        work = fit.passes * flops.gradients(self.shape, self.config.lora, load, self.config.gradients.activation_checkpointing)
+        further = fit.token_operations * load.tokens + fit.example_operations * examples
+        double = fit.row_operations * self.pool.rows + fit.once
+        on_gpu = self._gpu_seconds(work, precision) + (further / self.gpu.fp32 + double / self.gpu.fp64) / self.mfu
+        return Cost(fit.passes * tokens, work + further + double, on_gpu if fit.passes else 0.0, fit.disk)
+
     def _pool_gradients(self, epoch: int, shard: str) -> Cost:
         rows = self.shard_rows[int(shard)]
         share = rows / self.pool.rows
@@ -189,8 +213,8 @@ class Planner:
         row = self.estimator.cost(settings, self.config.lora.rank, self.layers, side)
         work = flops.gradients(self.shape, self.config.lora, load, settings.activation_checkpointing)
         seconds = self._gpu_seconds(work, settings.precision) + rows * row.traffic / (self.gpu.bandwidth * BANDWIDTH_REACHED)
-        seconds += rows * row.double_operations / (self.gpu.fp64 * self.mfu)
-        return Cost(tokens, work + rows * row.double_operations, seconds)
+        seconds += rows * (row.double_operations / self.gpu.fp64 + row.operations / self.gpu.fp32) / self.mfu
+        return Cost(tokens, work + rows * (row.double_operations + row.operations), seconds)
 
     def _store(self, rows: int, epoch: int) -> float:
         """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; states in the last epoch."""
@@ -212,10 +236,12 @@ class Planner:
         settings = self.config.suites[suite]
         return [items_of(self.config, task, settings) for task in self.config.tasks.values() if task.suite == suite]
 
-    def _evaluated(self, run: Run, suite: str, suite_seed: int) -> Cost:
+    def _evaluated(self, run: Run, suite: str, part: int | str) -> Cost:
         tuned = selector(run.selector).trains
         lora = self.config.lora if tuned else None
         settings = self.config.suites[suite]
+        if part == LOSS.name:
+            return sum((self._measured(lora, items) for items in self._items(suite)), Cost())
         width = memory.WIDTH[self.config.model.precision]
         launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
         step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
@@ -233,6 +259,13 @@ class Planner:
             tokens = items.items * (items.prompt + answer)
             whole += Cost(tokens, work, seconds, TEXT_BYTES * tokens)
         return whole
+
+    def _measured(self, lora: Lora | None, items: Items) -> Cost:
+        """One forward pass over prompts and reference responses, logits at the responses."""
+        response = items.answer or CHOICE_TOKENS
+        tokens = items.items * (items.prompt + response)
+        work = flops.reference(self.shape, lora, items.items, items.prompt, response)
+        return Cost(tokens, work, self._gpu_seconds(work, self.config.model.precision), TEXT_BYTES * tokens)
 
     def _evaluation_memory(self) -> float | None:
         peaks = [

@@ -97,6 +97,12 @@ def likelihood(shape: Architecture, lora: Lora | None, prompts: float, prompt: f
     return prompts * (layers_forward(shape, lora, Load(prompt, prompt**2, 0)) + head(shape))
 
 
+def reference(shape: Architecture, lora: Lora | None, items: float, prompt: float, response: float) -> float:
+    """`items` reference responses scored in one forward pass each, logits at their tokens."""
+    length = prompt + response
+    return items * (layers_forward(shape, lora, Load(length, length**2, 0)) + head(shape) * response)
+
+
 def attribution(rows: int, columns: int, dimension: int) -> float:
     """Cosines of one epoch's rows with all columns."""
     return 2.0 * rows * columns * dimension

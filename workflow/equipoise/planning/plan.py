@@ -1,17 +1,22 @@
 """`equipoise plan`: the stages of an experiment with their costs as a table, what is assumed, and what will not fit."""
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.filesize import decimal
 
+from equipoise.attribution.reliability import forecast
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
+from equipoise.experiment import INFLUENCE, measured, tells_reliability
+from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.workload import SPREAD, pool_load
+from equipoise.store.artefact import open_alone
 
 VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
@@ -55,12 +60,29 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         *pool.assumptions,
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
         *(["speed: model.deterministic costs time that is not in these numbers (not measured)"] if config.model.deterministic else []),
+        *_projection_assumptions(config),
         "selections: rows are as long as the pool's on average",
         *_evaluation_assumptions(config, shape),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
         "left: results that do not exist yet; snakemake -n also lists those that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
+
+
+def _projection_assumptions(config: Experiment) -> list[str]:
+    """The noise of the projection, and the reliability that a sealed matrix of this experiment lets expect."""
+    if not tells_reliability(config, INFLUENCE):
+        return []
+    width = config.gradients.projection.dimension
+    said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
+    path = config.layout.matrix_manifest(INFLUENCE)
+    known = None
+    with suppress(UserError):  # no matrix yet: nothing to go by
+        known = open_alone(path, "matrix").get("reliability")  # of this width or another
+    if not known:
+        return [f"{said}; its reliability is told when a first matrix is sealed"]
+    expected = forecast(known["median"], width / known["dimension"])
+    return [f"{said}; reliability {expected:.3f}, by the {known['median']:.3f} that {known['dimension']:,} numbers had in {path}"]
 
 
 def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str]:
@@ -71,6 +93,10 @@ def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str
         f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
         "longest one ends"
     )
+    if LOSS in measured(config):
+        said.append("evaluation: held-out loss is one forward pass over an item's prompt and reference, as long as an assumed answer")
+    if ACCURACY not in measured(config):
+        return [said[0], said[-1]]
     if shape.parameters > VLLM_ADVISED and any(suite.backend == "hf" for suite in config.suites.values()):
         said.append("evaluation: transformers start every kernel of a step by themselves; backend: vllm is what to use at this size")
     if config.finetune.zero_shot:
@@ -80,7 +106,7 @@ def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str
 
 def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
     collection = "lower gradients.token_budget or set gradients.activation_checkpointing: true"
-    advice = dict.fromkeys(("collect_pool_gradients", "collect_target_gradients"), collection) | {
+    advice = dict.fromkeys(("fit_curvature", "collect_pool_gradients", "collect_target_gradients"), collection) | {
         "evaluate": "lower the suites' batch_size"
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"

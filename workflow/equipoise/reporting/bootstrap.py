@@ -16,6 +16,7 @@ from functools import cached_property
 
 import numpy as np
 
+from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.arms import Arm, arms_of, balance_pairs, baseline_pairs, competitors, rival_pairs
 from equipoise.reporting.scores import Evaluation
 from equipoise.reporting.statistics import (
@@ -48,6 +49,7 @@ class Bootstrap:
         self, evaluation: Evaluation, seed: int = 0, draws: int = DRAWS, item_seeds: Mapping[str, int] | None = None, side: str = ""
     ):
         self.evaluation = evaluation
+        self.measure = evaluation.measure
         self.draws = draws
         self.seed = seed
         self.side = side
@@ -61,7 +63,7 @@ class Bootstrap:
         tasks = self.evaluation.tasks
         seeds = [self.item_seeds.get(task, derive_seed(self.seed, "items", task)) for task in tasks]
         columns = [
-            resampled_scores(self.evaluation.scores[task], self.draws, np.random.default_rng(seed))
+            resampled_scores(self.evaluation.scores[task], self.draws, np.random.default_rng(seed), self.measure.scale)
             for task, seed in zip(tasks, seeds, strict=True)
         ]
         return np.stack(columns, axis=2)
@@ -133,10 +135,12 @@ def verdict(difference: float, p_holm: float, interval: str = BOTH) -> str:
     return "higher" if difference > 0 else "lower"
 
 
-def claim_text(verdict: str, selections: float | None) -> str:
-    """A verdict as it is shown: one about a seeded selector says how few selections it is about."""
+def claim_text(verdict: str, selections: float | None, measure: Measure = ACCURACY) -> str:
+    """A verdict as it is shown: which side is better where that is the lower one, and one about a seeded selector says how few selections
+    it is about."""
     few = selections is not None and selections < SELECTIONS_FOR_A_CLAIM
-    return f"{verdict} ({these(int(selections))})" if verdict in ("higher", "lower") and few else verdict
+    shown = measure.described(verdict)
+    return f"{shown} ({these(int(selections))})" if verdict in ("higher", "lower") and few else shown
 
 
 def these(selections: int) -> str:
@@ -158,6 +162,7 @@ def _compare(bootstrap: Bootstrap, pairs: Sequence[tuple[Arm, Arm]]) -> list[dic
     rows = []
     for arm, other in pairs:
         row = {
+            "measure": bootstrap.measure.name,
             "selector": arm.selector,
             "baseline": other.selector,
             "budget": arm.budget,
@@ -165,19 +170,19 @@ def _compare(bootstrap: Bootstrap, pairs: Sequence[tuple[Arm, Arm]]) -> list[dic
             "baseline_epochs": other.epochs,
         }
         rows.append(row | difference((bootstrap, arm), (bootstrap, other)))
-    adjust(rows)
+    adjust(rows, bootstrap.measure)
     return rows
 
 
-def adjust(rows: list[dict[str, object]]) -> None:
-    """Adds `p_holm`, `verdict` and `claim` (the verdict as shown) to comparisons, adjusting over all rows that have a p-value."""
+def adjust(rows: list[dict[str, object]], measure: Measure = ACCURACY) -> None:
+    """Adds `p_holm`, `verdict` and `claim` (the verdict as shown) to comparisons by one measure, adjusting over all that have a p-value."""
     tested = [row for row in rows if not np.isnan(row["p"])]
     for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
         row["p_holm"] = float(p)
     for row in rows:
         row.setdefault("p_holm", float("nan"))
         row["verdict"] = verdict(row["difference"], row["p_holm"], row["interval"])
-        row["claim"] = claim_text(row["verdict"], row["selections"])
+        row["claim"] = claim_text(row["verdict"], row["selections"], measure)
 
 
 def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
@@ -191,13 +196,14 @@ def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
         scores = [bootstrap.evaluation.scores[task][list(arm.runs)] for task in bootstrap.evaluation.tasks]
         rows.append(
             {
+                "measure": bootstrap.measure.name,
                 "selector": arm.selector,
                 "budget": arm.budget,
                 "epochs": arm.epochs,
                 "runs": len(arm.runs),
                 "macro": float(macros.mean()),
                 "sd": float(macros.std(ddof=1)) if len(macros) > 1 else float("nan"),
-                "se_items": macro_standard_error(scores),
+                "se_items": macro_standard_error(scores, bootstrap.measure.scale),
                 "se": float(draws.std()),
                 "low": float(low),
                 "high": float(high),
@@ -208,21 +214,28 @@ def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:
 
 
 def ranks(bootstrap: Bootstrap, budgets: Sequence[str]) -> list[dict[str, object]]:
-    """Rank by macro average (1 is best) among the arms that compete at a budget: observed, bootstrap mean and 95 % interval."""
+    """Rank by macro average among the arms that compete at a budget (1 is the highest, of a loss the lowest): observed, bootstrap mean and
+    95 % interval."""
     from scipy.stats import rankdata
 
-    rows = []
+    rows, sign = [], bootstrap.measure.sign
     for budget in budgets:
         arms = competitors(bootstrap.arms, budget)
         if len(arms) < 2:
             continue
         claim = min(len(arm.runs) for arm in arms) >= RUNS_FOR_A_CLAIM
         draws = np.stack([bootstrap.arm_draws(arm, claim).mean(axis=1) for arm in arms], axis=1)
-        resampled = rankdata(-draws, axis=1)
-        observed = rankdata([-bootstrap.mean(arm).mean() for arm in arms])
+        resampled = rankdata(-sign * draws, axis=1)
+        observed = rankdata([-sign * bootstrap.mean(arm).mean() for arm in arms])
         for place, arm in enumerate(arms):
             low, high = interval(resampled[:, place])
-            row = {"selector": arm.selector, "budget": budget, "epochs": arm.epochs, "rank": float(observed[place])}
+            row = {
+                "measure": bootstrap.measure.name,
+                "selector": arm.selector,
+                "budget": budget,
+                "epochs": arm.epochs,
+                "rank": float(observed[place]),
+            }
             row |= {"mean_rank": float(resampled[:, place].mean()), "low": float(low), "high": float(high)}
             rows.append(row | {"best_share": float((resampled[:, place] == 1).mean()), "interval": BOTH if claim else ITEMS})
     return rows
@@ -234,19 +247,26 @@ def balances(bootstrap: Bootstrap) -> list[dict[str, object]]:
     Noise spreads gains even where all true gains are equal, and a bootstrap draw adds it twice, so a percentile interval of the sd would
     lie above its own estimate. Instead: `sd_noise`, the sd that noise alone gives (of the draws' deviations from the observed gains), and
     `p_uneven`, how often it gives at least the observed one; Holm-adjusted over all rows with at least three runs per side. The interval of
-    the minimum is that of the gain on the task where it was observed.
+    the minimum is that of the gain on the task where it was observed. A gain in loss is how much less it is.
     """
-    rows = []
+    rows, sign = [], bootstrap.measure.sign
     tasks = bootstrap.evaluation.tasks
     for arm, baseline in balance_pairs(bootstrap.arms):
         claim = min(len(arm.runs), len(baseline.runs)) >= RUNS_FOR_A_CLAIM
-        gains = bootstrap.mean(arm) - bootstrap.mean(baseline)
-        draws = bootstrap.arm_draws(arm, claim) - bootstrap.arm_draws(baseline, claim)
+        gains = sign * (bootstrap.mean(arm) - bootstrap.mean(baseline))
+        draws = sign * (bootstrap.arm_draws(arm, claim) - bootstrap.arm_draws(baseline, claim))
         spread, minimum = balance(gains)
         noise, _ = balance(draws - gains.astype(np.float32))
         worst = int(gains.argmin())
         low, high = interval(draws[:, worst])
-        row = {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs, "mean_gain": float(gains.mean()), "sd": float(spread)}
+        row = {
+            "measure": bootstrap.measure.name,
+            "selector": arm.selector,
+            "budget": arm.budget,
+            "epochs": arm.epochs,
+            "mean_gain": float(gains.mean()),
+            "sd": float(spread),
+        }
         row["sd_noise"] = float(np.sqrt(np.mean(np.square(noise))))
         row["p_uneven"] = float((1 + (noise >= spread).sum()) / (1 + len(noise))) if claim and len(tasks) > 1 else float("nan")
         row |= {"minimum": float(minimum), "worst_task": tasks[worst], "minimum_low": float(low), "minimum_high": float(high)}

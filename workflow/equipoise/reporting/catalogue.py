@@ -12,8 +12,9 @@ from functools import partial
 
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
-from equipoise.experiment import experiment_runs
+from equipoise.experiment import experiment_runs, measured
 from equipoise.layout import Run
+from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.arms import (
     ABLATION,
     CHANCE,
@@ -78,6 +79,16 @@ def _has_published_thi(config: Experiment, runs: Sequence[Run]) -> bool:
     return bool(matched_thi(config, shown_budget(config)))
 
 
+def _measured(measure: Measure, condition: Condition = lambda config, runs: True) -> Condition:
+    """The experiment has the measure, and the condition holds."""
+    return lambda config, runs: measure in measured(config) and condition(config, runs)
+
+
+def _also_loss(condition: Condition = lambda config, runs: True) -> Condition:
+    """Held-out loss stands beside accuracy: alone, it is what the other figures show."""
+    return _measured(ACCURACY, _measured(LOSS, condition))
+
+
 _table, _figure = partial(Result, "table"), partial(Result, "figure")
 _scores = Section("scores", "Scores", "Scores")
 _statistics = Section("statistics", "What the numbers support", "Comparisons")
@@ -93,6 +104,7 @@ RESULTS: tuple[Result, ...] = (
     _table("score_tables:table_3_ablation", _scores, "Table 3: ablation", _ran(2, *ABLATION)),
     _table("score_tables:table_4_model", _scores, "Table 4: rows of the second model", _ran(2, CHANCE, *ABLATION)),
     _figure("plot_scores:score_by_budget", _scores, "Score against budget"),
+    _figure("plot_scores:loss_by_budget", _scores, "Held-out loss against budget", _also_loss()),
     _table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
     _table("statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))),
     _table("statistics_tables:statistics_macro", _statistics, "Macro averages and their errors"),
@@ -100,7 +112,9 @@ RESULTS: tuple[Result, ...] = (
     _table("statistics_tables:statistics_balance", _statistics, "Balance", _some(balance_pairs)),
     _figure("plot_scores:differences", _statistics, "Differences from random and LESS", _some(baseline_pairs)),
     _figure("plot_scores:ranks", _statistics, "Ranks of the selectors", _ranked),
-    _table("side_by_side:published", _paper, "Side by side with the paper", has_published),
+    _figure("plot_scores:loss_differences", _statistics, "Held-out loss: differences", _also_loss(_some(baseline_pairs))),
+    _figure("plot_scores:loss_ranks", _statistics, "Held-out loss: ranks", _also_loss(_ranked)),
+    _table("side_by_side:published", _paper, "Side by side with the paper", _measured(ACCURACY, has_published)),
     _table("side_by_side:published_thi", _paper, "THI beside the paper's", _has_published_thi),
     _figure("plot_influence:figure_1_aid_pool", _influence, "Figure 1: raw AID of the pool"),
     _figure("plot_influence:figure_2_thi_less", _influence, "Figure 2: THI of LESS's selection", _selected(1, LESS)),
@@ -116,6 +130,6 @@ RESULTS: tuple[Result, ...] = (
     _figure("plot_selections:sources", _selections, "Source composition", _selected(1, *CHOOSING)),
     _figure("plot_selections:overlap", _selections, "Overlap of the selections", _selected(2, *CHOOSING)),
     _figure("plot_selections:pool_map", _selections, "Map of the pool", _selected(1, *CHOOSING)),
-    _table("answers:tables_5_to_7_answers", _answers, "Tables 5 to 7: right and wrong answers", _some(opposed_arms)),
+    _table("answers:tables_5_to_7_answers", _answers, "Tables 5 to 7: right and wrong answers", _measured(ACCURACY, _some(opposed_arms))),
     _table("cost:table_cost", _cost, "Cost of selecting", _selected(1, *CHOOSING)),
 )

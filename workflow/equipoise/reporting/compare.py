@@ -6,6 +6,8 @@ import pandas as pd
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.experiment import measured
+from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.bootstrap import Bootstrap, adjust, difference
 from equipoise.reporting.labels import NO_BUDGET, WHY_TWO, budget_text
 from equipoise.reporting.scores import Evaluation, read_evaluation
@@ -19,8 +21,20 @@ def compare(first: Experiment, second: Experiment) -> Table:
     Items are paired where a task has the same items in both; otherwise each side's are resampled on their own. Holm over all rows.
     Raises `UserError` when no task or no arm is common.
     """
-    evaluations = [read_evaluation(config) for config in (first, second)]
     names = [_name(config, other) for config, other in ((first, second), (second, first))]
+    common = [measure for measure in measured(first) if measure in measured(second)]
+    if not common:
+        raise UserError(f"{names[0]} and {names[1]}: no common measure to compare; compare experiments that measure the same")
+    parts = [_compared(first, second, names, measure) for measure in common]
+    frame = pd.concat([part[0] for part in parts], ignore_index=True)
+    tasks = list(dict.fromkeys(task for part in parts for task in part[1]))
+    paired = [task for task in tasks if all(task in part[2] for part in parts if task in part[1])]
+    return _table(frame, names, tasks, paired, common)
+
+
+def _compared(first: Experiment, second: Experiment, names: list[str], measure: Measure) -> tuple[pd.DataFrame, list[str], list[str]]:
+    """The rows of one measure, its common tasks, and those of them with the same items in both."""
+    evaluations = [read_evaluation(config, measure) for config in (first, second)]
     tasks = [task for task in evaluations[0].tasks if task in evaluations[1].tasks]
     if not tasks:
         raise UserError(f"{names[0]} and {names[1]}: no common task to compare; compare experiments that evaluate the same task")
@@ -37,14 +51,15 @@ def compare(first: Experiment, second: Experiment) -> Table:
         other = known.get(arm.key)
         if other is not None:
             gains = theirs.mean(arm) - ours.mean(other)
-            row = {"group": budget_text(arm.budget) if arm.facts.trains else NO_BUDGET, "label": arm.facts.label}
+            row: dict[str, object] = {"measure": measure.name}
+            row |= {"group": budget_text(arm.budget) if arm.facts.trains else NO_BUDGET, "label": arm.facts.label}
             row |= {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs}
             row |= {"first": ours.mean(other).mean(), "second": theirs.mean(arm).mean()} | difference((theirs, arm), (ours, other))
             rows.append(row | {f"gain_{task}": gain for task, gain in zip(tasks, gains, strict=True)})
     if not rows:
         raise UserError(f"{names[0]} and {names[1]}: no selector at the same budget and epochs in both; nothing to compare")
-    adjust(rows)
-    return _table(pd.DataFrame(rows), names, tasks, paired)
+    adjust(rows, measure)
+    return pd.DataFrame(rows), tasks, paired
 
 
 def _name(config: Experiment, other: Experiment) -> str:
@@ -57,14 +72,19 @@ def _restricted(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
     return replace(evaluation, tasks=tuple(tasks), items=kept, scores={task: evaluation.scores[task] for task in tasks})
 
 
-def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list[str]) -> Table:
+def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list[str], measures: list[Measure]) -> Table:
     items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
     caption = (
         f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with 95 % bootstrap interval, "
         f"and the difference of every task; p adjusted by Holm over all rows. {WHY_TWO}"
     )
-    columns = [Column("label", "Selector"), Column("epochs", "Epochs", 0), Column("first", names[0], 1), Column("second", names[1], 1)]
-    columns += [Column("difference", "Difference", 2, sign=True), Column("low", "Low", 2, sign=True), Column("high", "High", 2, sign=True)]
+    columns = [Column("label", "Selector")]
+    if measures != [ACCURACY]:
+        caption += f" Rows of the measure loss are {LOSS.average} in {LOSS.unit}, lower is better, and a family of their own."
+        columns.append(Column("measure", "Measure"))
+    columns += [Column("epochs", "Epochs", 0)]
+    columns += [Column(side, name, 1, measured=True) for side, name in zip(("first", "second"), names, strict=True)]
+    columns += [Column(key, key.capitalize(), 2, measured=True, sign=True) for key in ("difference", "low", "high")]
     columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("claim", "Verdict")]
-    columns += [Column(f"gain_{task}", task, 1, sign=True) for task in tasks]
+    columns += [Column(f"gain_{task}", task, 1, measured=True, sign=True) for task in tasks]
     return Table(caption, frame, tuple(columns), group="group", name="compare", title=f"{names[1]} against {names[0]}")

@@ -5,7 +5,7 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.experiment import score_files
+from equipoise.experiment import measured, score_files
 from equipoise.layout import Layout
 
 
@@ -40,6 +40,9 @@ def second_model(config: Experiment) -> Experiment | None:
         raise UserError(f"report.second_model: {error}") from None
     if other.model.name == config.model.name:
         raise UserError(f"report.second_model: {name} is of {other.model.name} as well; name an experiment with another model")
+    if measured(config) != measured(other):
+        named = [" and ".join(measure.name for measure in measured(c)) for c in (other, config)]
+        raise UserError(f"report.second_model: {name} measures {named[0]}, this experiment {named[1]}; Table 4 needs the same")
     tasks, others = (sorted(task for task, settings in c.tasks.items() if settings.suite) for c in (config, other))
     if tasks != others:
         raise UserError(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from equipoise.files import atomic_path
+from equipoise.reporting.escaping import csv_text
 from equipoise.reporting.style import rendered, styled
 
 
@@ -26,7 +27,7 @@ def write_figure(figure: Figure, folder: str | Path) -> str:
     """Writes <folder>/<name>.{svg,pdf,png,csv} atomically; returns the SVG text for the page."""
     with styled() as pyplot:
         files = rendered(figure.draw(pyplot))
-    files["csv"] = figure.frame.to_csv(index=False, lineterminator="\n").encode()
+    files["csv"] = csv_text(figure.frame).encode()
     for ending, content in files.items():
         with atomic_path(Path(folder) / f"{figure.name}.{ending}") as part:
             part.write_bytes(content)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
+from equipoise.experiment import measured
 from equipoise.reporting import catalogue
 from equipoise.reporting.bootstrap import DRAWS, Bootstrap
 from equipoise.reporting.experiments import second_model
@@ -49,14 +50,21 @@ class Material:
         return self.make(name).frame
 
     @cached_property
+    def bootstraps(self) -> list[Bootstrap]:
+        """One for every measure that the experiment has, accuracy first."""
+        seed = derive_seed(self.config.seed, "report", "bootstrap")
+        return [Bootstrap(read_evaluation(self.config, measure), seed, self.draws) for measure in measured(self.config)]
+
+    @property
     def bootstrap(self) -> Bootstrap:
-        return Bootstrap(read_evaluation(self.config), derive_seed(self.config.seed, "report", "bootstrap"), self.draws)
+        """That of the first measure."""
+        return self.bootstraps[0]
 
     @cached_property
-    def second(self) -> tuple[Experiment, Bootstrap] | None:
+    def second(self) -> tuple[Experiment, list[Bootstrap]] | None:
         """The experiment with the second model of Table 4, where the configuration names one."""
         other = second_model(self.config)
-        return (other, Bootstrap(read_evaluation(other), draws=self.draws)) if other else None
+        return (other, [Bootstrap(read_evaluation(other, measure), draws=self.draws) for measure in measured(other)]) if other else None
 
     @cached_property
     def influence(self) -> Influence:

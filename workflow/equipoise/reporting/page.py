@@ -1,13 +1,12 @@
 """The page: one HTML file that opens from disk without network, with DataTables (from itables) for its tables inlined."""
 
 import base64
-import html
-import json
 import re
 from pathlib import Path
 
 from equipoise.files import write_text
 from equipoise.reporting.catalogue import results, sections
+from equipoise.reporting.escaping import csv_text, html_text, script_json, shown
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.material import Material
@@ -28,13 +27,15 @@ def write_page(material: Material, path: Path, sentences: list[str], svgs: dict[
     import jinja2
 
     config, examples = material.config, selected_examples(material.config)
-    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined)
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalized
+    )
     text = environment.get_template("page.html.jinja").render(
         config=config,
         sentences=[sentence.replace(" %", NARROW + "%") for sentence in sentences],
         sections=_sections(material, svgs),
         examples=examples,
-        examples_json=_script_json(examples),
+        examples_json=script_json(examples),
         colors=[(known.name, known.color) for known in SELECTORS],
         facts=_facts(material),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
@@ -61,18 +62,18 @@ def _sections(material: Material, svgs: dict[str, str]) -> list[dict[str, object
 
 def page_table(table: Table) -> str:
     """A flat table for sorting: the group is a column of its own, numbers carry their sort value."""
-    heads = [f'<th scope="col"{" class=number" if c.digits is not None else ""}>{html.escape(c.header)}</th>' for c in table.columns]
+    heads = [f'<th scope="col"{" class=number" if c.digits is not None else ""}>{html_text(c.header)}</th>' for c in table.columns]
     if table.group:
-        heads.insert(0, f'<th scope="col">{html.escape(_group_heading(table))}</th>')
+        heads.insert(0, f'<th scope="col">{html_text(_group_heading(table))}</th>')
     body = []
     for number, group in enumerate(cells(table)):
         for row in group.rows:
-            lead = f'<td data-order="{number}">{html.escape(group.heading)}</td>' if table.group else ""
+            lead = f'<td data-order="{number}">{html_text(group.heading)}</td>' if table.group else ""
             filled = "".join(
                 f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)
             )
             body.append(f"<tr>{lead}{filled}</tr>")
-    caption = f'<caption class="unseen">{html.escape(table.title)}</caption>'
+    caption = f'<caption class="unseen">{html_text(table.title)}</caption>'
     return (
         f'<table class="report" id="{table.name}">{caption}<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     )
@@ -99,13 +100,13 @@ def themed_svg(svg: str, figure: Figure) -> str:
         svg = svg.replace(shade, f"var({name})")
     # the white card behind the figure is the page itself
     svg = re.sub(r"(id=\"[^\"]*patch_1\">\s*<path[^>]*?style=\")fill: #ffffff", r"\1fill: none", svg, count=1)
-    label = html.escape(f"{figure.title}. {figure.caption}", quote=True)
+    label = html_text(f"{figure.title}. {figure.caption}")
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
 def _inlined_csv(figure: Figure) -> str:
     """The plotted numbers as a data URI, empty when they are too large for the page."""
-    data = figure.frame.to_csv(index=False, lineterminator="\n", float_format="%.6g").encode()
+    data = csv_text(figure.frame, float_format="%.6g").encode()
     return f"data:text/csv;base64,{base64.b64encode(data).decode()}" if len(data) <= NUMBERS_INLINED else ""
 
 
@@ -132,9 +133,9 @@ def _facts(material: Material) -> dict[str, object]:
     }
 
 
-def _script_json(value: object) -> str:
-    """JSON that is safe inside a <script> element: no `<`, which begins both an end tag and a comment, but as JSON's own escape."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+def _finalized(value: object) -> object:
+    """What the template inserts: plain texts as they may be shown; what is safe already as it is."""
+    return value if hasattr(value, "__html__") or not isinstance(value, str) else shown(value)
 
 
 def _datatables() -> dict[str, str]:

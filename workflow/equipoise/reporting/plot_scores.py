@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.arms import CHANCE, budget_order, names_that
 from equipoise.reporting.bootstrap import LEVEL
 from equipoise.reporting.figure import Figure
@@ -15,11 +16,26 @@ from equipoise.reporting.material import Material
 from equipoise.reporting.style import AXIS, INK, MUTED, PAPER, WIDTH
 from equipoise.selectors import selector
 
+DIFFERENCE = {
+    ACCURACY: "Difference of macro averages, points",
+    LOSS: f"Difference of mean losses, {LOSS.unit} (left of 0: better)",
+}
+
 
 def score_by_budget(material: Material) -> Figure:
     """Macro average against budget, one panel per selector: mean over runs with its 95 % bootstrap interval; random selection in grey,
     training on the full pool dashed."""
-    macro = material.frame("statistics_macro")
+    return _score_by_budget(material, material.bootstrap.measure)
+
+
+def loss_by_budget(material: Material) -> Figure:
+    """Mean held-out loss over tasks against budget, lower is better, one panel per selector: mean over runs with its 95 % bootstrap
+    interval; random selection in grey, training on the full pool dashed."""
+    return _score_by_budget(material, LOSS)
+
+
+def _score_by_budget(material: Material, measure: Measure) -> Figure:
+    macro = _of(material.frame("statistics_macro"), measure)
     swept = macro[macro["selector"].isin(names_that(swept=True)) & (macro["epochs"] == material.config.finetune.epochs)]
     full = macro[macro["selector"].isin(names_that(trains=True, swept=False))].nlargest(1, "epochs")
     selectors = [name for name in dict.fromkeys(swept["selector"]) if name != CHANCE] or [CHANCE]
@@ -44,7 +60,7 @@ def score_by_budget(material: Material) -> Figure:
         for axis in list(axes.flat)[len(selectors) :]:
             axis.set_axis_off()
         for axis in axes[:, 0]:
-            axis.set_ylabel("Macro average")
+            axis.set_ylabel(_axis(measure))
         figure.supxlabel("Budget", fontsize=9)
         keys = []
         if CHANCE in set(swept["selector"]):
@@ -60,14 +76,24 @@ def score_by_budget(material: Material) -> Figure:
     caption = _intervals(swept)
     if len(full):
         row = full.iloc[0]
-        caption += f" Training on the full pool for {int(row['epochs'])} epochs gives {row['macro']:.1f}."
+        caption += f" Training on the full pool for {int(row['epochs'])} epochs gives {row['macro']:.{measure.digits}f}."
     return Figure(caption, macro, draw)
 
 
 def differences(material: Material) -> Figure:
     """Macro average minus the baseline's, with 95 % paired bootstrap intervals. Filled markers are distinguishable from the baseline after
     Holm's adjustment over all comparisons; hollow markers are not, or carry no claim."""
-    comparisons = material.frame("statistics_comparisons")
+    return _differences(material, material.bootstrap.measure)
+
+
+def loss_differences(material: Material) -> Figure:
+    """Mean held-out loss over tasks minus the baseline's, with 95 % paired bootstrap intervals: left of 0 is better. Filled markers are
+    distinguishable from the baseline after Holm's adjustment over all comparisons; hollow markers are not, or carry no claim."""
+    return _differences(material, LOSS)
+
+
+def _differences(material: Material, measure: Measure) -> Figure:
+    comparisons = _of(material.frame("statistics_comparisons"), measure)
     baselines = list(dict.fromkeys(comparisons["baseline"]))
     budgets = _sorted_budgets(comparisons["budget"])
     usual = comparisons["epochs"].mode().iloc[0]
@@ -102,7 +128,7 @@ def differences(material: Material) -> Figure:
                 axis.set_ylim(len(names) - 0.4, -0.6)
                 axis.grid(axis="y", visible=False)
                 axis.set_title(f"{budget_text(budget)}, against {selector(baseline).short_label}")
-        figure.supxlabel("Difference of macro averages, points", fontsize=9)
+        figure.supxlabel(DIFFERENCE[measure], fontsize=9)
         dot = {"linestyle": "none", "marker": "o", "color": INK, "markersize": 6}
         sure = Line2D([], [], **dot, label=f"p below {LEVEL:g} (Holm)")
         unsure = Line2D([], [], **dot, markerfacecolor=PAPER, label="not distinguishable, or no claim")
@@ -115,7 +141,17 @@ def differences(material: Material) -> Figure:
 def ranks(material: Material) -> Figure:
     """Observed rank (dot) and mean rank over bootstrap draws with its 95 % interval; an interval of no width lies under its marker. This
     experiment does not separate selectors whose intervals overlap widely."""
-    frame = material.frame("statistics_ranks")
+    return _ranks(material, material.bootstrap.measure)
+
+
+def loss_ranks(material: Material) -> Figure:
+    """Ranks by mean held-out loss, the lowest first: observed rank (dot) and mean rank over bootstrap draws with its 95 % interval; an
+    interval of no width lies under its marker."""
+    return _ranks(material, LOSS)
+
+
+def _ranks(material: Material, measure: Measure) -> Figure:
+    frame = _of(material.frame("statistics_ranks"), measure)
     budgets = list(dict.fromkeys(frame["budget"]))
     overall = frame.groupby("selector", sort=False)["mean_rank"].mean().sort_values(kind="stable")
     selectors = list(overall.index)
@@ -134,7 +170,7 @@ def ranks(material: Material) -> Figure:
             axis.set_xticks(np.arange(1, len(selectors) + 1, 1 if len(selectors) < 9 else 2))
             axis.set_title(budget_text(budget))
             axis.grid(axis="y", visible=False)
-        figure.supxlabel("Rank by macro average (1 is best)", fontsize=9)
+        figure.supxlabel(f"Rank by {measure.average} (1 is best)", fontsize=9)
         keys = [
             Line2D([], [], linestyle="none", marker=".", color=INK, markersize=7, label="observed rank"),
             Line2D([], [], linestyle="none", marker="o", color=MUTED, markersize=6, label="mean over draws"),
@@ -144,6 +180,14 @@ def ranks(material: Material) -> Figure:
         return figure
 
     return Figure(_intervals(frame), frame, draw)
+
+
+def _of(frame: pd.DataFrame, measure: Measure) -> pd.DataFrame:
+    return frame[frame["measure"] == measure.name].reset_index(drop=True)
+
+
+def _axis(measure: Measure) -> str:
+    return "Macro average" if measure is ACCURACY else f"Mean loss, {measure.unit}"
 
 
 def _sorted_budgets(budgets: Sequence[str]) -> list[str]:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from equipoise import benchmarks
 from equipoise.config import Experiment
-from equipoise.experiment import experiment_runs
+from equipoise.experiment import experiment_runs, measured_tasks
 from equipoise.layout import Run
+from equipoise.measures import ACCURACY
 from equipoise.reporting.arms import arms_of
 
 FOLDER = Path(__file__).parents[2] / "report" / "published"
@@ -57,7 +58,7 @@ def matches(config: Experiment) -> dict[tuple[str, str, int], dict[str, str]]:
 def has_published(config: Experiment, runs: Sequence[Run] | None = None) -> bool:
     """Whether the paper has numbers for an arm of these runs (none: of all) and for a benchmark that the experiment evaluates."""
     left = {arm.key for arm in arms_of(experiment_runs(config) if runs is None else runs)}
-    return any(config.tasks[task].suite for task in benchmark_of(config)) and not left.isdisjoint(matches(config))
+    return any(task in measured_tasks(config, ACCURACY) for task in benchmark_of(config)) and not left.isdisjoint(matches(config))
 
 
 def matched_thi(config: Experiment, budget: str) -> dict[str, dict[str, str]]:

@@ -1,16 +1,11 @@
 """Writes a table as CSV (full precision), Markdown, LaTeX (booktabs) and HTML, all from its one frame."""
 
-import html
-import re
-import unicodedata
 from pathlib import Path
 
 from equipoise.files import write_text
+from equipoise.reporting.escaping import csv_text, html_text, latex_text, markdown_text
 from equipoise.reporting.table import Cell, Table, cells
 
-LATEX = {"\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_\allowbreak{}", "{": r"\{", "}": r"\}"}
-LATEX |= {"~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar\allowbreak{}"}
-LATEX |= {"−": "$-$", "–": "--", "±": r"$\pm$", "×": r"$\times$", "“": "``", "”": "''", "’": "'", "≥": r"$\geq$", "≤": r"$\leq$", '"': "''"}
 LONG_TEXT = 12  # share of the line, in percent, below which a paragraph column of LaTeX is never cut
 
 
@@ -27,17 +22,17 @@ def write_table(table: Table, folder: str | Path) -> list[Path]:
 
 def to_csv(table: Table) -> str:
     """The frame itself: every column, full precision, empty for missing."""
-    return table.frame.to_csv(index=False, lineterminator="\n")
+    return csv_text(table.frame)
 
 
 def to_markdown(table: Table) -> str:
     """A GitHub-flavoured table under its title: best bold, second underlined."""
-    lines = [f"**{table.title}.**", "", table.caption, ""]
-    lines.append("| " + " | ".join(_markdown(column.header) for column in table.columns) + " |")
+    lines = [f"**{markdown_text(table.title)}.**", "", markdown_text(table.caption), ""]
+    lines.append("| " + " | ".join(markdown_text(column.header) for column in table.columns) + " |")
     lines.append("|" + "|".join("---" if column.digits is None else "---:" for column in table.columns) + "|")
     for group in cells(table):
         if group.heading:
-            lines.append(f"| **{_markdown(group.heading)}** |" + " |" * (len(table.columns) - 1))
+            lines.append(f"| **{markdown_text(group.heading)}** |" + " |" * (len(table.columns) - 1))
         lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in group.rows]
     return "\n".join(lines) + "\n"
 
@@ -79,16 +74,16 @@ def to_latex(table: Table) -> str:
 
 def to_html(table: Table) -> str:
     """A plain <table class="grouped"> with caption; groups are row groups with a heading, numbers carry data-order for sorting."""
-    head = "".join(f'<th scope="col"{_kind(column.digits is not None)}>{html.escape(column.header)}</th>' for column in table.columns)
+    head = "".join(f'<th scope="col"{_kind(column.digits is not None)}>{html_text(column.header)}</th>' for column in table.columns)
     parts = [
         f'<table class="report" id="{table.name}">',
-        f"<caption>{html.escape(table.title)}</caption>",
+        f"<caption>{html_text(table.title)}</caption>",
         f"<thead><tr>{head}</tr></thead>",
     ]
     for group in cells(table):
         parts.append("<tbody>")
         if group.heading:
-            parts.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(table.columns)}">{html.escape(group.heading)}</th></tr>')
+            parts.append(f'<tr class="group"><th scope="rowgroup" colspan="{len(table.columns)}">{html_text(group.heading)}</th></tr>')
         parts += ["<tr>" + "".join(map(html_cell, row)) + "</tr>" for row in group.rows]
         parts.append("</tbody>")
     return "\n".join([*parts, "</table>"])
@@ -96,7 +91,7 @@ def to_html(table: Table) -> str:
 
 def html_cell(cell: Cell) -> str:
     """One <td>: best in <strong>, second in <u>, the spread small."""
-    text = html.escape(cell.text)
+    text = html_text(cell.text)
     text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}.get(cell.mark, text)
     spread = f'<span class="sd"> ±{cell.spread}</span>' if cell.spread else ""
     order = f' data-order="{_number(cell.text)}"' if cell.number else ""
@@ -111,13 +106,8 @@ def _kind(number: bool) -> str:
     return ' class="number"' if number else ""
 
 
-def _markdown(text: str) -> str:
-    """Text that stays in one cell and is shown as it is."""
-    return re.sub(r"([\\`*_|<>])", r"\\\1", text).replace("\r", "").replace("\n", "<br>")
-
-
 def _markdown_cell(cell: Cell) -> str:
-    text = _markdown(cell.text)
+    text = markdown_text(cell.text)
     text = {"best": f"**{text}**", "second": f"<u>{text}</u>"}.get(cell.mark, text)
     return f"{text} ± {cell.spread}" if cell.spread else text
 
@@ -126,19 +116,3 @@ def _latex_cell(cell: Cell) -> str:
     text = latex_text(cell.text)
     text = {"best": rf"\textbf{{{text}}}", "second": rf"\underline{{{text}}}"}.get(cell.mark, text)
     return rf"{text}{{\tiny\,$\pm${cell.spread}}}" if cell.spread else text
-
-
-def latex_text(text: str) -> str:
-    """Text escaped for pdfLaTeX with its default fonts: lines become \\newline, letters they lack lose accents or show their code point."""
-    return "".join(map(_latex_character, text.replace("\r", "").strip("\n")))
-
-
-def _latex_character(character: str) -> str:
-    if character == "\n":
-        return r"\newline "
-    if character in LATEX:
-        return LATEX[character]
-    if " " <= character <= "~":
-        return character
-    plain = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()
-    return "".join(LATEX.get(letter, letter) for letter in plain) or f"[U+{ord(character):04X}]"

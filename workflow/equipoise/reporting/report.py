@@ -8,6 +8,7 @@ from equipoise.config import Experiment
 from equipoise.files import atomic_path
 from equipoise.progress import log, track
 from equipoise.reporting.catalogue import PAGE, SCORES, results
+from equipoise.reporting.escaping import csv_text
 from equipoise.reporting.figure import write_figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.page import write_page
@@ -22,7 +23,8 @@ def report(config: Experiment) -> None:
     """
     folder, material = Path(config.layout.report), Material(config)
     with atomic_path(folder / SCORES) as part:
-        pd.DataFrame(material.bootstrap.evaluation.rows).to_csv(part, index=False, lineterminator="\n")
+        rows = [row for bootstrap in material.bootstraps for row in bootstrap.evaluation.rows]
+        part.write_text(csv_text(pd.DataFrame(rows).astype({"suite_seed": "Int64"})), encoding="utf-8")
     names = {kind: [result.name for result in results(config) if result.kind == kind] for kind in ("table", "figure")}
     svgs = _write_figures(material, names["figure"])
     for name in names["table"]:

@@ -7,11 +7,12 @@ import numpy as np
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import experiment_runs
+from equipoise.experiment import experiment_runs, measured, measured_tasks, suite_parts
 from equipoise.layout import Run
+from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.statistics import task_scores
 from equipoise.store.artefact import open_artefact
-from equipoise.store.kinds import run_names
+from equipoise.store.kinds import scores_names
 
 SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
 
@@ -24,8 +25,9 @@ class Evaluation:
     """All item scores of an experiment.
 
     tasks: evaluated target tasks in config order. runs: in table order. items: task -> keys of its items.
-    scores: task -> float32 [runs, suite seeds, items], each in 0..1, items in the order of `items[task]` for every run.
+    scores: task -> float32 [runs, suite seeds, items], each in 0..1 (a loss: in nats), items in the order of `items[task]` for every run.
     rows: one mapping per run, suite seed and task, as in scores.csv. failed: runs without an adapter, in none of the others, and why.
+    measure: what the scores are.
     """
 
     tasks: tuple[str, ...]
@@ -34,27 +36,25 @@ class Evaluation:
     scores: dict[str, np.ndarray]
     rows: list[dict[str, object]]
     failed: dict[Run, str] = field(default_factory=dict)
+    measure: Measure = ACCURACY
 
     def task_scores(self) -> np.ndarray:
-        """Scores in points, float64 [runs, tasks]: mean over items, median over the suite's seeds."""
-        return task_scores([self.scores[task] for task in self.tasks])
+        """Scores in the measure's unit, float64 [runs, tasks]: mean over items, median over the suite's seeds."""
+        return task_scores([self.scores[task] for task in self.tasks], self.measure.scale)
 
 
-def evaluated_tasks(config: Experiment) -> list[str]:
-    """Target tasks that a suite evaluates, in config order."""
-    return [name for name, task in config.tasks.items() if task.suite]
-
-
-def read_evaluation(config: Experiment) -> Evaluation:
+def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evaluation:
     """Reads scores and samples of every run in `experiment_runs(config)`; those whose training failed count in no mean.
 
-    Raises `UserError` when a file is missing, when all runs have failed, when a run was evaluated on other items than the first one, or
-    when the logged items do not give the recorded score.
+    measure: what is read; none: the first that the experiment has. Raises `UserError` when a file is missing, when all runs have failed,
+    when a run was evaluated on other items than the first one, or when the logged items do not give the recorded score.
     """
-    runs, tasks = experiment_runs(config), evaluated_tasks(config)
-    if not tasks:
+    runs, there = experiment_runs(config), measured(config)
+    if not there:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
-    failed = _failed(config, runs, tasks)
+    measure = measure or there[0]
+    tasks = measured_tasks(config, measure)
+    failed = _failed(config, runs, tasks, measure)
     runs = [run for run in runs if run not in failed]
     if not runs:
         raise UserError(f"all {len(failed)} runs have failed, the first: {next(iter(failed.values()))}")
@@ -64,28 +64,29 @@ def read_evaluation(config: Experiment) -> Evaluation:
     for number, run in enumerate(runs):
         for suite in dict.fromkeys(config.tasks[task].suite for task in tasks):
             suite_tasks = [task for task in tasks if config.tasks[task].suite == suite]
-            for place, suite_seed in enumerate(config.suites[suite].seeds):
-                scores_of = open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=suite_seed)
+            parts = suite_parts(config.suites[suite], measure)
+            for place, part in enumerate(parts):
+                scores_of = open_artefact(config, "scores", **scores_names(run, suite, part))
                 recorded, path = scores_of["tasks"], str(scores_of.only_file())
                 logged = _read_samples(path, suite_tasks)
                 for task in suite_tasks:
                     keys, values = logged[task]
                     if task not in items:
                         items[task] = keys
-                        scores[task] = np.full((len(runs), len(config.suites[suite].seeds), len(keys)), np.nan, np.float32)
+                        scores[task] = np.full((len(runs), len(parts), len(keys)), np.nan, np.float32)
                     elif keys != items[task]:
                         raise UserError(f"{path}: task {task} was evaluated on other items than {runs[0].path}; evaluate both again")
                     scores[task][number, place] = values
-                    rows.append(_row(config, run, suite, suite_seed, task, recorded[task]))
-                    _check(path, task, float(values.mean()) * 100, float(recorded[task]["score"]))
-    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows, failed)
+                    rows.append(_row(config, run, suite, part, task, recorded[task], measure))
+                    _check(path, task, float(values.mean(dtype=np.float64)) * measure.scale, float(recorded[task]["score"]), measure)
+    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows, failed, measure)
 
 
-def _failed(config: Experiment, runs: list[Run], tasks: list[str]) -> dict[Run, str]:
+def _failed(config: Experiment, runs: list[Run], tasks: list[str], measure: Measure) -> dict[Run, str]:
     """Why runs have no scores, by run."""
     suite = config.tasks[tasks[0]].suite
-    seed = config.suites[suite].seeds[0]
-    first = {run: open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=seed).get("failed") for run in runs}
+    part = suite_parts(config.suites[suite], measure)[0]
+    first = {run: open_artefact(config, "scores", **scores_names(run, suite, part)).get("failed") for run in runs}
     return {run: reason for run, reason in first.items() if reason}
 
 
@@ -110,14 +111,16 @@ def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey,
     return {task: (tuple(key for key, _ in pairs), np.array([score for _, score in pairs], np.float32)) for task, pairs in by_task.items()}
 
 
-def _check(path: str, task: str, from_items: float, recorded: float) -> None:
-    if abs(from_items - recorded) > SCORE_TOLERANCE:
+def _check(path: str, task: str, from_items: float, recorded: float, measure: Measure) -> None:
+    if abs(from_items - recorded) > SCORE_TOLERANCE * measure.scale / ACCURACY.scale * max(1.0, abs(recorded) / measure.scale):
         raise UserError(
             f"{path}: items of {task} give {from_items:.2f}, the scores file says {recorded:.2f}; delete both and evaluate again"
         )
 
 
-def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, recorded: dict[str, object]) -> dict[str, object]:
+def _row(
+    config: Experiment, run: Run, suite: str, part: int | str, task: str, recorded: dict[str, object], measure: Measure
+) -> dict[str, object]:
     return {
         "experiment": config.experiment,
         "model": config.model.name,
@@ -127,9 +130,10 @@ def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, r
         "epochs": run.epochs,
         "seed": run.seed,
         "suite": suite,
-        "suite_seed": suite_seed,
+        "suite_seed": part if isinstance(part, int) else None,
         "task": task,
         "capability": config.tasks[task].capability,
+        "measure": measure.name,
         "metric": recorded["metric"],
         "score": recorded["score"],
         "stderr": recorded.get("stderr"),
@@ -140,7 +144,8 @@ def _row(config: Experiment, run: Run, suite: str, suite_seed: int, task: str, r
 def read_answers(config: Experiment, run: Run, task: str) -> dict[ItemKey, dict[str, object]]:
     """Logged samples of one run and task at the suite's first seed, by item key."""
     suite = config.tasks[task].suite
-    path = open_artefact(config, "scores", **run_names(run), suite=suite, suite_seed=config.suites[suite].seeds[0]).only_file()
+    part = suite_parts(config.suites[suite])[0]
+    path = open_artefact(config, "scores", **scores_names(run, suite, part)).only_file()
     answers = {}
     with path.open(encoding="utf-8") as file:
         for line in file:

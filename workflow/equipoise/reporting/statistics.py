@@ -1,7 +1,8 @@
 """Statistics of scores: pure functions on arrays.
 
-Scores of a task are an array [runs, suite seeds, items] with values in 0..1. A run's task score is the mean over items, the median
-over suite seeds (IFEval is generated three times), in points (0..100); its macro average is the plain mean over tasks.
+Scores of a task are an array [runs, suite seeds, items]: values in 0..1, or losses in nats a token (measures.py). A run's task score is
+the mean over items, the median over suite seeds (IFEval is generated three times), in points (0..100) or nats; its macro average is the
+plain mean over tasks.
 """
 
 from collections.abc import Sequence
@@ -12,15 +13,15 @@ ITEMS_AT_ONCE = 2_000_000  # resampled item indices held in memory at a time
 NO_SCATTER = 1e-9  # points; less between equal means is rounding
 
 
-def task_scores(scores: Sequence[np.ndarray]) -> np.ndarray:
-    """Task scores in points, float64 [runs, tasks], from one array [runs, suite seeds, items] per task."""
-    return np.stack([np.median(task.astype(np.float64).mean(axis=2), axis=1) for task in scores], axis=1) * 100.0
+def task_scores(scores: Sequence[np.ndarray], scale: float = 100.0) -> np.ndarray:
+    """Task scores, float64 [runs, tasks], from one array [runs, suite seeds, items] per task; scale: of an item's value, to points."""
+    return np.stack([np.median(task.astype(np.float64).mean(axis=2), axis=1) for task in scores], axis=1) * scale
 
 
-def resampled_scores(scores: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """A task's scores after resampling its items with replacement: points, float32 [draws, runs].
+def resampled_scores(scores: np.ndarray, draws: int, rng: np.random.Generator, scale: float = 100.0) -> np.ndarray:
+    """A task's scores after resampling its items with replacement: `scale` times their mean, float32 [draws, runs].
 
-    scores: float [runs, suite seeds, items] in 0..1. Within a draw every run sees the same items, so differences between runs are paired
+    scores: float [runs, suite seeds, items]. Within a draw every run sees the same items, so differences between runs are paired
     by item; the median over suite seeds is taken again in every draw.
     """
     runs, seeds, items = scores.shape
@@ -29,7 +30,7 @@ def resampled_scores(scores: np.ndarray, draws: int, rng: np.random.Generator) -
     step = max(1, ITEMS_AT_ONCE // items)
     for start in range(0, draws, step):
         size = min(step, draws - start)
-        means = (resample_counts(items, items, size, rng) @ columns).reshape(size, runs, seeds) * np.float32(100.0 / items)
+        means = (resample_counts(items, items, size, rng) @ columns).reshape(size, runs, seeds) * np.float32(scale / items)
         result[start : start + size] = means[:, :, 0] if seeds == 1 else np.median(means, axis=2)
     return result
 
@@ -92,14 +93,14 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
     return adjusted
 
 
-def macro_standard_error(scores: Sequence[np.ndarray]) -> float:
+def macro_standard_error(scores: Sequence[np.ndarray], scale: float = 100.0) -> float:
     """Standard error in points of an arm's macro average over the items alone: sqrt(sum of squared task errors) / tasks.
 
     Item scores are averaged over runs and suite seeds first; sd has ddof = 1. For suites with several seeds the mean stands in for
     the median, which has no such closed form.
     """
     errors = [task.mean(axis=(0, 1)).std(ddof=1) / np.sqrt(task.shape[2]) if task.shape[2] > 1 else np.nan for task in scores]
-    return float(np.sqrt(np.sum(np.square(errors))) / len(errors) * 100.0)
+    return float(np.sqrt(np.sum(np.square(errors))) / len(errors) * scale)
 
 
 def balance(gains: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

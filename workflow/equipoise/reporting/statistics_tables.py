@@ -1,10 +1,14 @@
 """The statistics tables: comparisons, macro averages, ranks and balance, from the bootstrap over an evaluation."""
 
+from collections.abc import Callable, Sequence
+from functools import partial
+
 import pandas as pd
 
 from equipoise.budgets import budget_label
+from equipoise.measures import ACCURACY, LOSS
 from equipoise.reporting.arms import STUDIED
-from equipoise.reporting.bootstrap import balances, compare_selectors, compare_with, macro_averages, ranks
+from equipoise.reporting.bootstrap import Bootstrap, balances, compare_selectors, compare_with, macro_averages, ranks
 from equipoise.reporting.labels import NO_BUDGET, WHY_TWO, budget_text
 from equipoise.reporting.material import Material
 from equipoise.reporting.table import Column, Table
@@ -17,9 +21,9 @@ COMPARISON = (
     SELECTOR,
     EPOCHS,
     Column("against", "Against"),
-    Column("difference", "Difference", 2, sign=True),
-    Column("low", "Low", 2, sign=True),
-    Column("high", "High", 2, sign=True),
+    Column("difference", "Difference", 2, measured=True, sign=True),
+    Column("low", "Low", 2, measured=True, sign=True),
+    Column("high", "High", 2, measured=True, sign=True),
     Column("claim", "Verdict"),
     Column("p_bootstrap", "p bootstrap", 4),
     Column("p_runs", "p runs", 4),
@@ -32,26 +36,26 @@ def statistics_comparisons(material: Material) -> Table:
     """Every selector against random and against LESS: difference of macro averages with its 95 % interval from a paired bootstrap over runs
     and items, p of the bootstrap and p of Welch's t-test over runs, the larger one adjusted by Holm over all comparisons. Where a side has
     fewer than three runs, the interval covers the items only and nothing is claimed."""
-    frame = _labelled(compare_selectors(material.bootstrap))
+    frame = _labelled(_of_all(material, compare_selectors))
     frame = frame.assign(against=[selector(name).short_label for name in frame["baseline"]])
     caption = (
         f"{_draws(material)} {int(frame['p'].notna().sum())} comparisons. {WHY_TWO} Intervals are too wide where the chance of a run on an "
         "item dominates, as it enters both resamplings (99 to 100 % hold the truth in simulations), and somewhat too narrow where three "
         "seeds scatter far more than their items explain (about 90 %)."
     )
-    return Table(caption, frame, COMPARISON, group="group")
+    return Table(caption, frame, _columns(material, COMPARISON), group="group")
 
 
 def statistics_bids(material: Material) -> Table:
     """BIDS against the other selectors, baselines aside, at the same budget, and at its largest budget against the full pool: a family of
     comparisons of its own for Holm's adjustment."""
-    frame = _labelled(compare_with(material.bootstrap, STUDIED))
+    frame = _labelled(_of_all(material, partial(compare_with, name=STUDIED)))
     against = [
         selector(name).short_label + (f", {epochs} epochs" if epochs != own else "")
         for name, epochs, own in zip(frame["baseline"], frame["baseline_epochs"], frame["epochs"], strict=True)
     ]
     caption = f"{_draws(material)} {int(frame['p'].notna().sum())} comparisons. {WHY_TWO}"
-    return Table(caption, frame.assign(against=against), COMPARISON, group="group")
+    return Table(caption, frame.assign(against=against), _columns(material, COMPARISON), group="group")
 
 
 def statistics_macro(material: Material) -> Table:
@@ -61,15 +65,15 @@ def statistics_macro(material: Material) -> Table:
         SELECTOR,
         EPOCHS,
         Column("runs", "Runs", 0),
-        Column("macro", "Macro avg.", 2),
-        Column("sd", "SD runs", 2),
-        Column("se_items", "SE items", 2),
-        Column("se", "SE bootstrap", 2),
-        Column("low", "Low", 2),
-        Column("high", "High", 2),
+        Column("macro", "Macro avg.", 2, measured=True),
+        Column("sd", "SD runs", 2, measured=True),
+        Column("se_items", "SE items", 2, measured=True),
+        Column("se", "SE bootstrap", 2, measured=True),
+        Column("low", "Low", 2, measured=True),
+        Column("high", "High", 2, measured=True),
         OVER,
     )
-    return Table(_draws(material), _labelled(macro_averages(material.bootstrap)), columns, group="group")
+    return Table(_draws(material), _labelled(_of_all(material, macro_averages)), _columns(material, columns), group="group")
 
 
 def statistics_ranks(material: Material) -> Table:
@@ -84,7 +88,9 @@ def statistics_ranks(material: Material) -> Table:
         Column("best_share", "Share of draws first", 2),
         OVER,
     )
-    return Table(_draws(material), _labelled(ranks(material.bootstrap, budgets)), columns, group="group")
+    return Table(
+        _draws(material), _labelled(_of_all(material, partial(ranks, budgets=budgets))), _columns(material, columns), group="group"
+    )
 
 
 def statistics_balance(material: Material) -> Table:
@@ -94,21 +100,36 @@ def statistics_balance(material: Material) -> Table:
     columns = (
         SELECTOR,
         EPOCHS,
-        Column("mean_gain", "Mean gain", 2, sign=True),
-        Column("sd", "SD over tasks", 2),
-        Column("sd_noise", "SD of noise", 2),
+        Column("mean_gain", "Mean gain", 2, measured=True, sign=True),
+        Column("sd", "SD over tasks", 2, measured=True),
+        Column("sd_noise", "SD of noise", 2, measured=True),
         Column("p_uneven_holm", "p uneven (Holm)", 4),
-        Column("minimum", "Smallest gain", 2, sign=True),
+        Column("minimum", "Smallest gain", 2, measured=True, sign=True),
         Column("worst_task", "on task"),
-        Column("minimum_low", "Low", 2, sign=True),
-        Column("minimum_high", "High", 2, sign=True),
+        Column("minimum_low", "Low", 2, measured=True, sign=True),
+        Column("minimum_high", "High", 2, measured=True, sign=True),
         OVER,
     )
-    return Table(_draws(material), _labelled(balances(material.bootstrap)), columns, group="group")
+    return Table(_draws(material), _labelled(_of_all(material, balances)), _columns(material, columns), group="group")
+
+
+def _of_all(material: Material, rows: Callable[[Bootstrap], list[dict[str, object]]]) -> list[dict[str, object]]:
+    """The rows of every measure, accuracy first; each is a family of its own where p-values are adjusted."""
+    return [row for bootstrap in material.bootstraps for row in rows(bootstrap)]
+
+
+def _columns(material: Material, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, the measure behind the selector where it is not accuracy alone."""
+    plain = [bootstrap.measure for bootstrap in material.bootstraps] == [ACCURACY]
+    return tuple(columns) if plain else (columns[0], Column("measure", "Measure"), *columns[1:])
 
 
 def _draws(material: Material) -> str:
-    return f"{material.bootstrap.draws:,} bootstrap draws."
+    said = f"{material.bootstrap.draws:,} bootstrap draws."
+    if LOSS in (bootstrap.measure for bootstrap in material.bootstraps):
+        said += f" Rows of the measure loss are {LOSS.average} over tasks in {LOSS.unit}: lower is better, ranks and gains count it so."
+        said += " Each measure is a family of its own for Holm's adjustment." if len(material.bootstraps) > 1 else ""
+    return said
 
 
 def _labelled(rows: list[dict[str, object]]) -> pd.DataFrame:

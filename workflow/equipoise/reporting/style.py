@@ -7,7 +7,7 @@ labels do too. The page swaps every colour for a custom property.
 """
 
 import io
-import re
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,8 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot
 from matplotlib.colors import LinearSegmentedColormap
+
+from equipoise.reporting.escaping import shown
 
 STYLE_FILE = Path(__file__).with_name("style.mplstyle")
 WIDTH = 7.6  # inches; a figure fills the page's column and a paper's text width
@@ -29,9 +31,6 @@ SOURCES = ("#4836a2", "#8bcaf3", "#117a33", "#dfc879", "#d26e76", "#832711", "#4
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])
 DIVERGING = LinearSegmentedColormap.from_list("equipoise_diverging", ["#a84a00", "#e8a36e", "#f6f5f3", "#7fb6d9", "#005a8f"])
-
-NO_XML = re.compile("[\\x00-\\x08\\x0b\\x0c\\x0e-\\x1f\\ufffe\\uffff]")
-"""Characters that XML 1.0 forbids; an SVG shows their code points."""
 
 
 @contextmanager
@@ -54,8 +53,10 @@ def rendered(figure) -> dict[str, bytes]:
     files = {}
     for ending, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format=ending, metadata=metadata)
+        with warnings.catch_warnings():  # PDF and PNG show a box for what the font lacks; the page's SVG takes another font
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            figure.savefig(buffer, format=ending, metadata=metadata)
         figure.set_layout_engine("none")  # laid out by the first format, which is a third of the work
         files[ending] = buffer.getvalue()
-    files["svg"] = NO_XML.sub(lambda found: f"[U+{ord(found[0]):04X}]", files["svg"].decode("utf-8")).encode()
+    files["svg"] = shown(files["svg"].decode("utf-8")).encode()  # matplotlib escapes markup, but not what XML 1.0 forbids
     return files

@@ -6,7 +6,9 @@ import pandas as pd
 
 from equipoise.attribution.analyses import balance as evenness
 from equipoise.config import Experiment
+from equipoise.experiment import measured, measured_tasks
 from equipoise.layout import Run
+from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.arms import LESS, STUDIED, names_that
 from equipoise.reporting.bootstrap import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.reporting.catalogue import shown_budget
@@ -29,54 +31,68 @@ def summary(config: Experiment, frames: dict[str, pd.DataFrame]) -> list[str]:
 
     frames: the numbers of tables and figures by name, as far as the experiment has them.
     """
-    macro, usual = frames["statistics_macro"], config.finetune.epochs
-    sentences = [_what_ran(config, macro)]
+    usual, sentences = config.finetune.epochs, []
+    for measure in measured(config):
+        own = {name: frame[frame["measure"] == measure.name] for name, frame in frames.items() if "measure" in frame}
+        sentences += _of_measure(config, {name: frame for name, frame in own.items() if len(frame)}, usual, measure)
+    sentences += _why(frames, budget_text(shown_budget(config)))
+    macro = frames["statistics_macro"]
+    return sentences + [line for each in measured(config) for line in _anchors(macro[macro["measure"] == each.name], each)]
+
+
+def _of_measure(config: Experiment, frames: dict[str, pd.DataFrame], usual: int, measure: Measure) -> list[str]:
+    """What one measure says, from its own rows."""
+    sentences = [_what_ran(config, frames["statistics_macro"], measure)]
     comparisons = frames.get("statistics_comparisons")
     if comparisons is not None:
-        sentences += _headline(comparisons, usual)
+        sentences += _headline(comparisons, usual, measure)
         for baseline in dict.fromkeys(comparisons["baseline"]):
-            sentences += _against(comparisons[comparisons["baseline"] == baseline], baseline, usual)
+            sentences += _against(comparisons[comparisons["baseline"] == baseline], baseline, usual, measure)
     if "statistics_bids" in frames:
-        sentences += _bids(frames["statistics_bids"], usual)
+        sentences += _bids(frames["statistics_bids"], usual, measure)
     if comparisons is not None and comparisons["p"].notna().any():
         sentences.append(
             "Every claim above holds after Holm's adjustment of the larger of two p-values, the bootstrap's and that of Welch's t-test "
             "over runs: with few runs a bootstrap alone claims too much."
         )
     if "statistics_ranks" in frames:
-        sentences += _first(frames["statistics_ranks"])
+        sentences += _first(frames["statistics_ranks"], measure)
     if "statistics_balance" in frames:
-        sentences += _balance(frames["statistics_balance"], usual)
-    return sentences + _why(frames, budget_text(shown_budget(config))) + _anchors(macro)
+        sentences += _balance(frames["statistics_balance"], usual, measure)
+    return sentences
 
 
-def _what_ran(config: Experiment, macro: pd.DataFrame) -> str:
+def _what_ran(config: Experiment, macro: pd.DataFrame, measure: Measure) -> str:
     competing = macro[macro["selector"].isin(names_that(competes=True))]
     budgets = [budget_text(text) for text in dict.fromkeys(competing["budget"])]
-    tasks = sum(bool(task.suite) for task in config.tasks.values())
+    tasks = len(measured_tasks(config, measure))
+    by = "" if measure is ACCURACY else f" by {measure.label}, the lower the better"
     return (
-        f"{competing['selector'].nunique()} selectors were compared at {_list(budgets)} of the pool on {tasks} tasks "
-        f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one macro average a standard error of about "
-        f"{competing['se_items'].median():.1f} points."
+        f"{competing['selector'].nunique()} selectors were compared at {_list(budgets)} of the pool on {tasks} tasks{by} "
+        f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one {measure.average} a standard error of "
+        f"about {competing['se_items'].median():.{measure.digits}f} {measure.unit}."
     )
 
 
-def _headline(comparisons: pd.DataFrame, usual: int) -> list[str]:
+def _headline(comparisons: pd.DataFrame, usual: int, measure: Measure) -> list[str]:
     """BIDS minus each baseline in numbers, budget by budget."""
     sentences = []
     own = comparisons[(comparisons["selector"] == STUDIED) & (comparisons["epochs"] == usual)]
     for baseline, rows in own.groupby("baseline", sort=False):
         parts = [
-            f"{_signed(row['difference'])} at {budget_text(row['budget'])} ({_signed(row['low'])} to {_signed(row['high'])}"
-            + (f"; {row['claim']})" if row["claim"] != "higher" else ")")
+            f"{_signed(row['difference'], measure)} at {budget_text(row['budget'])} "
+            f"({_signed(row['low'], measure)} to {_signed(row['high'], measure)}"
+            + (f"; {row['claim']})" if row["claim"] != measure.good else ")")
             for row in rows.to_dict("records")
         ]
         kinds = f" (intervals over {_list(list(dict.fromkeys(rows['interval'])))})"
-        sentences.append(f"BIDS minus {selector(baseline).short_label}, macro average in points with 95 % interval{kinds}: {_list(parts)}.")
+        sentences.append(
+            f"BIDS minus {selector(baseline).short_label}, {measure.average} in {measure.unit} with 95 % interval{kinds}: {_list(parts)}."
+        )
     return sentences
 
 
-def _against(rows: pd.DataFrame, baseline: str, usual: int) -> list[str]:
+def _against(rows: pd.DataFrame, baseline: str, usual: int, measure: Measure) -> list[str]:
     """Who is higher than the baseline, who is lower, and who is not distinguishable from it, all budgets in one sentence each."""
     sentences = []
     name = selector(baseline).short_label
@@ -84,10 +100,12 @@ def _against(rows: pd.DataFrame, baseline: str, usual: int) -> list[str]:
     for verdict in ("higher", "lower"):
         claimed = rows[rows["verdict"] == verdict]
         if len(claimed):
-            sentences.append(f"By macro average, scored {verdict} than {name}{about}: {_named(claimed, 'selector', usual)}.")
+            sentences.append(
+                f"By {measure.average}, scored {measure.described(verdict)} than {name}{about}: {_named(claimed, 'selector', usual)}."
+            )
     equal = rows[rows["verdict"] == "not distinguishable"]
     if len(equal):
-        sentences.append(f"By macro average, not distinguishable from {name}: {_named(equal, 'selector', usual)}.")
+        sentences.append(f"By {measure.average}, not distinguishable from {name}: {_named(equal, 'selector', usual)}.")
     unclaimed = rows[rows["interval"] == ITEMS]
     if len(unclaimed):
         sentences.append(
@@ -103,20 +121,19 @@ def _about(rows: pd.DataFrame) -> str:
     return f" ({these(int(few))})" if few < SELECTIONS_FOR_A_CLAIM else ""
 
 
-def _bids(rows: pd.DataFrame, usual: int) -> list[str]:
+def _bids(rows: pd.DataFrame, usual: int, measure: Measure) -> list[str]:
     """Whether BIDS itself stands out among the selectors, in one sentence."""
     parts = [
         f"{words} {_named(rivals, 'baseline', usual)}"
         for verdict, words in (
             ("not distinguishable", "not distinguishable from"),
-            ("higher", "higher than"),
-            ("lower", "lower than"),
+            *((each, f"{measure.described(each)} than") for each in ("higher", "lower")),
         )
         if len(rivals := rows[rows["verdict"] == verdict])
     ]
     if not parts:
         return [f"BIDS against the other selectors: no claim, as no side has {RUNS_FOR_A_CLAIM} runs that differ."]
-    return [f"Is it BIDS, or does any selector of this kind do? By macro average BIDS is {'; '.join(parts)}."]
+    return [f"Is it BIDS, or does any selector of this kind do? By {measure.average} BIDS is {'; '.join(parts)}."]
 
 
 def _named(rows: pd.DataFrame, key: str, usual: int) -> str:
@@ -128,7 +145,7 @@ def _budgets(group: pd.DataFrame, usual: int) -> list[str]:
     return [budget_text(b) + (f" ({e} epochs)" if e != usual else "") for b, e in zip(group["budget"], group["epochs"], strict=True)]
 
 
-def _first(ranks: pd.DataFrame) -> list[str]:
+def _first(ranks: pd.DataFrame, measure: Measure) -> list[str]:
     """The leader of every budget and how sure its place is."""
     sentences = []
     for budget, rows in ranks.groupby("budget", sort=False):
@@ -136,7 +153,7 @@ def _first(ranks: pd.DataFrame) -> list[str]:
         others = rows[(rows["low"] <= leader["high"]) & (rows["selector"] != leader["selector"])]
         rivals = [selector(name).short_label for name in others["selector"]]
         name, share = selector(leader["selector"]).short_label, leader["best_share"]
-        text = f"At {budget_text(budget)} {name} has the highest macro average, and in {share:.0%} of the draws"
+        text = f"At {budget_text(budget)} {name} has the {measure.top} {measure.average}, and in {share:.0%} of the draws"
         tail = f"; its rank interval overlaps that of {_list(rivals)}" if rivals else ""
         sentences.append(f"{text}{tail}{_items_only(rows)}.")
     return sentences
@@ -147,7 +164,7 @@ def _items_only(rows: pd.DataFrame) -> str:
     return f" ({NO_CLAIM})" if (rows["interval"] == ITEMS).any() else ""
 
 
-def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
+def _balance(balance: pd.DataFrame, epochs: int, measure: Measure) -> list[str]:
     """Whose gains over random differ between tasks by more than noise, and the highest smallest gain at each budget."""
     rows = balance[(balance["epochs"] == epochs) & balance["selector"].isin(names_that(competes=True))]
     if rows.empty:
@@ -163,12 +180,14 @@ def _balance(balance: pd.DataFrame, epochs: int) -> list[str]:
     else:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
     best = [
-        f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} ({_signed(row['minimum'])} on {row['worst_task']}, "
-        f"{_signed(row['minimum_low'])} to {_signed(row['minimum_high'])})"
+        f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} "
+        f"({_signed(row['minimum'], measure)} on {row['worst_task']}, "
+        f"{_signed(row['minimum_low'], measure)} to {_signed(row['minimum_high'], measure)})"
         for _, group in rows.groupby("budget", sort=False)
         for row in group.nlargest(1, "minimum").to_dict("records")
     ]
-    text = f"The highest smallest gain over random, with the 95 % interval of the gain on that task: {_list(best)}"
+    gain = "gain" if measure is ACCURACY else f"gain (fall of {measure.label})"
+    text = f"The highest smallest {gain} over random, with the 95 % interval of the gain on that task: {_list(best)}"
     return [*sentences, f"{text}{_items_only(rows)}."]
 
 
@@ -193,17 +212,17 @@ def _why(frames: dict[str, pd.DataFrame], budget: str) -> list[str]:
     ]
 
 
-def _anchors(macro: pd.DataFrame) -> list[str]:
+def _anchors(macro: pd.DataFrame, measure: Measure) -> list[str]:
     anchors = macro[macro["selector"].isin(names_that(swept=False))]
     named = [
-        selector(row["selector"]).label + (f" ({row['epochs']} epochs)" if row["epochs"] else "") + f" {row['macro']:.1f}"
+        selector(row["selector"]).label + (f" ({row['epochs']} epochs)" if row["epochs"] else "") + f" {row['macro']:.{measure.digits}f}"
         for row in anchors.to_dict("records")
     ]
-    return [f"Anchors, macro average: {_list(named)}."] if named else []
+    return [f"Anchors, {measure.average}: {_list(named)}."] if named else []
 
 
-def _signed(value: float) -> str:
-    return f"{value:+.1f}".replace("-", "−")
+def _signed(value: float, measure: Measure) -> str:
+    return f"{value:+.{measure.digits}f}".replace("-", "−")
 
 
 def _list(words: Sequence[str]) -> str:

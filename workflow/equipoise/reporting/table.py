@@ -4,14 +4,17 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from equipoise.measures import ACCURACY, BY_NAME
+
 
 @dataclass(frozen=True)
 class Column:
     """How a column of the frame is shown.
 
     key: its name in the frame. header: its heading. digits: decimals of a number (none: as it is). spread: column whose value is
-    shown behind +-. best: whether the largest shown value of a group is bold and the second underlined. sign: show + before gains.
-    text: long text (wraps; a paragraph column in LaTeX).
+    shown behind +-. best: whether the largest shown value of a group is bold and the second underlined; lowest: the smallest instead.
+    measured: a row is of the measure in the frame's `measure`, and has as many decimals more as its scores have. sign: show + before
+    gains. text: long text (wraps; a paragraph column in LaTeX).
     """
 
     key: str
@@ -19,6 +22,8 @@ class Column:
     digits: int | None = None
     spread: str | None = None
     best: bool = False
+    lowest: bool = False
+    measured: bool = False
     sign: bool = False
     text: bool = False
 
@@ -72,7 +77,7 @@ def cells(table: Table) -> list[Group]:
         competes = list(rows[table.competes]) if table.competes else [True] * len(rows)
         for place, column in enumerate(table.columns):
             if column.best:
-                _mark(shown, place, competes)
+                _mark(shown, place, competes, column.lowest)
         groups.append(Group(str(heading), shown))
     return groups
 
@@ -83,20 +88,21 @@ def _cell(row: dict[str, object], column: Column) -> Cell:
         return Cell("" if value is None or value != value else str(value))
     if pd.isna(value):
         return Cell("–", number=True)
-    text = f"{value:+,.{column.digits}f}" if column.sign else f"{value:,.{column.digits}f}"
+    digits = column.digits + (BY_NAME[row["measure"]].digits - ACCURACY.digits if column.measured else 0)
+    text = f"{value:+,.{digits}f}" if column.sign else f"{value:,.{digits}f}"
     text = text.replace("-", "−")
     spread = row.get(column.spread) if column.spread else None
-    return Cell(text, "" if spread is None or pd.isna(spread) else f"{spread:.{column.digits}f}", number=True)
+    return Cell(text, "" if spread is None or pd.isna(spread) else f"{spread:.{digits}f}", number=True)
 
 
-def _mark(rows: list[list[Cell]], place: int, competes: list[bool]) -> None:
+def _mark(rows: list[list[Cell]], place: int, competes: list[bool], lowest: bool) -> None:
     values = {}
     for number, row in enumerate(rows):
         if competes[number] and row[place].text != "–":
             values[number] = float(row[place].text.replace("−", "-").replace(",", ""))
     if len(values) < 2:
         return
-    levels = sorted(set(values.values()), reverse=True)[:2]
+    levels = sorted(set(values.values()), reverse=not lowest)[:2]
     for number, value in values.items():
         if value in levels:
             mark = ("best", "second")[levels.index(value)]

@@ -17,7 +17,7 @@ who reads the store for another stage goes by manifests. The group's attributes 
 besides the row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
 
 `scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
-product, so `norm` must be multiplied back in on both sides (tracin, logra). Nothing else depends on the estimator.
+product, so `norm` must be multiplied back in on both sides (tracin, logra, ekfac, trak). Nothing else here depends on the estimator.
 """
 
 import hashlib
@@ -28,10 +28,12 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.experiment import shards
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selectors import MATRICES
-from equipoise.store.artefact import Artefact, relative
+from equipoise.store.artefact import Artefact, open_artefact, relative
 from equipoise.store.manifest import read_manifest, remedy
 from equipoise.store.stored_array import StoredArray, chunk_name
 
@@ -40,6 +42,8 @@ STATES = MATRICES[1:]
 COLUMNS = {"norm": "float32", "loss": "float32", "tokens": "int32", "status": "int8"}
 DENSE = ("directions", *COLUMNS)
 CHUNK_KIND = "gradient_chunk"
+LEAST_DOUBT = 1e-6
+"""Least 1 - p that is reckoned with: an example known by heart has a gradient of no meaning."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,11 @@ class GradientRows:
             total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
             total.update(np.ascontiguousarray(array).data)
         return total.hexdigest()
+
+
+def one_minus_p(loss: np.ndarray) -> np.ndarray:
+    """1 - p of examples with p = exp(-loss), float64 [n], at least `LEAST_DOUBT`; NaN where there is no loss."""
+    return np.maximum(-np.expm1(-np.asarray(loss, np.float64)), LEAST_DOUBT)
 
 
 def chunk_record(path: str | Path, chunk: int) -> Path:
@@ -101,8 +110,8 @@ def chunk_bounds(chunk: int, rows: int) -> tuple[int, int]:
 class GradientReader:
     """Reads a gradient store; never hands out a row that nothing vouches for.
 
-     By itself it goes by the chunks' records, as who makes the store and `verify` do; other stages read it by its jobs' manifests
-    . Raises `UserError` naming the store or the chunk's file for whatever is missing or damaged.
+    By itself it goes by the chunks' records, as who makes the store and `verify` do; other stages read it by its jobs' manifests.
+    Raises `UserError` naming the store or the chunk's file for whatever is missing or damaged.
     """
 
     def __init__(self, path: str | Path, parts: Sequence[Artefact] = (), rows: int | None = None):
@@ -181,6 +190,12 @@ class GradientReader:
         if not 0 <= start <= stop <= self.rows:
             raise UserError(f"{self.path}: has no rows {start} to {stop - 1}; it has {self.rows}")
         return self._arrays[name].read(start, stop)
+
+
+def open_pool_rows(config: Experiment, epoch: int) -> GradientReader:
+    """The pool's rows at an epoch, all its shards."""
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
+    return GradientReader(config.layout.pool_gradients(epoch), parts, open_artefact(config, "pool")["rows"])
 
 
 class _Records(dict):

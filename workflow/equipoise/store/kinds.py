@@ -18,8 +18,9 @@ from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
-from equipoise.experiment import INFLUENCE, ZERO_SHOT, assembled_shards, matrix_epochs
-from equipoise.layout import Layout, Run
+from equipoise.experiment import INFLUENCE, ZERO_SHOT, assembled_shards, fitted, matrix_epochs, shards
+from equipoise.layout import Layout, Run, part_label
+from equipoise.measures import LOSS
 from equipoise.selectors import selector
 from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint, read_manifest
@@ -29,7 +30,7 @@ Names = Mapping[str, str]
 Reference = tuple[str, Names]
 """Kind and names of an artefact."""
 RUN = ("selector", "selection_seed", "budget", "epochs", "seed")
-NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed", "suite_seed")
+NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed")
 REMEMBERED = 1 << 20  # bytes; larger files of the user's are read once, and then known by size and time
 
 
@@ -79,6 +80,11 @@ def run_names(run: Run) -> dict[str, str]:
     return {name: str(getattr(run, name)) for name in RUN}
 
 
+def scores_names(run: Run, suite: str, part: int | str) -> dict[str, str]:
+    """A part of a suite's evaluation of a run, as names of artefacts."""
+    return {**run_names(run), "suite": suite, "part": part_label(part)}
+
+
 def _every_target(config: Experiment, of: Names) -> list[Reference]:
     return [("targets", {"task": task}) for task in config.tasks]
 
@@ -91,9 +97,25 @@ def _warm_up_inputs(config: Experiment, of: Names) -> list[Reference]:
     return [] if config.warmup.files else [("pool", {})]
 
 
+def _fit(config: Experiment, side: str, epoch: str) -> list[Reference]:
+    """What the estimator has fitted at an epoch, where a side is made with it."""
+    return [("curvature", {"epoch": epoch})] if fitted(config, side, epoch) else []
+
+
+def _curvature_inputs(config: Experiment, of: Names) -> list[Reference]:
+    fit = estimator(config.gradients.estimator).fitted
+    rows = [("pool_gradients", {"epoch": of["epoch"], "shard": shard}) for shard in shards(config)] if fit and fit.from_rows else []
+    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *rows]
+
+
+def _pool_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
+    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *_fit(config, "pool", of["epoch"])]
+
+
 def _target_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
     pool = [("pool", {})] if "pool_manifest" in estimator(config.gradients.estimator).needs["target"] else []
-    return [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]}), *pool]
+    own = [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]})]
+    return [*own, *pool, *_fit(config, "target", of["epoch"])]
 
 
 def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -103,6 +125,7 @@ def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
         parts.append(("checkpoint", {"epoch": epoch}))
         parts += [("pool_gradients", {"epoch": epoch, "shard": shard}) for shard in assembled_shards(config).get(of["shard"], [])]
         parts += [("target_gradients", {"epoch": epoch, "task": task}) for task in config.tasks]
+        parts += _fit(config, "matrix", epoch) if of["matrix"] == INFLUENCE else []
     return parts
 
 
@@ -123,6 +146,15 @@ def _run_inputs(config: Experiment, of: Names) -> list[Reference]:
 def _scores_inputs(config: Experiment, of: Names) -> list[Reference]:
     trained = [] if of["selector"] == ZERO_SHOT else [("run", {name: of[name] for name in RUN})]
     return [*trained, *(("targets", {"task": task}) for task, entry in config.tasks.items() if entry.suite == of["suite"])]
+
+
+def _searched_files(config: Experiment, of: Names) -> list[str]:
+    return [*config.pool.files, *(file for task in config.tasks.values() if task.suite for file in task.test_files)]
+
+
+def _scores_files(config: Experiment, of: Names) -> list[str]:
+    tasks = [task for task in config.tasks.values() if task.suite == of["suite"]] if of["part"] == LOSS.name else []
+    return [file for task in tasks for file in (*task.test_files, *task.files)]
 
 
 def _task_scope(config: Experiment, of: Names) -> dict[str, Any]:
@@ -148,7 +180,7 @@ KINDS = {
         Kind(
             *("contamination", "decontaminate", lambda layout: layout.contamination),
             inputs=_every_target,
-            sources=lambda config, of: config.pool.files,
+            sources=_searched_files,
         ),
         Kind(
             *("pool", "prepare_pool", lambda layout: layout.pool_manifest),
@@ -160,10 +192,11 @@ KINDS = {
             inputs=_warm_up_inputs,
             sources=lambda config, of: config.warmup.files,
         ),
+        Kind("curvature", "fit_curvature", lambda layout, epoch: layout.curvature_manifest(epoch), ("epoch",), _curvature_inputs),
         Kind(
             *("pool_gradients", "collect_pool_gradients", lambda layout, epoch, shard: layout.pool_gradients_manifest(epoch, shard)),
             names=("epoch", "shard"),
-            inputs=lambda config, of: [("pool", {}), ("checkpoint", {"epoch": of["epoch"]})],
+            inputs=_pool_gradients_inputs,
         ),
         Kind(
             *("target_gradients", "collect_target_gradients", lambda layout, epoch, task: layout.target_gradients_manifest(epoch, task)),
@@ -184,9 +217,10 @@ KINDS = {
         Kind("selection", "select_budget", lambda layout, **of: layout.selection_manifest(**of), SELECTED, _selection_inputs),
         Kind("run", "fine_tune", lambda layout, **of: layout.run_manifest(run_of(of)), RUN, _run_inputs),
         Kind(
-            *("scores", "evaluate", lambda layout, suite, suite_seed, **of: layout.scores(run_of(of), suite, suite_seed)),
-            names=(*RUN, "suite", "suite_seed"),
+            *("scores", "evaluate", lambda layout, suite, part, **of: layout.scores(run_of(of), suite, part)),
+            names=(*RUN, "suite", "part"),
             inputs=_scores_inputs,
+            sources=_scores_files,
             scope=_suite_scope,
         ),
         Kind("fold", "fine_tune_and_evaluate", lambda layout, **of: layout.fold_manifest(**of), SELECTED[:2]),

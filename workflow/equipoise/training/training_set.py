@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary, read_files
-from equipoise.data.encoding import encode_rows, text_columns
+from equipoise.data.encoding import encode_rows, text_columns, told_of_cut
 from equipoise.data.pool import pool_options
 from equipoise.errors import UserError
 from equipoise.files import read_jsonl
@@ -37,8 +37,10 @@ def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", po
         records = list(read_files(config.warmup.files, replace(pool_options(config.pool), limit=None), summary))
         for line in summary.lines():
             log(f"warmup.files: {line}")
-        turns = [record.messages for record in records]
-        encoded = encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn)
+        turns, tools = [record.messages for record in records], [record.tools for record in records]
+        encoded = encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn, tools)
+        if said := told_of_cut(sum(example.cut for example in encoded), len(encoded), config.model.max_length, "model.max_length"):
+            log(f"warmup.files: {said}")
         examples = _with_completion(encoded)
     else:
         examples = pool_examples(config, tokenizer, pool_path)

@@ -1,0 +1,64 @@
+"""The section `gradients` of the configuration: how influence is estimated, with the settings of every estimator."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from equipoise.config_keys import JOBS, NO_EFFECT, Section
+from equipoise.estimators import ESTIMATORS
+
+
+class Projection(Section):
+    """The random map of gradients to `dimension` numbers."""
+
+    kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
+    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
+    repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
+
+
+class Logra(Section):
+    """The `logra` estimator: low-rank projections of the base weights' gradients, preconditioned by a damped Fisher matrix."""
+
+    rank: int = Field(8, ge=1, description="Numbers kept of a layer's input and of its output; rank^2 per layer in the store.")
+    damping: float = Field(0.1, gt=0, description="Damping of a layer's Fisher matrix, relative to its mean eigenvalue.")
+    fisher_examples: int = Field(1024, ge=2, description="Pool examples, drawn by seed, that estimate the Fisher matrix.")
+
+
+class Ekfac(Section):
+    """The estimators `ekfac` and `ekfac_unit`: gradients in the inverse of the EK-FAC matrix of every linear map of the adapter."""
+
+    labels: Literal["sampled", "empirical"] = Field(
+        "sampled",
+        description="sampled: labels drawn from the model, so Gauss-Newton; empirical: the examples' own gradients.",
+    )
+    damping: float = Field(0.1, gt=0, description="Damping of a linear map's curvature, relative to its mean eigenvalue.")
+    fisher_examples: int = Field(4096, ge=2, description="Pool examples, drawn by seed, that the curvature is estimated from.")
+
+
+class Trak(Section):
+    """The `trak` estimator: projected gradients of the log-odds in the inverse of their own kernel."""
+
+    damping: float = Field(0.1, gt=0, description="Damping of the kernel, relative to its mean eigenvalue.")
+
+
+class Gradients(Section):
+    """How influence gradients are computed."""
+
+    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
+        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
+    )
+    epochs: Annotated[Literal["all", "last"], JOBS] = Field(
+        "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
+    )
+    adam_form: Literal["less", "torch"] = Field(
+        "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."
+    )
+    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of the forward and backward pass.")
+    token_budget: int = Field(16384, ge=1, description="Padded tokens in one batch; bounds memory. Part of the fingerprint.")
+    activation_checkpointing: Annotated[bool, NO_EFFECT] = Field(
+        False, description="Recompute activations to save memory; changes no result."
+    )
+    projection: Projection = Field(default_factory=Projection, description="The random projection.")
+    logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
+    ekfac: Ekfac = Field(default_factory=Ekfac, description="Settings of the estimators ekfac and ekfac_unit.")
+    trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")

@@ -1,0 +1,1 @@
+"""What estimators fit at an epoch before their rows can be made: EK-FAC's curvature, TRAK's kernel."""

@@ -1,0 +1,73 @@
+"""Fits TRAK's kernel at an epoch: Phi^T Phi + lambda I over the pool's stored rows phi, and its Cholesky factor; solves for targets' rows.
+
+One job streams the store in chunks of 1,024 rows in row order into one float64 matrix, so that neither the number of shards nor that of
+jobs changes a bit; lambda is `damping` times the kernel's mean eigenvalue.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from equipoise.config import Experiment
+from equipoise.curvature.fit import Parts
+from equipoise.errors import UserError
+from equipoise.gradients.fitted import open_fitted, pool_rows_identity
+from equipoise.layout import CHUNK_ROWS
+from equipoise.progress import log, track
+from equipoise.store.gradients import LEAST_DOUBT, VALID, GradientReader, one_minus_p, open_pool_rows
+
+CHOLESKY = "cholesky"
+"""File of a fitted kernel, safetensors: `lower` float64 [k, k], L of L L^T = Phi^T Phi + lambda I."""
+
+
+class KernelFit:
+    """The Cholesky factor of the damped kernel."""
+
+    def __init__(self, config: Experiment):
+        self._config = config
+
+    def inputs(self, epoch: int) -> list[list[str]]:
+        """As `Fit.inputs`: the pool's rows."""
+        return pool_rows_identity(self._config, epoch)
+
+    def solved(self, epoch: int, targets: np.ndarray) -> np.ndarray:
+        """Rows of targets, float64 [V, k], times the kernel's inverse. Raises `UserError` for a fit that is missing, damaged or stale."""
+        from safetensors.numpy import load_file
+        from scipy.linalg import cho_solve
+
+        _, folder = open_fitted(self._config, epoch)
+        lower = load_file(folder / f"{CHOLESKY}.safetensors")["lower"]
+        return cho_solve((lower, True), targets.T, check_finite=False).T
+
+    def fit(self, epoch: int, parts: Parts) -> dict[str, Any]:
+        """As `Fit.fit`: how many rows there were, and for how many 1 - p was raised to its floor. Raises `UserError` without a row."""
+        from scipy.linalg import cholesky
+
+        notes = parts.finished(CHOLESKY)
+        if notes is not None:
+            return notes
+        reader = open_pool_rows(self._config, epoch)
+        kernel, rows, floored = kernel_of(reader, f"kernel, epoch {epoch}")
+        if not rows:
+            raise UserError(f"{reader.path}: has no valid row, so there is no kernel")
+        if floored:
+            log(f"epoch {epoch}: {floored:,} of {rows:,} rows have a loss so small that 1 - p is raised to {LEAST_DOUBT:g}")
+        kernel[np.diag_indices_from(kernel)] += self._config.gradients.trak.damping * np.trace(kernel) / len(kernel)
+        lower = cholesky(kernel, lower=True, overwrite_a=True, check_finite=False)
+        return parts.write(CHOLESKY, {"lower": np.ascontiguousarray(lower)}, rows=rows, floored=floored)
+
+
+def kernel_of(reader: GradientReader, title: str) -> tuple[np.ndarray, int, int]:
+    """Sum of phi phi^T over a store's valid rows, the lower triangle, float64 [k, k]; how many there are, and how many are floored."""
+    from scipy.linalg.blas import dsyrk
+
+    kernel, count, floored = np.zeros((reader.dimension, reader.dimension), order="F"), 0, 0
+    bounds = [(start, min(start + CHUNK_ROWS, reader.rows)) for start in range(0, reader.rows, CHUNK_ROWS)]
+    for bound in track(bounds, title, reader.rows, "rows", lambda each: each[1] - each[0]):
+        rows = reader.read(*bound)
+        valid = rows.status == VALID
+        phi = rows.directions[valid].astype(np.float64) * rows.norm[valid, None]
+        kernel = dsyrk(1.0, phi.T, beta=1.0, c=kernel, lower=1, overwrite_c=1) if len(phi) else kernel
+        count += len(phi)
+        floored += int(np.count_nonzero(one_minus_p(rows.loss[valid]) <= LEAST_DOUBT))
+    return kernel, count, floored
