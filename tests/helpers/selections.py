@@ -12,7 +12,6 @@ from helpers.rows import write_jsonl
 def write_selection(config: Experiment, selector: str, selection_seed: int, budget: str, picks: Iterable[Mapping[str, Any]]) -> Path:
     """Writes picks as a selection and publishes it, last; its inputs are published before. Returns the file."""
     path = Path(config.layout.selection(selector, selection_seed, budget))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_jsonl(path, list(picks))
     publish(config, "selection", {"selector": selector, "selection_seed": selection_seed, "budget": budget}, [path])
     return path

@@ -32,10 +32,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "shard_plan": (1, "the pool's plan and the command's argument"),
     },
     "attribution.matrix_store": {
-        "open_array": (1, "the matrix on disk"),
-        "read_rows": (1, "the matrix on disk"),
         "read_valid": (2, "the matrix on disk"),
-        "refuse_missing_chunks": (1, "the matrix on disk"),
     },
     "attribution.seal": {
         "_refuse_changed_rows": (1, "the matrix on disk"),

@@ -14,7 +14,7 @@ from equipoise.store.manifest import read_manifest
 from equipoise.training.divergence import Diverged, failure
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 
 RUN = Run("bids", 0, "0.2", 1, 0)
 
@@ -73,7 +73,7 @@ def selected(config, runs):
     prepare_pool(config)
     for run in runs:
         rows = [{"row": row, "rank": row} for row in range(8)]
-        write_jsonl(Path(config.layout.selection(run.selector, run.selection_seed, run.budget)), rows)
+        write_selection(config, run.selector, run.selection_seed, run.budget, rows)
 
 
 def test_a_fine_tuning_that_diverges_leaves_its_reason_and_no_adapter(tiny_config, spoil):

@@ -14,7 +14,7 @@ from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.schedule import learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
 from equipoise.training.warm_up import warm_up, warm_up_fingerprint
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection as publish_selection
 
 
 def layout_of(config):
@@ -142,7 +142,7 @@ def test_a_scratch_of_other_inputs_is_not_resumed(warmed_up):
 
 def write_selection(config, run, rows):
     lines = [{"row": row, "rank": rank} for rank, row in enumerate(rows)]
-    write_jsonl(Path(layout_of(config).selection(run.selector, run.selection_seed, run.budget)), lines)
+    publish_selection(config, run.selector, run.selection_seed, run.budget, lines)
 
 
 def test_fine_tuning_repeats_to_the_same_bytes_and_leaves_the_base_untouched(tiny_config):
