@@ -63,7 +63,7 @@ def test_warm_up_leaves_checkpoints_with_moments_by_saved_name(warmed_up):
         assert state["step"] == epoch * per_epoch == epoch * 5
         assert state["mean_learning_rate"] == mean_learning_rate(warmed_up.training, epoch, per_epoch, 2)
         manifest = read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
-        assert set(manifest["files"]) == {path.name for path in folder.iterdir()}
+        assert set(manifest["files"]) == {f"epoch-{epoch}/{path.name}" for path in folder.iterdir()}
         assert manifest["adapted"] == {f"model.layers.*.self_attn.{name}_proj": 2 for name in "kqvo"}
     assert not Path(layout.checkpoint("trainer")).exists()
 
