@@ -10,25 +10,43 @@ A part is NAME=FILE:ROWS, and after a further colon the fields to rename. FILE: 
 import argparse
 import json
 import random
+import re
 import sys
 from pathlib import Path
 
 
+PART = re.compile(r"(?P<name>[^=:]+)=(?P<file>[^:]+):(?P<rows>\d+)(?::(?P<renamed>[^=,]+=[^=,]+(?:,[^=,]+=[^=,]+)*))?")
+
+
 def rows_of(path: Path) -> list[dict]:
-    """All rows of a JSON array or of JSON lines."""
+    """All rows of a JSON array or of JSON lines. Raises `ValueError` that names file and line."""
     text = path.read_text(encoding="utf-8")
-    return json.loads(text) if text.lstrip().startswith("[") else [json.loads(line) for line in text.split("\n") if line.strip()]
+    pieces = [(1, text)] if text.lstrip().startswith("[") else list(enumerate(text.split("\n"), 1))
+    rows = []
+    for number, piece in pieces:
+        try:
+            found = json.loads(piece) if piece.strip() else []
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: no JSON ({error}); give a JSON array or JSON lines") from None
+        rows += found if isinstance(found, list) else [found]
+    return rows
 
 
 def drawn(part: str, seed: int) -> list[dict]:
-    """The rows of one part of the command line, in the order of their file."""
-    name, _, rest = part.partition("=")
-    file, rows, *renamed = rest.split(":")
-    names = dict(pair.split("=") for pair in renamed[0].split(",")) if renamed else {}
+    """The rows of one part of the command line, in the order of their file. Raises `ValueError` and `OSError` for mistakes."""
+    given = PART.fullmatch(part)
+    if given is None:
+        raise ValueError(f"{part}: is no part; write NAME=FILE:ROWS or NAME=FILE:ROWS:prompt=FIELD,response=FIELD")
+    name, file, count = given["name"], given["file"], int(given["rows"])
+    names = dict(pair.split("=") for pair in given["renamed"].split(",")) if given["renamed"] else {}
     found = rows_of(Path(file))
-    if int(rows) > len(found):
-        raise ValueError(f"{file} has {len(found)} rows, fewer than the {rows} of {name}")
-    places = sorted(random.Random(f"{seed} {name}").sample(range(len(found)), int(rows)))
+    if count > len(found):
+        raise ValueError(f"{file}: has {len(found)} rows, fewer than the {count} of {name}; ask for fewer")
+    places = sorted(random.Random(f"{seed} {name}").sample(range(len(found)), count))
+    for place in places:
+        if not isinstance(found[place], dict) or (missing := names.values() - found[place].keys()):
+            lacking = ", ".join(sorted(missing)) if isinstance(found[place], dict) else "any field"
+            raise ValueError(f"{file}: row {place} lacks {lacking}; name fields that all rows have")
     kept = [{new: found[place][old] for new, old in names.items()} if names else found[place] for place in places]
     return [{"id": f"{name}-{place}", "source": name, **row} for place, row in zip(places, kept, strict=True)]
 
@@ -42,7 +60,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         rows = [row for part in arguments.parts for row in drawn(part, arguments.seed)]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     random.Random(arguments.seed).shuffle(rows)
