@@ -14,7 +14,6 @@ import re
 import sys
 from pathlib import Path
 
-
 PART = re.compile(r"(?P<name>[^=:]+)=(?P<file>[^:]+):(?P<rows>\d+)(?::(?P<renamed>[^=,]+=[^=,]+(?:,[^=,]+=[^=,]+)*))?")
 
 
