@@ -4,8 +4,11 @@ import base64
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from equipoise.files import write_text
 from equipoise.reporting.catalogue import results, sections
+from equipoise.reporting.decision import MEANINGS, decision
 from equipoise.reporting.escaping import csv_text, html_text, script_json, shown
 from equipoise.reporting.facts import disk, times, versions
 from equipoise.reporting.figure import Figure
@@ -14,7 +17,9 @@ from equipoise.reporting.render import html_cell
 from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
+from equipoise.reporting.summary import failures, summary
 from equipoise.reporting.table import Table, cells
+from equipoise.reporting.terms import used_terms
 from equipoise.selectors import SELECTORS
 
 TEMPLATES = Path(__file__).parents[2] / "report" / "page"
@@ -22,18 +27,24 @@ NARROW = "\u202f"  # a space that never breaks, between a number and its percent
 NUMBERS_INLINED = 300_000  # bytes of a figure's CSV offered for download from within the page
 
 
-def write_page(material: Material, path: Path, sentences: list[str], svgs: dict[str, str]) -> Path:
-    """Renders the page atomically to `path`; `svgs`: SVG text of every figure by name."""
+def write_page(material: Material, path: Path, frames: dict[str, pd.DataFrame], svgs: dict[str, str]) -> Path:
+    """Renders the page atomically to `path`. frames: the numbers of all results by name. svgs: SVG text of every figure by name."""
     import jinja2
 
     config, examples = material.config, selected_examples(material.config)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalized
     )
+    environment.filters["percent"] = lambda text: text.replace(" %", NARROW + "%")
+    first, *others = _sections(material, svgs)
     text = environment.get_template("page.html.jinja").render(
         config=config,
-        sentences=[sentence.replace(" %", NARROW + "%") for sentence in sentences],
-        sections=_sections(material, svgs),
+        decision=decision(config, frames),
+        failures=failures(material.bootstrap.evaluation.failed),
+        sentences=summary(config, frames),
+        first=first,
+        meanings=MEANINGS,
+        sections=others,
         examples=examples,
         examples_json=script_json(examples),
         colors=[(known.name, known.color) for known in SELECTORS],
@@ -56,7 +67,9 @@ def _sections(material: Material, svgs: dict[str, str]) -> list[dict[str, object
         figures = [{"figure": figure, "svg": themed_svg(svgs[figure.name], figure), "csv": _inlined_csv(figure)} for figure in drawn]
         note = unmatched_note(material.config) if section.id == "paper" else ""
         if made or note:
+            words = " ".join(f"{each.title} {each.caption} {' '.join(c.header for c in getattr(each, 'columns', ()))}" for each in made)
             filled.append({"id": section.id, "heading": section.heading, "tables": tables, "figures": figures, "note": note})
+            filled[-1]["terms"] = used_terms(words)
     return filled
 
 

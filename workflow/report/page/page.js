@@ -13,6 +13,13 @@ themeButton.addEventListener("click", () => { chosenTheme = !root.classList.cont
 systemDark.addEventListener("change", applyTheme);
 applyTheme();
 
+// the first screen shows one baseline's table; print shows all
+const baseline = document.getElementById("baseline");
+function showBaseline() {
+  for (const part of document.querySelectorAll("[data-baseline]")) part.classList.toggle("aside", part.dataset.baseline !== baseline.value);
+}
+if (baseline) { baseline.addEventListener("change", showBaseline); showBaseline(); }
+
 const source = new Blob([document.getElementById("datatables").textContent], { type: "text/javascript" });
 const address = URL.createObjectURL(source);
 const { default: DataTable } = await import(address);
