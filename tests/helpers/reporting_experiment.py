@@ -101,6 +101,7 @@ def make_experiment(
     generator = np.random.default_rng(seed)
     write_config(config, layout.config)
     metadata = _write_pool(layout, rows, generator, dressed)
+    _write_targets(layout, config, per_task, dressed)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
     for epoch in range(1, config.warmup.epochs + 1):
         write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
@@ -130,6 +131,18 @@ def _write_pool(layout: Layout, rows: int, generator: np.random.Generator, dress
     }
     write_pool(layout, columns)
     return metadata
+
+
+def _write_targets(layout: Layout, config: Experiment, per_task: int, dressed: Callable[[str], str]) -> None:
+    for task in config.tasks:
+        examples = {
+            "id": [f"{task}-{number}" for number in range(per_task)],
+            "prompt": [dressed(f"validation question {number} of {task} & <i>?") for number in range(per_task)],
+            "response": [dressed(f"answer {number}_{task}") for number in range(per_task)],
+        }
+        path = Path(layout.target(task))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(examples), path)
 
 
 def _write_matrix(layout: Layout, config: Experiment, rows: int, per_task: int, generator: np.random.Generator) -> np.ndarray:

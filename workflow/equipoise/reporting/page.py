@@ -31,7 +31,7 @@ def write_page(material: Material, path: Path, frames: dict[str, pd.DataFrame], 
     """Renders the page atomically to `path`. frames: the numbers of all results by name. svgs: SVG text of every figure by name."""
     import jinja2
 
-    config, examples = material.config, selected_examples(material.config)
+    config, examples = material.config, selected_examples(material)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalized
     )
@@ -51,6 +51,7 @@ def write_page(material: Material, path: Path, frames: dict[str, pd.DataFrame], 
         facts=_facts(material),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        picks_script=(TEMPLATES / "picks.js").read_text(encoding="utf-8"),
         **_datatables(),
     )
     write_text(path, text)

@@ -21,7 +21,7 @@ def explain(path: str | Path, row: str, width: int) -> str:
     file = find_selection(path)
     line = _find(file, row)
     root = file.parent.parent.parent.parent
-    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
+    return "\n".join([*_facts(line), "", *side_by_side(f"POOL RECORD\n\n{record_text(line)}", _example(root, line), width)])
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -49,9 +49,17 @@ def _facts(line: dict[str, Any]) -> list[str]:
     return facts
 
 
-def _record(line: dict[str, Any]) -> str:
+def record_text(line: dict[str, Any]) -> str:
+    """The conversation of a pick: its tools where it has any, and every turn under its role."""
     tools = [f"[tools]\n{canonical_json(line['tools'])}"] if line.get("tools") else []
-    return "\n\n".join(["POOL RECORD", *tools, *_turns(line["messages"])])
+    return "\n\n".join([*tools, *_turns(line["messages"])])
+
+
+def example_text(example: dict[str, Any]) -> str:
+    """The conversation of a validation example (a row of validation.parquet), every turn under its role."""
+    if example.get("messages"):
+        return "\n\n".join(_turns(json.loads(example["messages"])))
+    return f"[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"
 
 
 def _turns(messages: list[Message]) -> list[str]:
@@ -71,10 +79,7 @@ def _example(root: Path, line: dict[str, Any]) -> str:
     examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
     if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    example = examples[0]
-    if example.get("messages"):
-        return "\n\n".join(["VALIDATION EXAMPLE", *_turns(json.loads(example["messages"]))])
-    return f"VALIDATION EXAMPLE\n\n[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"
+    return f"VALIDATION EXAMPLE\n\n{example_text(examples[0])}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:
