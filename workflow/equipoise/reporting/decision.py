@@ -49,7 +49,11 @@ def decision(config: Experiment, frames: Mapping[str, pd.DataFrame]) -> dict[str
         "budgets": [budget_text(budget) for budget in budgets],
         "measures": [measure.header for measure in measures],
         "tables": [
-            {"baseline": name, "label": selector(name).short_label, "rows": _rows(name, names, budgets, measures, compared, scores)}
+            {
+                "baseline": name,
+                "label": selector(name).short_label if name else "",
+                "rows": _rows(name, names, budgets, measures, compared, scores),
+            }
             for name in (baselines or [""])
         ],
         "anchors": _anchors(macro, measures),

@@ -39,7 +39,9 @@ def decided(row: Mapping[str, object], family: int) -> str:
     if row["p_holm"] < LEVEL:
         return "both tests, adjusted"
     silent = [name for name, p in (("bootstrap", row["p_bootstrap"]), ("spread of runs", row["p_runs"])) if p >= LEVEL]
-    return " and ".join(silent) or f"{family} comparisons (Holm)"
+    if len(silent) == 2:
+        return "neither test"
+    return silent[0] if silent else f"Holm over {family}"
 
 
 def verdict(difference: float, p_holm: float, interval: str = BOTH) -> str:

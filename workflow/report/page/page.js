@@ -33,7 +33,47 @@ const address = URL.createObjectURL(source);
 const { default: DataTable } = await import(address);
 URL.revokeObjectURL(address);
 
+// files packed into the page; those it has no room for are links to files beside it
+const files = JSON.parse(document.getElementById("files").textContent);
+const TYPES = { csv: "text/csv", md: "text/markdown", tex: "text/x-tex", svg: "image/svg+xml", pdf: "application/pdf" };
+async function unpacked(path) {
+  const packed = Uint8Array.from(atob(files[path]), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Blob([await new Response(stream).arrayBuffer()], { type: TYPES[path.split(".").pop()] });
+}
+for (const link of document.querySelectorAll("a[data-file]")) {
+  if (!(link.dataset.file in files)) continue;
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    save(link.dataset.file.split("/").pop(), await unpacked(link.dataset.file));
+  });
+}
+// a table as it is sorted now, for a spreadsheet
+function tabbed(table) {
+  return [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " ")).join("\t")).join("\n");
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(tabbed(document.getElementById(button.dataset.copy)));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+// what an address points at is open
+function openTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) { target.open = true; target.scrollIntoView(); }
+}
+window.addEventListener("hashchange", openTarget);
+// paper shows what is folded on the screen
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const part of folded) part.open = true;
+});
+window.addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+
 for (const table of document.querySelectorAll("table.report:not(#example-table)")) {
   new DataTable(table, { paging: false, searching: false, info: false, order: [], autoWidth: false });
 }
-
+openTarget();

@@ -137,9 +137,12 @@ function show() {
   field("budget").setAttribute("aria-valuetext", document.getElementById("budget-text").textContent);
   examples.rows().invalidate();
   examples.draw();
+}
+// one pick is always open: what is to be seen is seen
+examples.on("draw", () => {
   const first = document.querySelector("#example-table tbody tr .opener[aria-expanded='false']");
   if (first && !document.querySelector("#example-table .whole")) toggle(first.closest("tr"));
-}
+});
 
 function exported() {
   const lines = examples.rows({ search: "applied", order: "applied" }).data().toArray().map((pick) => JSON.stringify({
