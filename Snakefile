@@ -30,10 +30,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:  # of the snakemake that controls a run: its jobs are called with --no-hooks
-    from equipoise.cluster.controllers import hold_controller
-
-    hold_controller()
-    write_config(CONFIG, LAYOUT.config)
+    begin()
 
 
 rule all:
