@@ -1,4 +1,4 @@
-"""Every GPU stage on a GPU's stand-in: nothing mixes devices, what comes out is the CPU's, and each wait for the device is one of a list."""
+"""Every GPU stage on a stand-in: nothing mixes devices, what comes out is what the CPU gives, and each wait for the device is of a list."""
 
 from pathlib import Path
 
