@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from equipoise import __version__, commands
 from equipoise.commands.panels import PANELS
 from equipoise.errors import UserError, printable
+from equipoise.extras import missing_extra
 from equipoise.files import full_disk
 
 
@@ -72,6 +73,10 @@ def main() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter flushes once more at its end
         sys.exit(0)
+    except ModuleNotFoundError as error:
+        if (line := missing_extra(error)) is None:
+            raise
+        fail(line)
     except Exception as error:
         place = full_disk(error)
         if place is None:
