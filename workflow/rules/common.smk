@@ -33,7 +33,8 @@ def within_prefix():
     return chdir(PREFIX) if PREFIX and Path(PREFIX).is_dir() else nullcontext()
 
 
-IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+# Where Snakemake brings the stages' software, their `python` is the one that it brings.
+DEPLOYED = sorted({"conda", "apptainer"} & set(map(str, workflow.deployment_settings.deployment_method)))
 
 try:
     with within_prefix():
@@ -46,14 +47,22 @@ try:
         TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
         BASE_FILES = experiment.base_files(CONFIG)
         NEEDS_HUB = experiment.needs_hub(CONFIG)
-        if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
+        if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment
             refuse_missing_reporters(CONFIG)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
+if CONFIG.container:
+
+    container: CONFIG.container
+
+elif "apptainer" in DEPLOYED:
+    print("error: container: --sdm apptainer needs an image; make one by envs/Dockerfile and write its .sif file", file=sys.stderr)
+    sys.exit(2)
+
 LAYOUT = CONFIG.layout
-PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
+PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
 ASSEMBLED = experiment.assembled_shards(CONFIG)
