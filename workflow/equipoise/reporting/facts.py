@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from equipoise.config import Experiment
+from equipoise.shipped import ROOT
 
 COMPUTING = ("equipoise", "torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "zarr", "pyarrow")
 DRAWING = ("snakemake", "matplotlib", "itables")
@@ -45,7 +46,7 @@ def made(config: Experiment) -> dict[str, str]:
 
 def _commit() -> str:
     """The commit that the program's checkout stands at; its version where it is no checkout. Read from git's files: no git is needed."""
-    folder = Path(__file__).parents[3] / ".git"
+    folder = ROOT / ".git"
     try:
         if folder.is_file():  # of a worktree
             folder = Path(folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip())

@@ -21,8 +21,9 @@ from equipoise.reporting.table import Table, cells
 from equipoise.reporting.take_away import offered, packed
 from equipoise.reporting.terms import used_terms
 from equipoise.selectors import SELECTORS
+from equipoise.shipped import WORKFLOW
 
-TEMPLATES = Path(__file__).parents[2] / "report" / "page"
+TEMPLATES = WORKFLOW / "report" / "page"
 NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
 
 

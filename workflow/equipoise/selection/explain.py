@@ -18,10 +18,20 @@ def explain(path: str | Path, row: str, width: int) -> str:
 
     Raises `UserError` when the row is not in the selection.
     """
+    line, example = _found(path, row)
+    return "\n".join([*_facts(line), "", *side_by_side(f"POOL RECORD\n\n{record_text(line)}", _in_words(example), width)])
+
+
+def explained(path: str | Path, row: str) -> dict[str, Any]:
+    """The same as values: the pick as its selection has it, and `validation`, the example that asked for it (None: none did)."""
+    line, example = _found(path, row)
+    return {**line, "validation": example}
+
+
+def _found(path: str | Path, row: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     file = find_selection(path)
     line = _find(file, row)
-    root = file.parent.parent.parent.parent
-    return "\n".join([*_facts(line), "", *side_by_side(f"POOL RECORD\n\n{record_text(line)}", _example(root, line), width)])
+    return line, _example(file.parent.parent.parent.parent, line)
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -66,12 +76,12 @@ def _turns(messages: list[Message]) -> list[str]:
     return [f"[{message['role']}]\n{message_text(message)}" for message in messages]
 
 
-def _example(root: Path, line: dict[str, Any]) -> str:
+def _example(root: Path, line: dict[str, Any]) -> dict[str, Any] | None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     if line["task"] is None:
-        return "VALIDATION EXAMPLE\n\n(none)"
+        return None
     path = root / "targets" / line["task"] / "validation.parquet"
     if not path.is_file():
         raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
@@ -79,7 +89,11 @@ def _example(root: Path, line: dict[str, Any]) -> str:
     examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
     if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    return f"VALIDATION EXAMPLE\n\n{example_text(examples[0])}"
+    return examples[0]
+
+
+def _in_words(example: dict[str, Any] | None) -> str:
+    return f"VALIDATION EXAMPLE\n\n{'(none)' if example is None else example_text(example)}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:
