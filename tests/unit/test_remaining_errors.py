@@ -274,7 +274,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "read_matrix": (1, "the matrix on disk"),
     },
     "reporting.selected_examples": {
-        "_lines": (1, "the selections on disk"),
+        "_picks": (1, "the selections on disk"),
+        "_validation_examples.text": (1, "the targets on disk"),
     },
     "reporting.selection_audit": {
         "table_audit": (1, "the pool's rows"),
