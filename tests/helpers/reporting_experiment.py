@@ -107,7 +107,7 @@ def make_experiment(
         write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
     for number, selector_name in enumerate(config.selectors):
         if selector(selector_name).chooses:
-            _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]))
+            _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]), dressed)
     _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed, dressed)
     return config
 
@@ -136,7 +136,7 @@ def _write_pool(layout: Layout, rows: int, generator: np.random.Generator, dress
 def _write_targets(layout: Layout, config: Experiment, per_task: int, dressed: Callable[[str], str]) -> None:
     for task in config.tasks:
         examples = {
-            "id": [f"{task}-{number}" for number in range(per_task)],
+            "id": [dressed(f"{task}-{number}") for number in range(per_task)],
             "prompt": [dressed(f"validation question {number} of {task} & <i>?") for number in range(per_task)],
             "response": [dressed(f"answer {number}_{task}") for number in range(per_task)],
         }
@@ -191,7 +191,15 @@ def _order(name: str, matrix: np.ndarray, metadata: list[dict[str, object]], per
     return valid[np.argsort(-scores.get(name, generator.random(len(known))), kind="stable")]
 
 
-def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.ndarray, metadata, generator: np.random.Generator) -> None:
+def _write_selections(
+    layout: Layout,
+    config: Experiment,
+    name: str,
+    matrix: np.ndarray,
+    metadata,
+    generator: np.random.Generator,
+    dressed: Callable[[str], str],
+) -> None:
     per_task = config.targets.size
     pool = pq.read_table(layout.pool).to_pylist()
     tasks = [task for task in config.tasks for _ in range(per_task)]
@@ -227,7 +235,7 @@ def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.
                         "score": float(scores[rank]),
                         "margin": 0.1,
                         "column": column,
-                        "validation_id": f"{tasks[column]}-{column % per_task}" if explained else None,
+                        "validation_id": dressed(f"{tasks[column]}-{column % per_task}") if explained else None,
                         "task": tasks[column] if explained else None,
                         "top_tasks": list(config.tasks)[:3],
                         "source": record["source"],

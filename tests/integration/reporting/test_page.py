@@ -1,19 +1,15 @@
 """The page in a real browser: it opens from disk without network, without a console error; sorting, filters, address and keyboard work."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 
 from equipoise.reporting.report import report
+from helpers.browser import complaints, needs_browser, opened, wait
 from helpers.reporting_experiment import make_experiment
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -25,25 +21,8 @@ def page(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(page):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed; pip install selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    # any request that is not the file itself fails and is logged
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.get(page.as_uri())
-    wait(driver, lambda: driver.execute_script("return document.documentElement.dataset.ready === 'true'"))
-    yield driver
-    driver.quit()
-
-
-def wait(driver, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 60).until(lambda _: condition())
+    with opened(page) as driver:
+        yield driver
 
 
 def rows(driver, table: str) -> list[list[str]]:
@@ -52,7 +31,7 @@ def rows(driver, table: str) -> list[list[str]]:
 
 
 def test_opens_without_console_error_and_without_any_request(browser):
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert complaints(browser) == []
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in loaded if not name.startswith(("blob:", "data:"))] == []
 
