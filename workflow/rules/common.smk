@@ -8,6 +8,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
 from equipoise import experiment
+from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
@@ -36,6 +37,9 @@ try:
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+if workflow.is_main_process:
+    make_again(CONFIG)
 
 LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
