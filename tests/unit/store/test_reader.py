@@ -137,6 +137,19 @@ def test_another_artefact_of_the_same_kind_is_not_taken_for_it(now, kind):
     assert_healed(now, kind, NAMES[kind][0], before)
 
 
+@pytest.mark.parametrize("kind", NAMES)
+def test_an_artefact_of_another_kind_is_not_taken_for_it(now, kind):
+    order = list(NAMES)
+    other = order[order.index(kind) - 1]
+    theirs = list(parts(now, other, NAMES[other][0]).values())
+    for place, path in enumerate(parts(now, kind, NAMES[kind][0]).values()):
+        before = path.read_bytes()
+        path.write_bytes(theirs[min(place, len(theirs) - 1)].read_bytes())
+        told = refusal(now, kind, NAMES[kind][0])
+        assert str(path) in told
+        assert_healed(now, kind, NAMES[kind][0], {path: before}, told)
+
+
 @pytest.mark.parametrize("whose", ["an older run's", "another configuration's"])
 @pytest.mark.parametrize("kind", NAMES)
 def test_an_artefact_made_by_other_means_is_not_taken_for_it(now, others, kind, whose):
