@@ -143,8 +143,10 @@ def test_an_artefact_of_another_kind_is_not_taken_for_it(now, kind):
     other = order[order.index(kind) - 1]
     theirs = list(parts(now, other, NAMES[other][0]).values())
     for place, path in enumerate(parts(now, kind, NAMES[kind][0]).values()):
-        before = path.read_bytes()
-        path.write_bytes(theirs[min(place, len(theirs) - 1)].read_bytes())
+        before, another = path.read_bytes(), theirs[min(place, len(theirs) - 1)].read_bytes()
+        if another == before:
+            continue  # of two stores, the numbers of tokens
+        path.write_bytes(another)
         told = refusal(now, kind, NAMES[kind][0])
         assert str(path) in told
         assert_healed(now, kind, NAMES[kind][0], {path: before}, told)
