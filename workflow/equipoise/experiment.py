@@ -295,10 +295,10 @@ def _selection(config: Experiment) -> list[Stage]:
     runs = trained_runs(config)
     rankings = dict.fromkeys((run.selector, run.selection_seed) for run in runs)
     picks = dict.fromkeys((run.selector, run.selection_seed, run.budget) for run in runs)
-    return [
-        Stage("rank", [[Item("rank", ranking, (config.layout.ranking(*ranking),))] for ranking in rankings]),
-        Stage("select_budget", [[Item("select_budget", pick, (config.layout.selection(*pick),))] for pick in picks]),
-    ]
+    layout = config.layout
+    ranked = [Item("rank", ranking, (layout.ranking(*ranking), layout.ranking_manifest(*ranking))) for ranking in rankings]
+    picked = [Item("select_budget", pick, (layout.selection(*pick), layout.selection_manifest(*pick))) for pick in picks]
+    return [Stage("rank", [[item] for item in ranked]), Stage("select_budget", [[item] for item in picked])]
 
 
 def _runs(config: Experiment) -> list[Stage]:

@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from equipoise import experiment
+from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
@@ -60,6 +61,9 @@ if CONFIG.container:
 elif "apptainer" in DEPLOYED:
     print("error: container: --sdm apptainer needs an image; make one by envs/Dockerfile and write its .sif file", file=sys.stderr)
     sys.exit(2)
+
+if workflow.is_main_process:
+    make_again(CONFIG, PREFIX)
 
 LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from equipoise.budgets import budget_label, budget_rows
-from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.arms import budget_order
 from equipoise.reporting.labels import budget_text
 from equipoise.reporting.material import Material
 from equipoise.selection.explain import example_text, record_text
 from equipoise.selectors import selector
+from equipoise.store.artefact import open_artefact
 
 PICKS = 500  # shown of one selector at most
 TEXT_BYTES = 3 * 2**20  # of all texts together: where they would be more, fewer picks of every selector are shown
@@ -92,9 +91,8 @@ def _budgets(material: Material) -> list[tuple[str, int]]:
 def _picks(material: Material, name: str) -> Iterator[dict[str, Any]]:
     """The first picks of a selector's largest selection by its first seed."""
     config, (label, _) = material.config, _budgets(material)[-1]
-    path = Path(config.layout.selection(name, selection_seeds(config, name)[0], label))
-    if not path.is_file():
-        raise UserError(f"{path}: missing; run the stage select_budget")
+    seed = selection_seeds(config, name)[0]
+    path = open_artefact(config, "selection", selector=name, selection_seed=seed, budget=label).only_file()
     with path.open(encoding="utf-8") as file:
         for line, _ in zip(file, range(PICKS), strict=False):
             yield json.loads(line)
@@ -108,9 +106,7 @@ def _validation_examples(material: Material):
 
     def text(task: str, name: str) -> str:
         if task not in read:
-            path = Path(material.config.layout.target(task))
-            if not path.is_file():
-                raise UserError(f"{path}: missing; run the stage prepare_targets")
+            path = open_artefact(material.config, "targets", task=task).only_file()
             read[task] = {str(example["id"]): example_text(example) for example in pq.read_table(path).to_pylist()}
         return read[task].get(name, "")
 
