@@ -60,15 +60,15 @@ def run_of(config: "Experiment", text: str, trained: bool) -> Run:
 
 def refuse_missing_checkpoints(config: "Experiment", epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
-    from equipoise.store.manifest import read_manifest
+    from equipoise.store.artefact import open_artefact
 
     for epoch in epochs:
-        read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")
+        open_artefact(config, "checkpoint", epoch=epoch)
 
 
 def refuse_missing_targets(config: "Experiment", tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
-    from equipoise.store.manifest import read_manifest
+    from equipoise.store.artefact import open_artefact
 
     for task in tasks:
-        read_manifest(config.layout.target_manifest(task), "targets")
+        open_artefact(config, "targets", task=task)

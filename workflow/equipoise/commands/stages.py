@@ -131,7 +131,7 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
@@ -157,7 +157,7 @@ def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Mat
 
     experiment = _open(config, "assemble_attribution")
     one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
