@@ -13,6 +13,7 @@ from equipoise.reporting.facts import disk, made, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.render import html_cell
+from equipoise.reporting.rule_graph import rule_graph
 from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
@@ -143,6 +144,7 @@ def _facts(material: Material) -> dict[str, object]:
         "disk": sizes,
         "total_bytes": sum(sizes.values()),
         "made": made(config),
+        "rules": rule_graph(config, {rule for rule in measured["rule"]}),
     }
 
 
