@@ -10,8 +10,14 @@ from equipoise.store.kinds import KINDS
 
 LOOKED_AT = 200  # jobs of a rule: all of them read the same kinds, but for a few by selector or matrix
 BOX, GAP, STEP = (190, 26), 16, 54
-REPORT = ("seal_attribution", "select_budget", "evaluate", "fine_tune_and_evaluate")
-"""What the report reads."""
+WAITS = {
+    "prepare_pool": ("generate_miniature", "fetch"),
+    "prepare_targets": ("generate_miniature", "fetch"),
+    "check_base": ("fetch",),
+    "warm_up": ("check_base",),
+    "report": ("decontaminate", "seal_attribution", "select_budget", "evaluate", "fine_tune_and_evaluate"),
+}
+"""Rules that wait for others without an artefact of theirs in what they are made from."""
 
 
 def rule_edges(config: Experiment) -> dict[str, list[str]]:
@@ -20,7 +26,7 @@ def rule_edges(config: Experiment) -> dict[str, list[str]]:
     for stage in stages(config):
         items = islice((item for job in stage.jobs for item in job), LOOKED_AT)
         named = {above for item in items for above in _above(config, item)}
-        named |= set(REPORT) if stage.name == "report" else set()
+        named |= set(WAITS.get(stage.name, ()))
         found[stage.name] = sorted(named & set(found), key=list(found).index)
     return {name: [rule for rule in above if not any(_reads(found, other, rule) for other in above)] for name, above in found.items()}
 
