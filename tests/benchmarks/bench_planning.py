@@ -1,7 +1,7 @@
 """What planning pays to see what is gone: python tests/benchmarks/bench_planning.py [--shards 10000] [--folder /tmp].
 
-Lays out the manifests and chunk files (empty, of the right sizes) of an epoch's gradients, a chunk of seven arrays a shard, and times the look
-at names and sizes that `snakemake` and `snakemake -n` take when the jobs are planned; the goal at 10,000 shards is at most 10 s.
+Lays out the manifests and chunk files (empty, of the right sizes) of an epoch's gradients, a chunk of seven arrays a shard, and times the
+look at names and sizes that `snakemake` and `snakemake -n` take when the jobs are planned; the goal at 10,000 shards is at most 10 s.
 """
 
 import argparse
@@ -59,9 +59,7 @@ def main() -> None:
     finally:
         shutil.rmtree(folder)
     files = options.shards * len(WIDTHS)
-    print(
-        f"{options.shards:,} manifests and {files:,} chunks: {wall:.1f} s (CPU {cpu:.1f}; goal at 10,000: 10 s), {len(found)} to be made again"
-    )
+    print(f"{options.shards:,} manifests, {files:,} chunks: {wall:.1f} s (CPU {cpu:.1f}; goal at 10,000: 10 s), {len(found)} gone")
 
 
 if __name__ == "__main__":
