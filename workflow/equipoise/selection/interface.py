@@ -121,18 +121,19 @@ def write_picks(
 
     matrix, tasks, valid: files (`matrix_file`); header: of a .csv. Raises `UserError` as `select` does, and for files that cannot be read.
     """
-    from equipoise.selection.matrix_file import open_matrix, read_mask, read_tasks
+    from equipoise.attribution.matrix_file import open_matrix, read_mask, read_tasks
 
     find_selector(selector)
     share = parse_budget(budget)
     names = read_tasks(tasks)
-    opened, mask = open_matrix(matrix, header)
+    opened = open_matrix(matrix, header)
+    mask = opened.valid
     if valid is not None:
         mask = read_mask(valid)
     elif mask is not None:
         log(f"{matrix}: rows marked in valid.zarr beside it are used")
     with logged_warnings():
-        selection = select(opened, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
+        selection = select(opened.values, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
     scores = [score if np.isfinite(score) else None for score in selection.scores.tolist()]
     columns = [column if column >= 0 else None for column in selection.columns.tolist()]
     picks = zip(range(len(selection)), selection.rows.tolist(), scores, columns, selection.tasks, strict=True)
