@@ -186,6 +186,24 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
             ["gradients.adam_form: torch, but logra does not use Adam; leave it out"],
         ),
         ({"gradients.adam_form": "torch"}, []),
+        (
+            {"gradients.estimator": "matrix"},
+            [
+                "gradients.matrix.file: estimator matrix takes your own scores; write the path of a matrix (.npy, .zarr, .parquet, .safetensors)"
+            ],
+        ),
+        ({"gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"}, []),
+        ({"gradients.estimator": "matrix", "gradients.matrix.file": "scores"}, []),
+        (
+            {"gradients.estimator": "matrix", "gradients.matrix.file": "mine.csv"},
+            [
+                "gradients.matrix.file: mine.csv is of no known form; write one of .npy, .zarr, .parquet, .safetensors, or a folder of bergson's scores"
+            ],
+        ),
+        (
+            {"gradients.matrix.file": "mine.npy"},
+            ["gradients.matrix.file: nothing would read it (less computes its matrix); write estimator: matrix"],
+        ),
         (WITH_VLLM | {"lora.rank": 513}, ["lora.rank: 513 is more than vLLM's 512; write backend: hf for the suites"]),
         (
             WITH_VLLM | {"lora.target_modules": ["lm_head"]},

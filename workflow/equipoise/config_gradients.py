@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from equipoise.config_keys import JOBS, NO_EFFECT, Section
-from equipoise.estimators import ESTIMATORS
+from equipoise.config_keys import JOBS, NO_EFFECT, AnySource, Section
+from equipoise.estimators import ESTIMATORS, OTHERS
+
+NAMES = {each.name: each.description for each in ESTIMATORS} | OTHERS
 
 
 class Projection(Section):
@@ -41,12 +43,16 @@ class Trak(Section):
     damping: float = Field(0.1, gt=0, description="Damping of the kernel, relative to its mean eigenvalue.")
 
 
+class OwnMatrix(Section):
+    """The estimator `matrix`: scores that you computed, one row per pool row and one column per validation example; larger is better."""
+
+    file: AnySource = Field(None, description="Your scores: .npy, .zarr, .parquet, .safetensors, or a folder of bergson's scores.")
+
+
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
-        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
-    )
+    estimator: Literal[*NAMES] = Field("less", description="; ".join(f"{name}: {told}" for name, told in NAMES.items()) + ".")
     epochs: Annotated[Literal["all", "last"], JOBS] = Field(
         "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
     )
@@ -62,3 +68,4 @@ class Gradients(Section):
     logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
     ekfac: Ekfac = Field(default_factory=Ekfac, description="Settings of the estimators ekfac and ekfac_unit.")
     trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")
+    matrix: OwnMatrix = Field(default_factory=OwnMatrix, description="Settings of the estimator matrix.")

@@ -68,6 +68,8 @@ StageName = Literal[
         "fit_curvature",
         "collect_pool_gradients",
         "collect_target_gradients",
+        "collect_pool_states",
+        "collect_target_states",
         "assemble_attribution",
         "seal_attribution",
         "rank",

@@ -12,9 +12,10 @@ from pydantic import BaseModel
 from equipoise.benchmarks import concerned
 from equipoise.config import Experiment
 from equipoise.config_keys import Effect
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 
 TOKENS = ("model", "-model.precision", "-model.attention")
+FORWARD = ("model", "-model.precision", "training.loss_on", "gradients.precision", "gradients.token_budget")
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
@@ -39,6 +40,8 @@ READS: dict[str, tuple[str, ...]] = {
     "fit_curvature": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
+    "collect_pool_states": FORWARD,
+    "collect_target_states": (*FORWARD, "targets.max_length"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
@@ -70,7 +73,9 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     if stage == "evaluate":
         entries = [entry for name in tasks for entry in concerned(config.tasks[name].benchmark, config.tasks[name].lm_eval_tasks)]
         return ["sandbox"] if any(entry.runs_programs for entry in entries) else []
-    chosen = estimator(config.gradients.estimator)
+    chosen = row_estimator(config.gradients)
+    if chosen is None:
+        return []
     if stage == "fit_curvature":
         return [f"gradients.{key}" for key in chosen.fitted.reads] if chosen.fitted else []
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)

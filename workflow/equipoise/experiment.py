@@ -10,15 +10,15 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
+from equipoise.collecting import INFLUENCE, collects_states, needs_warm_up
 from equipoise.config import Experiment, Suite
-from equipoise.estimators import estimator
+from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
-INFLUENCE = MATRICES[0]
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,16 @@ def epochs(config: Experiment) -> list[int]:
 
 
 def gradient_epochs(config: Experiment) -> list[int]:
-    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`)."""
+    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`); none where no rows are."""
+    if row_estimator(config.gradients) is None:
+        return []
     return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
 
 
 def tells_reliability(config: Experiment, matrix: str) -> bool:
     """Whether projection noise is in a matrix and can be told from the halves of its rows."""
-    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and estimator(config.gradients.estimator).halves
+    rows = row_estimator(config.gradients)
+    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and rows is not None and rows.halves
 
 
 def shards(config: Experiment) -> list[str]:
@@ -182,7 +185,8 @@ def stages(config: Experiment) -> list[Stage]:
     """Every rule that this experiment runs, in the pipeline's order, with its jobs. Keys of items, by kind:
 
     prepare_targets (task), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
-    collect_target_gradients (epoch, task), assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
+    collect_target_gradients (epoch, task), collect_pool_states (epoch, shard), collect_target_states (epoch, task),
+    assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
     selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
     (selector, selection seed); else ().
     """
@@ -196,6 +200,7 @@ def stages(config: Experiment) -> list[Stage]:
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
     targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
+    checkpoints = [Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]
     only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
     return [
         *only["generate_miniature"],
@@ -204,7 +209,7 @@ def stages(config: Experiment) -> list[Stage]:
         *only["decontaminate"],
         *only["prepare_pool"],
         *only["check_base"],
-        Stage("warm_up", [[Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]]),
+        *([Stage("warm_up", [checkpoints])] if needs_warm_up(config) else []),
         *_collection(config),
         *_attribution(config),
         *_selection(config),
@@ -233,21 +238,26 @@ def _together(jobs: list[list[Item]], how: str) -> list[list[Item]]:
     return [[item for job in jobs for item in job]] if how == "together" else jobs
 
 
+def _fit(config: Experiment) -> Fitted | None:
+    rows = row_estimator(config.gradients)
+    return rows.fitted if rows else None
+
+
 def fitted(config: Experiment, side: str, epoch: int | str = "{epoch}") -> list[str]:
     """Manifests of what the estimator fits that a side (pool, target, matrix) is made with, at an epoch: one, or none."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     return [config.layout.curvature_manifest(epoch)] if fit and side in fit.sides else []
 
 
 def fitting_gpus(config: Experiment) -> int:
     """GPUs of one fit: one where it runs examples through the model, none where it reads rows."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     return 1 if fit and not fit.from_rows else 0
 
 
 def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
     """Manifests of what the estimator's fit at an epoch is made from, beside the checkpoint."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     if not fit:
         return []
     rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in shards(config)] if fit.from_rows else []
@@ -261,15 +271,30 @@ def _collection(config: Experiment) -> list[Stage]:
     def target(epoch: int, task: str) -> Item:
         return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
 
-    chosen, fit = gradient_epochs(config), estimator(config.gradients.estimator).fitted
+    chosen, fit = gradient_epochs(config), _fit(config)
     of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
     of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)]
     collected = [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
+    collected = collected if chosen else []
     if fit:
         jobs = [[Item("fit_curvature", (e,), (config.layout.curvature_manifest(e),))] for e in chosen]
         collected.insert(1 if fit.from_rows else 0, Stage("fit_curvature", jobs))
-    return collected
+    return [*_states(config), *collected]
+
+
+def _states(config: Experiment) -> list[Stage]:
+    """Forward passes that collect states alone, where no store of gradients holds them."""
+    layout, last = config.layout, config.warmup.epochs
+    parts = {
+        "pool": [((last, shard), layout.pool_states_manifest(last, shard)) for shard in shards(config)],
+        "target": [((last, task), layout.target_states_manifest(last, task)) for task in config.tasks],
+    }
+    return [
+        Stage(f"collect_{side}_states", [[Item(f"collect_{side}_states", key, (path,))] for key, path in jobs])
+        for side, jobs in parts.items()
+        if collects_states(config, side)
+    ]
 
 
 def _attribution(config: Experiment) -> list[Stage]:
@@ -287,10 +312,10 @@ def _selection(config: Experiment) -> list[Stage]:
     runs = trained_runs(config)
     rankings = dict.fromkeys((run.selector, run.selection_seed) for run in runs)
     picks = dict.fromkeys((run.selector, run.selection_seed, run.budget) for run in runs)
-    return [
-        Stage("rank", [[Item("rank", ranking, (config.layout.ranking(*ranking),))] for ranking in rankings]),
-        Stage("select_budget", [[Item("select_budget", pick, (config.layout.selection(*pick),))] for pick in picks]),
-    ]
+    layout = config.layout
+    ranked = [Item("rank", ranking, (layout.ranking(*ranking), layout.ranking_manifest(*ranking))) for ranking in rankings]
+    picked = [Item("select_budget", pick, (layout.selection(*pick), layout.selection_manifest(*pick))) for pick in picks]
+    return [Stage("rank", [[item] for item in ranked]), Stage("select_budget", [[item] for item in picked])]
 
 
 def _runs(config: Experiment) -> list[Stage]:

@@ -137,6 +137,20 @@ class Layout:
     def target_gradients_manifest(self, epoch: int | str, task: str) -> str:
         return f"{self.root}/gradients/targets/epoch-{epoch}/{task}.json"
 
+    # states without gradients, by forward passes alone
+    def pool_states(self, epoch: int | str) -> str:
+        """Store of the whole pool's states at an epoch."""
+        return f"{self.root}/states/pool/epoch-{epoch}/store"
+
+    def pool_states_manifest(self, epoch: int | str, shard: str) -> str:
+        return f"{self.root}/states/pool/epoch-{epoch}/shard-{shard}.json"
+
+    def target_states(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/states/targets/epoch-{epoch}/{task}/store"
+
+    def target_states_manifest(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/states/targets/epoch-{epoch}/{task}.json"
+
     # attribution: `matrix` is influence, last_token or position_weighted
     def matrix(self, matrix: str) -> str:
         return f"{self.root}/attribution/{matrix}/matrix.zarr"
@@ -151,9 +165,15 @@ class Layout:
     def ranking(self, selector: str, selection_seed: int | str) -> str:
         return f"{self.root}/ranking/{selector}/selection-{selection_seed}.parquet"
 
+    def ranking_manifest(self, selector: str, selection_seed: int | str) -> str:
+        return f"{self.root}/ranking/{selector}/selection-{selection_seed}.json"
+
     def selection(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
         label = budget if isinstance(budget, str) else budget_label(budget)
         return f"{self.root}/selection/{selector}/selection-{selection_seed}/budget-{label}.jsonl"
+
+    def selection_manifest(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
+        return self.selection(selector, selection_seed, budget).removesuffix("l")
 
     # runs
     def run(self, run: Run) -> str:

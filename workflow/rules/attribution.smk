@@ -1,10 +1,7 @@
 rule assemble_attribution:
     """Computes the matrix rows of one or several shards and their column moments."""
     input:
-        pool=shard_gradients,
-        targets=target_gradients,
-        fitted=fitted_matrix,
-        checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+        made_from=assembled_from,
     output:
         manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
     log:

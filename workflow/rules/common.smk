@@ -7,18 +7,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from equipoise import experiment
+from equipoise import collecting, experiment
+from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.layout import Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
 from equipoise.selectors import MATRICES, SELECTORS, selector
+from equipoise.store.kinds import KINDS
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
     os.environ["EQUIPOISE_ON_CLUSTER"] = "1"
@@ -30,12 +32,16 @@ try:
     SECOND_MODEL = second_model(CONFIG)
     POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
     TEST_FILES = {name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()}
+    OWN_SCORES = collecting.own_files(CONFIG, must_exist=True)
     TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
     if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
         refuse_missing_reporters(CONFIG)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+if workflow.is_main_process:
+    make_again(CONFIG)
 
 LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
@@ -148,25 +154,14 @@ def determined_targets(wildcards):
 
 def estimator_needs(side):
     """Files that the estimator's rows are made from beside examples and checkpoints."""
-    return [getattr(LAYOUT, name) for name in estimator(CONFIG.gradients.estimator).needs[side]]
+    return [getattr(LAYOUT, name) for name in row_estimator(CONFIG.gradients).needs[side]]
 
 
-def shard_gradients(wildcards):
-    """Manifests of the gradient rows that one job's matrix rows are made from."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
-
-
-def fitted_matrix(wildcards):
-    """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
-    return [path for epoch in epochs for path in experiment.fitted(CONFIG, "matrix", epoch)]
-
-
-def target_gradients(wildcards):
-    """Manifests of the gradients of all validation examples."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
+def assembled_from(wildcards):
+    """Manifests, and files of the user's own scores, that one job's matrix rows are made from."""
+    of = {"matrix": wildcards.matrix, "shard": wildcards.shard}
+    made_from = [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["matrix_shard"].inputs(CONFIG, of)]
+    return made_from + (OWN_SCORES if collecting.is_own(CONFIG, wildcards.matrix) else [])
 
 
 def ranked_matrices(wildcards):
@@ -237,6 +232,8 @@ def all_manifests():
         "fit_curvature",
         "collect_pool_gradients",
         "collect_target_gradients",
+        "collect_pool_states",
+        "collect_target_states",
         "assemble_attribution",
         "seal_attribution",
     )

@@ -5,6 +5,7 @@ rule rank:
         pool=LAYOUT.pool_manifest,
     output:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
+        manifest=LAYOUT.ranking_manifest("{selector}", "{selection_seed}"),
     log:
         log_of("rank", "{selector}", "selection-{selection_seed}"),
     benchmark:
@@ -27,6 +28,7 @@ rule select_budget:
         matrix=LAYOUT.matrix_manifest(MATRICES[0]),
     output:
         selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
+        manifest=LAYOUT.selection_manifest("{selector}", "{selection_seed}", "{budget}"),
     log:
         log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
     conda:

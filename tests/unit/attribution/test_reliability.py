@@ -7,7 +7,8 @@ from equipoise.attribution.assemble import assemble_attribution
 from equipoise.attribution.reliability import co_moments, forecast, merged, reliability
 from equipoise.attribution.seal import seal_attribution
 from equipoise.planning.plan import plan
-from equipoise.store.manifest import read_manifest, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import read_manifest
 from helpers.attribution_experiment import RATES, prepare
 from helpers.gradient_experiment import make_experiment
 
@@ -87,7 +88,7 @@ def test_the_plan_forecasts_from_the_sealed_matrix(tmp_path):
         said == "projection: 4,096 numbers leave a noise of about 0.016 in a cosine; its reliability is told when a first matrix is sealed"
     )
     path = config.layout.matrix_manifest("influence")
-    write_manifest(path, "matrix", reliability={"dimension": 1024, "median": 0.8, "columns": []})
+    publish(config, "matrix", {"matrix": "influence"}, reliability={"dimension": 1024, "median": 0.8, "columns": []})
     (said,) = [line for line in plan(config).assumptions if line.startswith("projection: ")]
     assert said.endswith(f"; reliability {4 * 0.8 / (1 + 3 * 0.8):.3f}, by the 0.800 that 1,024 numbers had in {path}")
     config.gradients.projection.kind = "identity"

@@ -16,6 +16,7 @@ from equipoise.layout import Layout, Run
 from equipoise.store.manifest import read_manifest
 from helpers.evaluation_experiment import evaluation_values, make_adapter
 from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 
 ZERO = Run("zero_shot", 0, "1.0", 0, 0)
 A, B = Run("bids", 0, "0.1", 1, 0), Run("task_max", 0, "0.1", 1, 0)
@@ -87,7 +88,7 @@ def test_a_base_that_fine_tuning_has_used_evaluates_as_a_freshly_loaded_one(expe
     prepare_pool(config)
     base = load_base(config.model, config.model.precision, "cpu")
     for run, rows in ((A, range(20)), (B, range(20, 40))):
-        write_jsonl(Path(layout(config).selection(run.selector, 0, run.budget)), [{"row": row} for row in rows])
+        write_selection(config, run.selector, 0, run.budget, [{"row": row} for row in rows])
     with monkeypatch.context() as patch:
         patch.setattr(sessions, "load_base", lambda *_: pytest.fail("loaded again"))
         session, shared = Session(config, base), []

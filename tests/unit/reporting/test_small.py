@@ -16,7 +16,8 @@ from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.kinds import scores_names
 from helpers.reporting_experiment import FEW, make_experiment
 
 
@@ -106,7 +107,8 @@ def fail(config, failed) -> None:
             for suite, seed in evaluations(config):
                 Path(config.layout.samples(run, suite, seed)).write_text("")
                 reason = f"{run.path}: loss is nan at step 7"
-                write_manifest(config.layout.scores(run, suite, seed), "scores", run=vars(run), tasks={}, failed=reason)
+                of = scores_names(run, suite, seed)
+                publish(config, "scores", of, [config.layout.samples(run, suite, seed)], run=vars(run), tasks={}, failed=reason)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
 """Reads the score store that bergson writes (pypi.org/project/bergson): a folder with `info.json` and `scores.bin`.
 
-Known is the form of its versions 1.0 to 2.5 (`MemmapSequenceScoreWriter`): an array of structures, for every example and query a score and a
-byte that says whether it was written. The store names no version; it is known by its keys. `config.yaml`, which bergson's own runs leave
-beside it, says whether a larger score is a better one (`score_cfg.higher_is_better`; true where it is not said).
+Known is the form of its versions 1.0 to 2.5 (`MemmapSequenceScoreWriter`): an array of structures, for every example and query a score
+and a byte that says whether it was written. The store names no version; it is known by its keys. `config.yaml`, which bergson's own runs
+leave beside it, says whether a larger score is a better one (`score_cfg.higher_is_better`; true where it is not said).
 """
 
 import json
@@ -52,7 +52,9 @@ class BergsonScores:
         values = np.empty((len(stored), self.shape[1]), self.dtype)
         for column in range(self.shape[1]):
             score = stored[f"score_{column}"]
-            values[:, column] = (score.astype(np.uint32) << 16).view(np.float32) if self._half else score  # bfloat16: a float32's first half
+            values[:, column] = (
+                (score.astype(np.uint32) << 16).view(np.float32) if self._half else score
+            )  # bfloat16: a float32's first half
         return values if self._sign > 0 else -values
 
     def _refuse_unwritten(self, path: Path) -> None:

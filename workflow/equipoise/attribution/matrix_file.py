@@ -1,11 +1,12 @@
 """Opens a user's matrix: .npy, .zarr, .safetensors, .csv or .parquet, or the folder of a score store that bergson wrote. Nothing of a large
 file is read before it is needed, but for .csv and .parquet, which are read whole.
 
-Where a file names its rows or columns, the names are read too: a text column `id` and the other columns' names in .parquet; JSON lists `ids`
-and `columns` in the metadata of .safetensors or the attributes of a .zarr array; for a matrix of the workflow, the manifest beside it.
+Where a file names its rows or columns, the names are read too: a text column `id` and the other columns' names in .parquet; JSON lists
+`ids` and `columns` in the metadata of .safetensors or the attributes of a .zarr array; for a matrix of the workflow, its manifest.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,17 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.bergson_scores import INFO, SCORES, BergsonScores
-from equipoise.attribution.matrix_store import read_valid, refuse_missing_chunks
+from equipoise.attribution.bergson_scores import BergsonScores
+from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.errors import UserError, first_line
 from equipoise.progress import log
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import Artefact, open_alone
 
 
 @dataclass(frozen=True)
 class MatrixFile:
-    """An opened matrix: values, N x V, sliceable by rows; valid: bool [N], where a mask lies beside it (a matrix of the workflow); ids: names
-    of the N rows; columns: names of the V columns, where the file says them."""
+    """An opened matrix: values, N x V, sliceable by rows; valid: bool [N], where a mask lies beside it (a matrix of the workflow).
+
+    ids, columns: names of the N rows and of the V columns, where the file says them.
+    """
 
     values: Any
     valid: np.ndarray | None = None
@@ -54,19 +57,6 @@ def open_matrix(path: str | Path, header: bool | None = None) -> MatrixFile:
     if path.suffix not in READERS:
         return MatrixFile(BergsonScores(path))
     return _read_csv(path, header) if path.suffix == ".csv" else READERS[path.suffix](path)
-
-
-def matrix_files(path: str | Path) -> list[Path]:
-    """The files that say whether a matrix is there and as it was: itself, or those of a folder that are written last.
-
-    Raises `UserError` for one that is missing.
-    """
-    path = Path(path)
-    inner = {".zarr": ("zarr.json", ".zarray", ".zgroup")}.get(path.suffix, (INFO, SCORES))
-    files = [path / name for name in inner if (path / name).is_file()] if path.is_dir() else [path]
-    if not files or not path.exists():
-        raise UserError(f"{path}: no matrix there; write a path that ends in {', '.join(READERS)}, or a folder of bergson's scores")
-    return files
 
 
 def read_tasks(path: str | Path) -> list[str]:
@@ -115,6 +105,8 @@ def _array(path: Path) -> np.ndarray:
 def _open_zarr(path: Path) -> MatrixFile:
     import zarr
 
+    if sealed := _sealed(path):
+        return MatrixFile(open_values(sealed), read_valid(sealed), None, [column["id"] for column in sealed["columns"]])
     try:
         opened = zarr.open(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
@@ -125,12 +117,7 @@ def _open_zarr(path: Path) -> MatrixFile:
             held = ", ".join(arrays) or "none"
             raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
         opened = next(iter(arrays.values()))
-    beside, manifest = path.parent / "valid.zarr", path.parent / "manifest.json"
-    if "identity" not in opened.attrs or not beside.exists():
-        return MatrixFile(opened, None, *_named(path, dict(opened.attrs)))
-    refuse_missing_chunks(path, opened)
-    columns = [each["id"] for each in read_manifest(manifest, "matrix")["columns"]] if manifest.exists() else None
-    return MatrixFile(opened, read_valid(path), None, columns)
+    return MatrixFile(opened, None, *_named(path, dict(opened.attrs)))
 
 
 def _named(path: Path, values: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:
@@ -231,7 +218,17 @@ def _read_parquet(path: Path) -> MatrixFile:
     for field in table.schema:
         if not pa.types.is_floating(field.type):
             raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one per validation example, and id")
-    return MatrixFile(_to_array(table, path), None, ids, table.schema.names)
+    return MatrixFile(_to_array(table, path), None, ids, _own_names(table.schema.names))
+
+
+def _own_names(names: list[str]) -> list[str] | None:
+    """Names of a table's columns; none where they are but numbers in a row, which data frames write by themselves."""
+    numbered = [re.fullmatch(r"(\D*)(\d+)", name) for name in names]
+    if all(numbered) and len({found[1] for found in numbered}) == 1:
+        numbers = [int(found[2]) for found in numbered]
+        if numbers == list(range(numbers[0], numbers[0] + len(names))):
+            return None
+    return names
 
 
 def _to_array(table: Any, path: Path) -> np.ndarray:
@@ -242,6 +239,14 @@ def _to_array(table: Any, path: Path) -> np.ndarray:
     for column, values in enumerate(table.columns):
         matrix[:, column] = values.to_numpy()  # a null becomes NaN, which the selector refuses by row and column
     return matrix
+
+
+def _sealed(path: Path) -> Artefact | None:
+    """The manifest of a matrix of the workflow, which lies beside it; a user's own has none."""
+    manifest = path.parent / "manifest.json"
+    if path.name != "matrix.zarr" or not (path.parent / "valid.zarr").exists():
+        return None
+    return open_alone(manifest, "matrix")
 
 
 READERS: dict[str, Callable[[Path], MatrixFile]] = {

@@ -8,7 +8,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import experiment_runs, gradient_epochs
 from equipoise.layout import Run
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 
 def one_of(option: str, value: str, known: Iterable[str]) -> str:
@@ -56,10 +56,10 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
 def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
     for epoch in epochs:
-        read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")
+        open_artefact(config, "checkpoint", epoch=epoch)
 
 
 def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
     for task in tasks:
-        read_manifest(config.layout.target_manifest(task), "targets")
+        open_artefact(config, "targets", task=task)

@@ -15,6 +15,8 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
 
     os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # a look at what is at hand downloads no weights
     from equipoise.checking.check_base import examine
+    from equipoise.checking.own_scores import examine_own_scores
+    from equipoise.collecting import is_own
     from equipoise.config_file import read_config
     from equipoise.data.pool import look
     from equipoise.data.targets import examined_targets
@@ -25,8 +27,9 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
     prepare_process(config, "check_base")
     found = examine(config)
     if all(Path(file).exists() for file in miniature_files(config)):
-        for _ in examined_targets(config, config.tasks):
-            pass
+        targets = {name: rows for name, rows, _ in examined_targets(config, config.tasks)}
+        for line in examine_own_scores(config, targets) if is_own(config) else []:
+            typer.echo(f"scores: {line}")
         for line in look(config) if config.pool.files else []:
             typer.echo(f"pool: {line}")
     else:

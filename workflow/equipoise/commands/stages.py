@@ -10,7 +10,7 @@ from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpo
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.estimators import ESTIMATORS, estimator
+from equipoise.estimators import ESTIMATORS, row_estimator
 from equipoise.experiment import folds
 from equipoise.layout import shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES
@@ -107,7 +107,8 @@ def fit_curvature_command(config: ConfigOption, epochs: Epochs = "") -> None:
     from equipoise.curvature.fit import fit_curvature
 
     experiment = _open(config, "fit_curvature")
-    if estimator(experiment.gradients.estimator).fitted is None:
+    rows = row_estimator(experiment.gradients)
+    if rows is None or rows.fitted is None:
         fitting = ", ".join(entry.name for entry in ESTIMATORS if entry.fitted)
         raise UserError(f"gradients.estimator: {experiment.gradients.estimator} fits nothing first; write one of {fitting}")
     numbers = epochs_of(experiment, epochs)
@@ -124,7 +125,7 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
@@ -143,6 +144,33 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
         collect_target_gradients(experiment, numbers, names)
 
 
+@app.command("collect_pool_states", epilog="Example:  equipoise collect_pool_states --config config.yaml --shard 0")
+def collect_pool_states_command(config: ConfigOption, shard: Shard) -> None:
+    """Collects states of a shard's pool examples at the last checkpoint, by forward passes alone."""
+    from equipoise.attribution.assemble import shard_plan
+    from equipoise.gradients.collect import collect_pool_states
+
+    experiment = _open(config, "collect_pool_states")
+    last = experiment.warmup.epochs
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    refuse_missing_checkpoints(experiment, [last])
+    with one_writer(experiment.layout.pool_states_manifest(last, shard_label(shard))):
+        collect_pool_states(experiment, shard)
+
+
+@app.command("collect_target_states", epilog="Example:  equipoise collect_target_states --config config.yaml --tasks gsm")
+def collect_target_states_command(config: ConfigOption, tasks: Tasks = "") -> None:
+    """Collects states of validation examples at the last checkpoint, by forward passes alone."""
+    from equipoise.gradients.collect import collect_target_states
+
+    experiment = _open(config, "collect_target_states")
+    last, names = experiment.warmup.epochs, some_of("--tasks", tasks, experiment.tasks)
+    refuse_missing_targets(experiment, names)
+    refuse_missing_checkpoints(experiment, [last])
+    with one_writer(*(experiment.layout.target_states_manifest(last, name) for name in names)):
+        collect_target_states(experiment, names)
+
+
 @app.command("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
 def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
@@ -150,7 +178,7 @@ def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Mat
 
     experiment = _open(config, "assemble_attribution")
     one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 

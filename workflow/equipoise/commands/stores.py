@@ -8,19 +8,31 @@ app = typer.Typer()
 
 
 @app.command(epilog="Example:  equipoise verify results")
-def verify(path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")]) -> None:
-    """Checks every chunk, manifest and row count at or below PATH and names what is damaged (exit status 1)."""
+def verify(
+    path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")],
+    heal: Annotated[bool, typer.Option("--heal", help="Remove what is damaged and its manifests; the next run makes it again.")] = False,
+) -> None:
+    """Reads every file, chunk and manifest at or below PATH and names what is damaged (exit status 1)."""
+    from equipoise.modelling.base import weight_defects
+    from equipoise.store.verify import heal as remove
     from equipoise.store.verify import verify as check
 
-    damaged = 0
-    for what, defects in check(path):
-        typer.echo(f"{'DAMAGED' if defects else 'ok':8}{what}")
-        for defect in defects:
+    found = []
+    for checked in check(path, weight_defects):
+        typer.echo(f"{'DAMAGED' if checked.defects else 'ok':8}{checked.what}")
+        for defect in checked.defects:
             typer.echo(f"        {defect}")
-        damaged += len(defects)
-    if damaged:
-        typer.echo(f"{damaged} defects; rerunning the stages recomputes what is damaged", err=True)
+        found.append(checked)
+    defects = sum(len(checked.defects) for checked in found)
+    if not defects:
+        typer.echo(f"All is sound: {len(found)} artefacts and stores were read, and each is what its manifest says.")
+        return
+    if not heal:
+        again = f"`equipoise verify --heal {path}` removes what is damaged, and the next run of the workflow makes it again"
+        typer.echo(f"{defects} defects in {len(found)} artefacts and stores; {again}.", err=True)
         raise typer.Exit(1)
+    removed = remove(found)
+    typer.echo(f"{defects} defects: removed {len(removed)} files; run the workflow, which makes them again.")
 
 
 @app.command("audit_gradients", epilog="Example:  equipoise audit_gradients --config config.yaml --epoch 1 --rows 8")

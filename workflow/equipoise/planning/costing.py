@@ -6,10 +6,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
+from equipoise.collecting import INFLUENCE, is_own
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
-from equipoise.estimators import Estimator, FitCost, Shape, estimator
-from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
+from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
+from equipoise.experiment import Item, evaluations, matrix_epochs, stages
 from equipoise.layout import Run
 from equipoise.measures import LOSS
 from equipoise.planning import flops, memory
@@ -101,6 +102,8 @@ class Planner:
             "fit_curvature": self._fitted,
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
+            "collect_pool_states": self._pool_states,
+            "collect_target_states": self._target_states,
             "assemble_attribution": self._assembled,
             "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
             "select_budget": self._selected,
@@ -117,7 +120,7 @@ class Planner:
         longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
         fit = self._fit
         if stage in longest:
-            held = fit.held if self.estimator.fitted and stage.split("_")[1] in self.estimator.fitted.sides else 0.0
+            held = fit.held if self.estimator and self.estimator.fitted and stage.split("_")[1] in self.estimator.fitted.sides else 0.0
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
@@ -135,19 +138,21 @@ class Planner:
         return self.shape.adapter_parameters(self.config.lora)
 
     @cached_property
-    def estimator(self) -> Estimator:
-        """The estimator of influence."""
-        return estimator(self.config.gradients.estimator)
+    def estimator(self) -> Estimator | None:
+        """The estimator whose rows are collected, if any are."""
+        return row_estimator(self.config.gradients)
 
     @cached_property
     def _fit(self) -> FitCost:
         """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
-        fit = self.estimator.fitted
+        fit = self.estimator.fitted if self.estimator else None
         return fit.cost(self.config.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
 
     @cached_property
     def dimension(self) -> int:
-        """Numbers in a stored gradient."""
+        """Numbers in a stored gradient; none where none is stored."""
+        if self.estimator is None:
+            return 0
         return self.estimator.dimension(self.config.gradients, self.config.lora.rank, self.layers)
 
     @cached_property
@@ -188,10 +193,27 @@ class Planner:
             cost += self._collected("pool", self._pool_load * share, self.pool.tokens * share, extra)
         return cost
 
+    def _pool_states(self, epoch: int, shard: str) -> Cost:
+        rows = self.shard_rows[int(shard)]
+        share = rows / self.pool.rows
+        return self._passed(self._pool_load * share, self.pool.tokens * share) + Cost(disk=self._states(rows))
+
+    def _target_states(self, epoch: int, task: str) -> Cost:
+        size = self.config.targets.size
+        load = flops.Load(TARGET_TOKENS * size, TARGET_TOKENS**2 * size, TARGET_TOKENS * size / 2)
+        return self._passed(load, load.tokens) + Cost(disk=self._states(size))
+
+    def _passed(self, load: flops.Load, tokens: float) -> Cost:
+        """Forward passes alone, logits at completion tokens."""
+        work = flops.scored(self.shape, self.config.lora, load)
+        return Cost(tokens, work, self._gpu_seconds(work, self.config.gradients.precision))
+
     def _assembled(self, matrix: str, shard: str) -> Cost:
         columns = self.config.targets.size * len(self.config.tasks)
         rows = sum(self.shard_rows[int(shard) :][: self.config.jobs.assembly])
         width = self.dimension if matrix == INFLUENCE else self.shape.hidden
+        if is_own(self.config, matrix):
+            return Cost(disk=4 * rows * columns)
         return Cost(flops=len(matrix_epochs(self.config, matrix)) * flops.attribution(rows, columns, width), disk=4 * rows * columns)
 
     def _ranked_share(self, name: str) -> float:
@@ -221,6 +243,10 @@ class Planner:
         stored = -(-rows // CHUNK_ROWS) * CHUNK_ROWS
         states = 2 * 2 * self.shape.hidden if epoch == self.config.warmup.epochs else 0
         return stored * (2 * self.dimension + 13 + states)
+
+    def _states(self, rows: int) -> float:
+        """Bytes of two kinds of fp16 states and of what stands beside them."""
+        return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * (13 + 2 * 2 * self.shape.hidden)
 
     def _rows(self, budget: str) -> int:
         wanted = parse_budget(budget)

@@ -9,6 +9,7 @@ from equipoise.conversation.record import Message, message_text
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, read_jsonl
 from equipoise.selection.selection_file import find_selection
+from equipoise.store.artefact import open_alone
 
 GAP = " | "
 
@@ -64,9 +65,10 @@ def _example(root: Path, line: dict[str, Any]) -> str:
 
     if line["task"] is None:
         return "VALIDATION EXAMPLE\n\n(none)"
-    path = root / "targets" / line["task"] / "validation.parquet"
-    if not path.is_file():
-        raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
+    manifest = root / "targets" / line["task"] / "manifest.json"
+    if not manifest.is_file():
+        raise UserError(f"{manifest}: missing; explain needs the selection where the workflow wrote it, beside targets/")
+    path = open_alone(manifest, "targets").only_file()
     table = pq.read_table(path)
     examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
     if not examples:

@@ -9,7 +9,7 @@ import pytest
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.modelling import digests
+from equipoise.store import digests
 
 
 @pytest.fixture

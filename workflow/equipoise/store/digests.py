@@ -20,13 +20,13 @@ SETTLED = 2.0  # seconds since the last change; file systems with coarse times d
 BLOB = re.compile(r"[0-9a-f]{64}")
 
 
-def remembered_digest(path: str | Path) -> str:
-    """SHA-256 of a file, as `file_digest`; for a large one that has not changed since it was last asked for, without reading it."""
+def remembered_digest(path: str | Path, large: int | None = None) -> str:
+    """SHA-256 of a file, as `file_digest`; for one of `large` bytes that has not changed since it was last asked for, without reading."""
     path = Path(path)
     if blob := blob_digest(path):
         return blob
     state = path.stat()
-    if state.st_size < LARGE:
+    if state.st_size < (LARGE if large is None else large):
         return file_digest(path)
     known_by = [state.st_size, state.st_mtime_ns, state.st_ino]
     note = _cache() / f"{sha256(os.fsencode(path.resolve())).hexdigest()}.json"

@@ -1,0 +1,47 @@
+"""Lets snakemake make again what its manifest says is there and is not.
+
+A manifest stands for files that snakemake does not know of. Where some are gone or of another size, its job is planned as if it were forced
+(`-n` shows it too), by a look at names and sizes when the jobs are planned: nothing is read whole, deleted or written, and times do not
+count, so that a copied folder of results stays valid.
+"""
+
+import functools
+import os
+
+from equipoise.config import Experiment
+from equipoise.experiment import Item, stages
+from equipoise.store.verify import is_whole
+
+
+def unmade(config: Experiment) -> set[str]:
+    """Outputs of the jobs of which a manifest stands and what it vouches for does not."""
+    lost: set[str] = set()
+    for stage in stages(config):
+        for job in stage.jobs:
+            if not all(map(_stands, job)):
+                lost |= {output for item in job for output in item.outputs}
+    return lost
+
+
+def _stands(item: Item) -> bool:
+    """Whether what the item's manifests vouch for is there; true where there is none yet. The matrix is its shards'."""
+    if item.kind == "seal_attribution":
+        return True
+    manifests = [output for output in item.outputs if output.endswith(".json")]
+    if item.kind == "fold" and os.path.exists(manifests[0]):
+        return is_whole(manifests[0])
+    return all(is_whole(path) for path in manifests if os.path.exists(path))
+
+
+def make_again(config: Experiment) -> None:
+    """Within this process snakemake plans the jobs of `unmade` as forced, where they are part of what was asked for."""
+    from snakemake.dag import DAG
+
+    plan = getattr(DAG.init, "__wrapped__", DAG.init)
+
+    @functools.wraps(plan)
+    async def init(self, *arguments, **options):
+        self.forcefiles.update(unmade(config))  # as targets of --forcerun, all of them would be made, whatever was asked for
+        return await plan(self, *arguments, **options)
+
+    DAG.init = init
