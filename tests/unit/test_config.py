@@ -18,6 +18,7 @@ from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
 from helpers.places import REPOSITORY
 
+FORMS = ".npy, .zarr, .parquet, .safetensors"
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 
 

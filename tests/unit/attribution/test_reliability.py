@@ -9,6 +9,7 @@ from equipoise.attribution.seal import seal_attribution
 from equipoise.planning.plan import plan
 from equipoise.store.artefact import publish
 from equipoise.store.manifest import read_manifest
+from helpers.artefacts import publish_anew
 from helpers.attribution_experiment import RATES, prepare
 from helpers.gradient_experiment import make_experiment
 
@@ -78,6 +79,10 @@ def test_a_matrix_without_projection_noise_or_of_states_tells_none(tmp_path):
     prepared = prepare(tmp_path)
     assert sealed(prepared, "last_token")["reliability"] is None
     prepared.config.gradients.projection.kind = "identity"
+    for epoch in (1, 2):
+        publish_anew(prepared.config, "pool_gradients", {"epoch": epoch, "shard": "00000"})
+        for task in prepared.config.tasks:
+            publish_anew(prepared.config, "target_gradients", {"epoch": epoch, "task": task})
     assert sealed(prepared)["reliability"] is None
 
 

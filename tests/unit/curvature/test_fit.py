@@ -14,6 +14,7 @@ from equipoise.gradients.fitted import open_fitted
 from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import read_manifest
 from equipoise.store.verify import verify
+from helpers.artefacts import publish_anew
 from helpers.gradient_experiment import collect_all, make_experiment
 
 
@@ -94,9 +95,10 @@ def test_the_kernel_is_that_of_the_stored_rows_and_follows_them(tmp_path):
     np.testing.assert_allclose(kernel.KernelFit(config).solved(1, targets), targets @ np.linalg.inv(damped), rtol=1e-9)
     manifest = read_manifest(config.layout.curvature_manifest(1), "curvature")
     assert (manifest["rows"], manifest["floored"]) == (19, 0)
-    config.seed = 5  # another projection
-    collect_pool_gradients(config, [1], 0)
-    with pytest.raises(UserError, match="from other rows; run fit_curvature --epochs 1"):
+    publish_anew(config, "pool_gradients", {"epoch": 1, "shard": "00000"}, fingerprint="other rows")
+    with pytest.raises(
+        UserError, match=r"was made from another tiny/gradients/pool/epoch-1/shard-00000\.json than is there now; run fit_curv"
+    ):
         open_fitted(config, 1)
 
 

@@ -172,7 +172,7 @@ def test_a_run_of_no_losses_is_named(both):
     kept = path.read_text()
     path.unlink()
     try:
-        with pytest.raises(Exception, match=r"loss.samples.jsonl: missing; run the stage evaluate"):
+        with pytest.raises(Exception, match=r"loss.samples.jsonl: missing; run `equipoise verify --heal"):
             read_evaluation(both, LOSS)
     finally:
         path.write_text(kept)

@@ -18,6 +18,7 @@ from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
 from equipoise.store.artefact import publish
 from equipoise.store.kinds import scores_names
+from helpers.artefacts import publish_anew
 from helpers.reporting_experiment import FEW, make_experiment
 
 
@@ -86,12 +87,16 @@ def test_broken_inputs_are_named(tmp_path):
     samples = Path(layout.samples(run, "skills", 0))
     whole = samples.read_text(encoding="utf-8")
 
-    samples.write_text(whole.replace('"score": 1.0', '"score": 0.0', 3), encoding="utf-8")
+    def write(text):
+        samples.write_text(text, encoding="utf-8")
+        publish_anew(config, "scores", scores_names(run, "skills", 0))
+
+    write(whole.replace('"score": 1.0', '"score": 0.0', 3))
     with pytest.raises(UserError, match="the scores file says") as error:
         read_evaluation(config)
     assert str(samples) in str(error.value)
 
-    samples.write_text("\n".join(whole.splitlines()[1:]) + "\n", encoding="utf-8")
+    write("\n".join(whole.splitlines()[1:]) + "\n")
     with pytest.raises(UserError, match="other items"):
         read_evaluation(config)
 

@@ -1,6 +1,5 @@
 """Every kind of artefact against every kind of harm: found before it is used, named in one line, healed by the command that is named."""
 
-import ast
 import errno
 import re
 import shutil
@@ -16,9 +15,7 @@ from equipoise.store.kinds import KINDS
 from equipoise.store.manifest import read_manifest
 from equipoise.store.verify import heal, is_whole, verify
 from helpers.every_kind import NAMES, make_every_kind, read_whole
-from helpers.places import REPOSITORY
 
-PACKAGE = REPOSITORY / "workflow" / "equipoise"
 ROOTS = ("fetch", "base", "fold")
 """Kinds that are made from no artefact and no file: a sound one of an older run of the same configuration is what a run would make."""
 
@@ -140,6 +137,21 @@ def test_another_artefact_of_the_same_kind_is_not_taken_for_it(now, kind):
     assert_healed(now, kind, NAMES[kind][0], before)
 
 
+@pytest.mark.parametrize("kind", NAMES)
+def test_an_artefact_of_another_kind_is_not_taken_for_it(now, kind):
+    order = list(NAMES)
+    other = order[order.index(kind) - 1]
+    theirs = list(parts(now, other, NAMES[other][0]).values())
+    for place, path in enumerate(parts(now, kind, NAMES[kind][0]).values()):
+        before, another = path.read_bytes(), theirs[min(place, len(theirs) - 1)].read_bytes()
+        if another == before:
+            continue  # of two stores, the numbers of tokens
+        path.write_bytes(another)
+        told = refusal(now, kind, NAMES[kind][0])
+        assert str(path) in told
+        assert_healed(now, kind, NAMES[kind][0], {path: before}, told)
+
+
 @pytest.mark.parametrize("whose", ["an older run's", "another configuration's"])
 @pytest.mark.parametrize("kind", NAMES)
 def test_an_artefact_made_by_other_means_is_not_taken_for_it(now, others, kind, whose):
@@ -223,46 +235,3 @@ def test_an_error_of_another_kind_is_not_tried_again():
     with pytest.raises(OSError, match="no"):
         files.retried(fails)
     assert len(tried) == 1
-
-
-# no other way to what a manifest vouches for
-PLACES = ("pool", "target", "checkpoint", "adapter", "pool_gradients", "target_gradients", "matrix", "ranking", "selection", "samples")
-"""Attributes of a layout that say where data lie, without a manifest."""
-MAY = {
-    "layout": "says where",
-    "experiment": "lists the outputs of jobs",
-    "data.pool": "writes the pool",
-    "data.targets": "writes the validation examples",
-    "training.epoch_checkpoints": "writes checkpoints",
-    "training.warm_up": "names the folder of the Trainer's own checkpoints",
-    "training.fine_tune": "writes adapters",
-    "gradients.collect": "writes stores",
-    "gradients.audit_gradients": "names a task's store to the reader, with its manifests",
-    "attribution.assemble": "writes rows; names stores to the reader, with their manifests",
-    "selection.rank": "writes rankings; names the matrix in messages",
-    "selection.select_budget": "writes selections; names the matrix in messages",
-    "selection.selection_file": "finds a run's selection, and opens it by its manifest",
-    "evaluation.evaluate": "writes samples",
-    "reporting.cost": "measures the bytes of a matrix",
-    "reporting.selection_audit": "names the pool in a message",
-    "commands.options": "asks whether a selection exists",
-    "cluster.status": "counts records",
-    "store.kinds": "says where manifests lie",
-    "store.gradients": "names the pool's store to the reader, with its manifests",
-}
-"""Modules that may ask a layout for such a place, and what for."""
-
-
-def layout_places(path: Path) -> list[str]:
-    """Uses of a layout's places in a module, as `layout.pool` or `config.layout.target(...)`."""
-    found = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Attribute) and node.attr in PLACES and ast.unparse(node.value).split(".")[-1].strip("_") == "layout":
-            found.append(f"{path.relative_to(REPOSITORY)}:{node.lineno}: {ast.unparse(node)}")
-    return found
-
-
-def test_no_module_reaches_data_but_by_their_manifest():
-    modules = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
-    found = {name: layout_places(path) for name, path in modules.items()}
-    assert [use for name, uses in found.items() if name not in MAY for use in uses] == []

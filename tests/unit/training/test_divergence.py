@@ -14,6 +14,7 @@ from equipoise.store.manifest import read_manifest
 from equipoise.training.divergence import Diverged, failure
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
+from helpers.artefacts import publish_anew
 from helpers.selections import write_selection
 
 RUN = Run("bids", 0, "0.2", 1, 0)
@@ -98,8 +99,9 @@ def test_a_failed_run_is_not_tried_again_until_something_changes(tiny_config, sp
     assert "loss is inf" in failure(tiny_config, RUN)
     values = tiny_config.model_dump()
     values["training"]["learning_rate"] = 0.005
-    fine_tune(parse_config(values), RUN)
-    assert failure(tiny_config, RUN) is None
+    slower = parse_config(values)
+    fine_tune(slower, RUN)
+    assert failure(slower, RUN) is None
 
 
 def test_a_failed_run_is_evaluated_to_its_reason(tiny_config, spoil):
@@ -153,9 +155,11 @@ def test_a_checkpoint_with_nan_is_named_wherever_it_is_read(tiny_config):
         whole = load_file(path)
         name = sorted(whole)[0]
         save_file(whole | {name: torch.full_like(whole[name], float("nan"))}, path, metadata={"format": "pt"})
+        publish_anew(tiny_config, "checkpoint", {"epoch": epoch})
         with pytest.raises(UserError, match=rf"epoch-{epoch}: non-finite weights in .*{name}"):
             collect_pool_gradients(tiny_config, epochs, 0)
         save_file(whole, path, metadata={"format": "pt"})
+        publish_anew(tiny_config, "checkpoint", {"epoch": epoch})
 
 
 def test_a_base_with_nan_is_not_blamed_on_its_output_layer(tiny_base):

@@ -6,21 +6,30 @@ count, so that a copied folder of results stays valid.
 """
 
 import functools
+import itertools
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from equipoise.config import Experiment
 from equipoise.experiment import Item, stages
 from equipoise.store.verify import is_whole
 
+AT_A_TIME = 16
+"""Threads: a network file system answers many questions in the time of one."""
+BATCH = 32  # jobs that a thread takes
+
 
 def unmade(config: Experiment) -> set[str]:
     """Outputs of the jobs of which a manifest stands and what it vouches for does not."""
-    lost: set[str] = set()
-    for stage in stages(config):
-        for job in stage.jobs:
-            if not all(map(_stands, job)):
-                lost |= {output for item in job for output in item.outputs}
-    return lost
+    jobs = [job for stage in stages(config) for job in stage.jobs]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        stand = pool.map(_all_stand, (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
+        stands = itertools.chain.from_iterable(stand)
+        return {output for job, whole in zip(jobs, stands, strict=True) if not whole for item in job for output in item.outputs}
+
+
+def _all_stand(jobs: list[list[Item]]) -> list[bool]:
+    return [all(map(_stands, job)) for job in jobs]
 
 
 def _stands(item: Item) -> bool:

@@ -14,6 +14,7 @@ from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
+from equipoise.shipped import base_path
 from equipoise.store.artefact import Artefact
 from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint
@@ -49,8 +50,8 @@ def base_folder(model: Model) -> Path:
 
     Raises `UserError` when there is neither.
     """
-    if Path(model.base).is_dir():
-        return Path(model.base)
+    if (here := base_path(model.base)).is_dir():
+        return here
     if model.base.startswith((".", "/")) or model.base.count("/") != 1:
         raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
     from huggingface_hub import snapshot_download

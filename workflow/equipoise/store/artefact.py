@@ -17,6 +17,7 @@ from typing import Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, file_digest, retried
+from equipoise.store.digests import digest_once
 from equipoise.store.kinds import KINDS, Names, provenance
 from equipoise.store.manifest import read_manifest, remedy, write_manifest
 from equipoise.store.stored_array import StoredArray
@@ -167,7 +168,7 @@ def file_defect(path: Path, size: int, digest: str) -> str | None:
         held = retried(path.stat).st_size
         if held != size:
             return f"has {held:,} bytes, its manifest says {size:,}"
-        return None if file_digest(path) == digest else "damaged or another one: not the file its manifest vouches for"
+        return None if digest_once(path) == digest else "damaged or another one: not the file its manifest vouches for"
     except (FileNotFoundError, NotADirectoryError):
         return "missing"
     except OSError as error:
