@@ -189,17 +189,13 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ({"gradients.adam_form": "torch"}, []),
         (
             {"gradients.estimator": "matrix"},
-            [
-                "gradients.matrix.file: estimator matrix takes your own scores; write the path of a matrix (.npy, .zarr, .parquet, .safetensors)"
-            ],
+            [f"gradients.matrix.file: estimator matrix takes your own scores; write the path of a matrix ({FORMS})"],
         ),
         ({"gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"}, []),
         ({"gradients.estimator": "matrix", "gradients.matrix.file": "scores"}, []),
         (
             {"gradients.estimator": "matrix", "gradients.matrix.file": "mine.csv"},
-            [
-                "gradients.matrix.file: mine.csv is of no known form; write one of .npy, .zarr, .parquet, .safetensors, or a folder of bergson's scores"
-            ],
+            [f"gradients.matrix.file: mine.csv is of no known form; write one of {FORMS}, or a folder of bergson's scores"],
         ),
         (
             {"gradients.matrix.file": "mine.npy"},
