@@ -14,12 +14,13 @@ from pydantic import BaseModel
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
+from equipoise.collecting import has_all_rows
 from equipoise.conversation.forms import refuse_unknown
 from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
 from equipoise.estimators import MATRIX, row_estimator
 from equipoise.measures import LOSS
-from equipoise.selectors import selector
+from equipoise.selectors import LOSSES, STORED, selector
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment, Task
@@ -170,6 +171,15 @@ def _selectors(config: "Experiment") -> Iterator[str]:
                     f"{key}: {entry.name} follows the ranks planted in a generated pool, and this experiment has no miniature section; "
                     "leave it out"
                 )
+            needs = [name for name in entry.pool if name in STORED]
+            if needs and not has_all_rows(config):
+                yield (
+                    f"{key}: {entry.name} reads {needs[0]} of every pool row's gradients, and gradients.estimator: "
+                    f"{config.gradients.estimator} leaves no store of them; leave it out, or write another estimator"
+                )
+            elif LOSSES in needs and (config.gradients.epochs == "last" or config.warmup.epochs == 1):
+                why = "gradients.epochs: last" if config.gradients.epochs == "last" else "warmup.epochs: 1"
+                yield f"{key}: {entry.name} follows losses over epochs, and {why} leaves one; leave it out, or keep all of several epochs"
             if not entry.swept and key == "finetune.extra":
                 yield f"{key}: {entry.name} takes no budget; write its epochs to finetune.{entry.epochs}, and {entry.name} to selectors"
 

@@ -69,6 +69,7 @@ StageName = Literal[
         "collect_pool_gradients",
         "collect_target_gradients",
         "collect_pool_states",
+        "score_pool",
         "collect_target_states",
         "assemble_attribution",
         "seal_attribution",

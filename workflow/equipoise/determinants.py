@@ -42,6 +42,7 @@ READS: dict[str, tuple[str, ...]] = {
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "collect_pool_states": FORWARD,
     "collect_target_states": (*FORWARD, "targets.max_length"),
+    "score_pool": FORWARD,
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),

@@ -10,7 +10,7 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
-from equipoise.collecting import INFLUENCE, collects_states, needs_warm_up
+from equipoise.collecting import INFLUENCE, collects_states, needs_warm_up, scored_columns
 from equipoise.config import Experiment, Suite
 from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
@@ -185,7 +185,7 @@ def miniature_files(config: Experiment) -> list[str]:
 def stages(config: Experiment) -> list[Stage]:
     """Every rule that this experiment runs, in the pipeline's order, with its jobs. Keys of items, by kind:
 
-    prepare_targets (task), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
+    prepare_targets (task), score_pool (column, shard), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
     collect_target_gradients (epoch, task), collect_pool_states (epoch, shard), collect_target_states (epoch, task),
     assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
     selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
@@ -201,6 +201,11 @@ def stages(config: Experiment) -> list[Stage]:
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
     targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
+    scores = [
+        [Item("score_pool", (column, shard), (layout.pool_scores_manifest(column, shard),))]
+        for column in scored_columns(config)
+        for shard in shards(config)
+    ]
     checkpoints = [Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]
     only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
     return [
@@ -210,6 +215,7 @@ def stages(config: Experiment) -> list[Stage]:
         *only["decontaminate"],
         *only["prepare_pool"],
         *only["check_base"],
+        *([Stage("score_pool", scores)] if scores else []),
         *([Stage("warm_up", [checkpoints])] if needs_warm_up(config) else []),
         *_collection(config),
         *_attribution(config),

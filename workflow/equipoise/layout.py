@@ -96,6 +96,13 @@ class Layout:
     def pool_manifest(self) -> str:
         return f"{self.root}/pool/manifest.json"
 
+    def pool_scores(self, column: str) -> str:
+        """Store of the pool's losses under the untuned base, `column` one of `selectors.SCORED`."""
+        return f"{self.root}/pool/scores/{column}/store"
+
+    def pool_scores_manifest(self, column: str, shard: str) -> str:
+        return f"{self.root}/pool/scores/{column}/shard-{shard}.json"
+
     @property
     def contamination(self) -> str:
         """Which rows of the pool's source share words with test items."""

@@ -20,7 +20,7 @@ from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
 from equipoise.shipped import MINIATURE
-from equipoise.selectors import MATRICES, SELECTORS, selector
+from equipoise.selectors import MATRICES, SCORED, SELECTORS, selector
 from equipoise.store.kinds import KINDS
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
@@ -64,6 +64,7 @@ wildcard_constraints:
     shard=r"\d{5}",
     task="|".join(TASKS),
     matrix="|".join(MATRICES),
+    column="|".join(SCORED),
     selector="|".join(each.name for each in SELECTORS),
     selection_seed=r"\d+",
     budget=r"[0-9.]+",
@@ -166,10 +167,10 @@ def assembled_from(wildcards):
     return made_from + (OWN_SCORES if collecting.is_own(CONFIG, wildcards.matrix) else [])
 
 
-def ranked_matrices(wildcards):
-    """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
-    used = dict.fromkeys([MATRICES[0], selector(wildcards.selector).matrix or MATRICES[0]])
-    return [LAYOUT.matrix_manifest(name) for name in used]
+def ranked_from(wildcards):
+    """Manifests of what a ranking is made from: pool, the attribution matrix, which says which rows may be chosen, and what it ranks on."""
+    of = {"selector": wildcards.selector, "selection_seed": wildcards.selection_seed}
+    return [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["ranking"].inputs(CONFIG, of)]
 
 
 def fold(wildcards):

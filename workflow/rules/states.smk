@@ -1,3 +1,29 @@
+rule score_pool:
+    """Computes losses of a shard's pool responses under the untuned base, which some selectors rank by."""
+    input:
+        pool=LAYOUT.pool_manifest,
+        base=base_files(),
+    output:
+        manifest=LAYOUT.pool_scores_manifest("{column}", "{shard}"),
+    log:
+        log_of("score_pool", "{column}", "shard-{shard}"),
+    benchmark:
+        benchmark_of("score_pool", "{column}", "shard-{shard}")
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("score_pool")
+    resources:
+        gpu=gpus(1),
+        cpus_per_task=cores("score_pool", 1),
+        shard_slot=1,
+    params:
+        determined=determined("score_pool"),
+        config=LAYOUT.config,
+    shell:
+        "EQUIPOISE_GPUS={resources.gpu} "
+        "{EQUIPOISE} score_pool --config {params.config:q} --column {wildcards.column} --shard {wildcards.shard} 2> {log:q}"
+
+
 rule collect_pool_states:
     """Collects states of a shard's pool examples at the last checkpoint by forward passes alone, where no gradient store holds them."""
     input:

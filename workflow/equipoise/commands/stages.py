@@ -15,7 +15,7 @@ from equipoise.experiment import folds
 from equipoise.layout import shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
-from equipoise.selectors import MATRICES, selector_names
+from equipoise.selectors import MATRICES, SCORED, selector_names
 from equipoise.store.lease import one_writer
 
 app = typer.Typer()
@@ -87,6 +87,21 @@ def check_base_command(config: ConfigOption) -> None:
         from equipoise.checking.check_base import check_base
 
         check_base(experiment)
+
+
+@app.command("score_pool", epilog="Example:  equipoise score_pool --config config.yaml --column base_loss --shard 0")
+def score_pool_command(
+    config: ConfigOption, shard: Shard, column: Annotated[str, typer.Option(help="base_loss, or base_loss_alone: without the prompt.")]
+) -> None:
+    """Computes losses of a shard's pool responses under the untuned base, for selectors that ask for them."""
+    from equipoise.attribution.assemble import shard_plan
+    from equipoise.gradients.score_pool import score_pool
+
+    experiment = _open(config, "score_pool")
+    one_of("--column", column, SCORED)
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    with one_writer(experiment.layout.pool_scores_manifest(column, shard_label(shard))):
+        score_pool(experiment, column, shard)
 
 
 @app.command("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")

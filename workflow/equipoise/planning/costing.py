@@ -17,7 +17,7 @@ from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
-from equipoise.selectors import selector
+from equipoise.selectors import ALONE, selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +103,7 @@ class Planner:
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
             "collect_pool_states": self._pool_states,
+            "score_pool": self._scored,
             "collect_target_states": self._target_states,
             "assemble_attribution": self._assembled,
             "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
@@ -192,6 +193,17 @@ class Planner:
             share = extra / self.pool.rows
             cost += self._collected("pool", self._pool_load * share, self.pool.tokens * share, extra)
         return cost
+
+    def _scored(self, column: str, shard: str) -> Cost:
+        """Losses under the untuned base; without the prompt, of the responses alone."""
+        rows = self.shard_rows[int(shard)]
+        load, share, tokens = self._pool_load, rows / self.pool.rows, self.pool.tokens
+        if column == ALONE:
+            tokens = float(self.pool.completion.mean()) * self.pool.rows
+            load = flops.Load(tokens, load.squares * (tokens / self.pool.tokens) ** 2, load.completion)
+        work = flops.scored(self.shape, None, load * share)
+        disk = 13.0 * (-(-rows // CHUNK_ROWS) * CHUNK_ROWS)
+        return Cost(tokens * share, work, self._gpu_seconds(work, self.config.gradients.precision), disk)
 
     def _pool_states(self, epoch: int, shard: str) -> Cost:
         rows = self.shard_rows[int(shard)]

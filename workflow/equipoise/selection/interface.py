@@ -68,10 +68,8 @@ def select(
     """
     problem = make_problem(Source(matrix, name, show_progress), tasks, valid, seed, normalisation)
     chosen = find_selector(selector)
-    if chosen.pool:
-        raise UserError(
-            f"selector {selector}: reads {' and '.join(chosen.pool)} of a pool, and a matrix alone has none; write another selector"
-        )
+    if read := [*chosen.pool, *(["states"] if chosen.states else [])]:
+        raise UserError(f"selector {selector}: reads {' and '.join(read)} of a pool, and a matrix alone has none; write another selector")
     rows = budget_rows(parse_budget(budget), int(np.count_nonzero(problem.valid)))
     ranking = chosen.load()(problem, rows)
     named = tuple(problem.tasks[column] if column >= 0 else None for column in ranking.columns.tolist())

@@ -19,10 +19,10 @@ from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
-from equipoise.experiment import ZERO_SHOT, assembled_shards, fitted, matrix_epochs, shards
+from equipoise.experiment import ZERO_SHOT, assembled_shards, fitted, gradient_epochs, matrix_epochs, shards
 from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
-from equipoise.selectors import selector
+from equipoise.selectors import SCORED, STORED, selector
 from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint, read_manifest
 
@@ -142,8 +142,14 @@ def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
 
 
 def _ranking_inputs(config: Experiment, of: Names) -> list[Reference]:
-    used = dict.fromkeys([INFLUENCE, selector(of["selector"]).matrix or INFLUENCE])
-    return [("pool", {}), *(("matrix", {"matrix": name}) for name in used)]
+    entry = selector(of["selector"])
+    used = dict.fromkeys([INFLUENCE, entry.matrix or INFLUENCE])
+    scored = [("pool_scores", {"column": name, "shard": shard}) for name in entry.pool if name in SCORED for shard in shards(config)]
+    epochs = gradient_epochs(config) if set(entry.pool) & set(STORED) else []
+    stored = [("pool_gradients", {"epoch": str(epoch), "shard": shard}) for epoch in epochs for shard in shards(config)]
+    last, kind = str(config.warmup.epochs), store_kind(config, "pool", entry.states) if entry.states else ""
+    states = [(kind, {"epoch": last, "shard": shard}) for shard in shards(config)] if entry.states else []
+    return [("pool", {}), *(("matrix", {"matrix": name}) for name in used), *scored, *stored, *states]
 
 
 def _selection_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -198,6 +204,11 @@ KINDS = {
             *("pool", "prepare_pool", lambda layout: layout.pool_manifest),
             inputs=_pool_inputs,
             sources=lambda config, of: config.pool.files,
+        ),
+        Kind(
+            *("pool_scores", "score_pool", lambda layout, column, shard: layout.pool_scores_manifest(column, shard)),
+            names=("column", "shard"),
+            inputs=lambda config, of: [("pool", {})],
         ),
         Kind(
             *("checkpoint", "warm_up", lambda layout, epoch: layout.checkpoint_manifest(epoch), ("epoch",)),
