@@ -188,6 +188,28 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ),
         ({"gradients.adam_form": "torch"}, []),
         (
+            {"selectors": ["s2l", "rds"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
+            [
+                "selectors: s2l reads losses of every pool row's gradients, and gradients.estimator: matrix leaves no store of them; leave "
+                "it out, or write another estimator"
+            ],
+        ),
+        (
+            {"selectors": ["gradient_norm"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
+            [
+                "selectors: gradient_norm reads norms of every pool row's gradients, and gradients.estimator: matrix leaves no store of "
+                "them; leave it out, or write another estimator"
+            ],
+        ),
+        (
+            {"selectors": ["loss_drop", "gradient_norm"], "gradients.epochs": "last"},
+            [
+                "selectors: loss_drop follows losses over epochs, and gradients.epochs: last leaves one; leave it out, or keep all of "
+                "several epochs"
+            ],
+        ),
+        ({"selectors": ["kcenter", "ifd", "longest"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"}, []),
+        (
             {"gradients.estimator": "matrix"},
             [f"gradients.matrix.file: estimator matrix takes your own scores; write the path of a matrix ({FORMS})"],
         ),

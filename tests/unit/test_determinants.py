@@ -10,7 +10,7 @@ from equipoise.determinants import READS, determinants, leaves
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
-STATES = {"collect_pool_states", "collect_target_states"}
+STATES = {"collect_pool_states", "collect_target_states", "score_pool"}
 GRADIENTS = {"fit_curvature", *COLLECT}
 READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
