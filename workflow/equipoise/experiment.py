@@ -16,7 +16,7 @@ from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
-from equipoise.shipped import base_path
+from equipoise.shipped import MINIATURE, base_path
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
@@ -167,6 +167,13 @@ def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[st
 def score_files(config: Experiment) -> list[str]:
     """Paths of the score files of all runs."""
     return [config.layout.scores(run, *evaluation) for run in experiment_runs(config) for evaluation in evaluations(config)]
+
+
+def base_files(config: Experiment) -> list[str]:
+    """Files that are here and tell of the base: its configuration, where it is a folder of the user's, and a chat template of one's own."""
+    base = [] if config.model.base == MINIATURE else [str(Path(config.model.base) / "config.json")]
+    own = [*base, *([config.model.template_file] if config.model.template_file else [])]
+    return [path for path in own if Path(path).is_file()]
 
 
 def needs_hub(config: Experiment) -> bool:

@@ -16,7 +16,7 @@ rule rank:
         determined=determined("rank"),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} rank --config {params.config:q} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log:q}"
+        stage("rank", "--selector {wildcards.selector} --selection-seed {wildcards.selection_seed}")
 
 
 rule select_budget:
@@ -36,5 +36,4 @@ rule select_budget:
     params:
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} select_budget --config {params.config:q} --selector {wildcards.selector} "
-        "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log:q}"
+        stage("select_budget", "--selector {wildcards.selector} --selection-seed {wildcards.selection_seed} --budget {wildcards.budget}")

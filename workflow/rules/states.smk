@@ -20,8 +20,7 @@ rule score_pool:
         determined=determined("score_pool"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} score_pool --config {params.config:q} --column {wildcards.column} --shard {wildcards.shard} 2> {log:q}"
+        stage("score_pool", "--column {wildcards.column} --shard {wildcards.shard}", gpu=True)
 
 
 rule collect_pool_states:

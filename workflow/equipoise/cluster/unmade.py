@@ -9,6 +9,7 @@ import functools
 import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
 
 from equipoise.config import Experiment
 from equipoise.experiment import Item, stages
@@ -42,15 +43,22 @@ def _stands(item: Item) -> bool:
     return all(is_whole(path) for path in manifests if os.path.exists(path))
 
 
-def make_again(config: Experiment) -> None:
-    """Within this process snakemake plans the jobs of `unmade` as forced, where they are part of what was asked for."""
+def make_again(config: Experiment, prefix: str = "") -> None:
+    """Within this process snakemake plans the jobs of `unmade` as forced, where they are part of what was asked for.
+
+    prefix: folder that the experiment's relative paths lie in, when another workflow uses its rules as a module with a prefix.
+    """
     from snakemake.dag import DAG
 
     plan = getattr(DAG.init, "__wrapped__", DAG.init)
 
     @functools.wraps(plan)
     async def init(self, *arguments, **options):
-        self.forcefiles.update(unmade(config))  # as targets of --forcerun, all of them would be made, whatever was asked for
+        if os.path.isdir(prefix or "."):
+            with chdir(prefix or "."):
+                again = unmade(config)
+            # As targets of --forcerun, all of them would be made, whatever was asked for.
+            self.forcefiles.update(os.path.join(prefix, path) for path in again)
         return await plan(self, *arguments, **options)
 
     DAG.init = init

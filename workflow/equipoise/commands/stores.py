@@ -1,13 +1,15 @@
-"""`equipoise verify` and `equipoise audit_gradients`: is what the stores hold complete, and is it right?"""
+"""`equipoise verify` and `equipoise audit-gradients`: is what the stores hold complete, and is it right?"""
 
 from typing import Annotated
 
 import typer
 
+from equipoise.commands.panels import MAINTENANCE, Json, print_json
+
 app = typer.Typer()
 
 
-@app.command(epilog="Example:  equipoise verify results")
+@app.command(rich_help_panel=MAINTENANCE, epilog="Example:  equipoise verify results")
 def verify(
     path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")],
     heal: Annotated[bool, typer.Option("--heal", help="Remove what is damaged and its manifests; the next run makes it again.")] = False,
@@ -35,13 +37,16 @@ def verify(
     typer.echo(f"{defects} defects: removed {len(removed)} files; run the workflow, which makes them again.")
 
 
-@app.command("audit_gradients", epilog="Example:  equipoise audit_gradients --config config.yaml --epoch 1 --rows 8")
+@app.command(
+    "audit-gradients", rich_help_panel=MAINTENANCE, epilog="Example:  equipoise audit-gradients --config config.yaml --epoch 1 --rows 8"
+)
 def audit_gradients(
     config: Annotated[str, typer.Option("--config", help="An experiment's YAML.")],
     epoch: Annotated[int, typer.Option(help="Epoch checkpoint.")] = 1,
     task: Annotated[str, typer.Option(help="A target task; default: the pool.")] = "",
     rows: Annotated[int, typer.Option(min=1, help="Number of rows to recompute.")] = 16,
     seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
+    json: Json = False,
 ) -> None:
     """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
     from equipoise.commands.options import one_of
@@ -56,6 +61,9 @@ def audit_gradients(
     from equipoise.gradients.audit_gradients import audit
 
     audited = audit(experiment, epoch, task or None, rows, seed)
+    if json:
+        print_json([vars(one) for one in audited])
+        return
     typer.echo(f"{'row':>9}  {'cosine':>10}  {'norm':>9}  {'loss':>9}   (norm and loss: stored over recomputed)")
     for one in audited:
         typer.echo(f"{one.row:9}  {one.cosine:10.7f}  {one.norm_ratio:9.6f}  {one.loss_ratio:9.6f}")
