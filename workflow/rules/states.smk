@@ -45,7 +45,7 @@ rule collect_pool_states:
         determined=determined("collect_pool_states"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} collect_pool_states --config {params.config:q} --shard {wildcards.shard} 2> {log:q}"
+        stage("collect_pool_states", "--shard {wildcards.shard}", gpu=True)
 
 
 rule collect_target_states:
@@ -69,4 +69,4 @@ rule collect_target_states:
         determined=determined("collect_target_states"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} collect_target_states --config {params.config:q} --tasks {wildcards.task} 2> {log:q}"
+        stage("collect_target_states", "--tasks {wildcards.task}", gpu=True)

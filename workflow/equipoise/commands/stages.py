@@ -166,7 +166,6 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
         collect_target_gradients(experiment, numbers, names)
 
 
-<<<<<<< HEAD
 @stage("collect_pool_states", epilog="Example:  equipoise collect_pool_states --config config.yaml --shard 0")
 def collect_pool_states_command(config: ConfigOption, shard: Shard) -> None:
     """Collects states of a shard's pool examples at the last checkpoint, by forward passes alone."""
@@ -194,8 +193,6 @@ def collect_target_states_command(config: ConfigOption, tasks: Tasks = "") -> No
         collect_target_states(experiment, names)
 
 
-@stage("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
-=======
 @stage("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
 def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
