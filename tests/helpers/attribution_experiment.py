@@ -121,6 +121,16 @@ def prepare(
     return Prepared(config, layout, pool, targets, valid)
 
 
+def write_store_of(config: Experiment, kind: str, epoch: int, rows: GradientRows, ranges: list[list[int]], **said) -> None:
+    """Leaves a store of the pool's rows at an epoch, cut into shards of these ranges; said: attributes that differ."""
+    path, marks = getattr(config.layout, kind)(epoch), attributes(False) | said
+    store = GradientStore(path, len(rows.norm), rows.directions.shape[1], marks, {name: HIDDEN for name in rows.states})
+    for shard, (start, stop) in enumerate(ranges):
+        chunks = [chunk_bounds(chunk, len(rows.norm)) for chunk in range(start // 1024, -(-stop // 1024))]
+        records = [store.write(low // 1024, "f", part_of(rows, low, high)) for low, high in chunks]
+        _publish(config, kind, {"epoch": epoch, "shard": shard_label(shard)}, path, records, False, **said)
+
+
 def write_scores(prepared: Prepared, shards: int) -> None:
     """Leaves the losses of the untuned base, as `score_pool` does."""
     config, rows = prepared.config, len(prepared.valid)

@@ -15,7 +15,7 @@ GRADIENTS = {"fit_curvature", *COLLECT}
 READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *GRADIENTS}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", *GRADIENTS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
     ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
@@ -46,7 +46,9 @@ EXPECTED = (
     ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
-    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak", "matrix")),  # of another estimator than the chosen one
+    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak", "matrix")),
+    ("gradients.mates.penalty", {"fit_influence_model"}),
+    *((f"gradients.{name}*", set()) for name in ("mates",)),  # of another estimator than the chosen one
     ("gradients.adam_form", {"collect_pool_gradients"}),
     *((f"gradients.{key}", COLLECT | STATES) for key in ("precision", "token_budget")),
     ("gradients.*", COLLECT),

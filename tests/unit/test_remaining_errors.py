@@ -49,6 +49,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "read_mask": (1, "the file given"),
         "read_tasks": (1, "the file given"),
     },
+    "attribution.influence_model": {
+        "fit_influence_model": (1, "the number of valid rows among the sampled ones"),
+    },
     "attribution.matrix_store": {
         "read_valid": (1, "the matrix on disk"),
     },

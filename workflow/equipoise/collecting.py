@@ -4,14 +4,19 @@ An estimator of `ESTIMATORS` stores rows of the whole pool, and states of its la
 collected by forward passes alone, and only if a selector ranks on them.
 """
 
+from fractions import Fraction
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
-from equipoise.estimators import MATRIX, row_estimator
-from equipoise.selectors import MATRICES, SCORED, selector
+from equipoise.estimators import MATES, MATRIX, row_estimator
+from equipoise.seeds import derive_seed
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, selector
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from equipoise.config import Experiment
 
 INFLUENCE = MATRICES[0]
@@ -25,7 +30,37 @@ def is_own(config: "Experiment", matrix: str = INFLUENCE) -> bool:
 
 def has_all_rows(config: "Experiment") -> bool:
     """Whether stores hold the gradients of every pool row."""
-    return row_estimator(config.gradients) is not None
+    return row_estimator(config.gradients) is not None and not is_predicted(config)
+
+
+def is_predicted(config: "Experiment", matrix: str = INFLUENCE) -> bool:
+    """Whether a matrix is predicted by a model that is fitted on a sampled share of the rows."""
+    return matrix == INFLUENCE and config.gradients.estimator == MATES and config.gradients.mates.share < 1
+
+
+def made_of_rows(config: "Experiment") -> str | None:
+    """The matrix whose rows are products of the stored gradients: that of influence, or of the sampled rows; none of own scores."""
+    if is_own(config):
+        return None
+    return SAMPLED if is_predicted(config) else INFLUENCE
+
+
+def sample_size(config: "Experiment", rows: int) -> int:
+    """Pool rows whose gradients are collected, of so many."""
+    return ceil(Fraction(str(config.gradients.mates.share)) * rows) if is_predicted(config) else rows
+
+
+def sampled_rows(config: "Experiment", rows: int) -> "np.ndarray":
+    """Those rows, int64, sorted: drawn uniformly by seed, a smaller share's among a larger one's."""
+    import numpy as np
+
+    draws = np.random.PCG64(derive_seed(config.seed, "mates", "rows")).random_raw(rows)
+    return np.sort(np.argsort(draws, kind="stable")[: sample_size(config, rows)])
+
+
+def row_shards(config: "Experiment") -> int:
+    """Jobs that the collected pool rows are cut into: as many of pool.shards as their share, and never more than chunks."""
+    return max(1, int(Fraction(str(config.gradients.mates.share)) * config.pool.shards)) if is_predicted(config) else config.pool.shards
 
 
 def ranks_on_states(config: "Experiment") -> bool:
@@ -46,7 +81,7 @@ def states_apart(config: "Experiment") -> dict[str, bool]:
 
 def collects_states(config: "Experiment", side: str) -> bool:
     """Whether states of a side are collected by forward passes alone."""
-    return states_apart(config)[side] and ranks_on_states(config)
+    return states_apart(config)[side] and (ranks_on_states(config) or is_predicted(config))
 
 
 def store_kind(config: "Experiment", side: str, matrix: str) -> str:

@@ -49,6 +49,14 @@ class OwnMatrix(Section):
     file: AnySource = Field(None, description="Your scores: .npy, .zarr, .parquet, .safetensors, or a folder of bergson's scores.")
 
 
+class Mates(Section):
+    """The estimator `mates`: an influence model on last-layer states, fitted on a sampled share of the pool."""
+
+    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field("less", description="Estimator that the sampled rows' influence is of.")
+    share: float = Field(0.1, gt=0, le=1, description="Share of the pool whose gradients are collected; 1.0 predicts nothing.")
+    penalty: float = Field(0.1, gt=0, description="Ridge penalty, relative to the mean variance of the standardised features.")
+
+
 class Gradients(Section):
     """How influence gradients are computed."""
 
@@ -68,4 +76,5 @@ class Gradients(Section):
     logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
     ekfac: Ekfac = Field(default_factory=Ekfac, description="Settings of the estimators ekfac and ekfac_unit.")
     trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")
+    mates: Mates = Field(default_factory=Mates, description="Settings of the estimator mates.")
     matrix: OwnMatrix = Field(default_factory=OwnMatrix, description="Settings of the estimator matrix.")

@@ -72,6 +72,7 @@ StageName = Literal[
         "score_pool",
         "collect_target_states",
         "assemble_attribution",
+        "fit_influence_model",
         "seal_attribution",
         "rank",
         "select_budget",

@@ -240,8 +240,11 @@ ESTIMATORS: tuple[Estimator, ...] = (
     ),
 )
 _BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS}
-MATRIX = "matrix"
-OTHERS = {MATRIX: "your own scores (matrix.file), no gradients"}
+MATRIX, MATES = "matrix", "mates"
+OTHERS = {
+    MATRIX: "your own scores (matrix.file), no gradients",
+    MATES: "predicted from states by a model of another estimator's influence on a sampled share (mates.share)",
+}
 """Names of `gradients.estimator` that make no rows of their own, with their descriptions."""
 
 
@@ -252,4 +255,6 @@ def estimator(name: str) -> Estimator:
 
 def row_estimator(gradients: "Gradients") -> Estimator | None:
     """The estimator whose rows are collected; None where none are (`matrix`)."""
-    return None if gradients.estimator == MATRIX else estimator(gradients.estimator)
+    if gradients.estimator == MATRIX:
+        return None
+    return estimator(gradients.mates.estimator if gradients.estimator == MATES else gradients.estimator)

@@ -10,12 +10,12 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
-from equipoise.collecting import INFLUENCE, collects_states, needs_warm_up, scored_columns
+from equipoise.collecting import INFLUENCE, collects_states, is_predicted, made_of_rows, needs_warm_up, row_shards, scored_columns
 from equipoise.config import Experiment, Suite
 from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
-from equipoise.selectors import MATRICES, selector
+from equipoise.selectors import MATRICES, SAMPLED, selector
 from equipoise.shipped import MINIATURE, base_path
 
 FULL_BUDGET = "1.0"
@@ -68,7 +68,7 @@ def gradient_epochs(config: Experiment) -> list[int]:
 def tells_reliability(config: Experiment, matrix: str) -> bool:
     """Whether projection noise is in a matrix and can be told from the halves of its rows."""
     rows = row_estimator(config.gradients)
-    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and rows is not None and rows.halves
+    return matrix == made_of_rows(config) and config.gradients.projection.kind != "identity" and rows is not None and rows.halves
 
 
 def shards(config: Experiment) -> list[str]:
@@ -76,21 +76,26 @@ def shards(config: Experiment) -> list[str]:
     return [shard_label(shard) for shard in range(config.pool.shards)]
 
 
-def assembled_shards(config: Experiment) -> dict[str, list[str]]:
+def collected_shards(config: Experiment) -> list[str]:
+    """Labels of the shards of the rows whose gradients are collected: the pool's, or the sampled rows'."""
+    return [shard_label(shard) for shard in range(row_shards(config))]
+
+
+def assembled_shards(config: Experiment, matrix: str = INFLUENCE) -> dict[str, list[str]]:
     """The shards whose matrix rows one job assembles, by the label of the first."""
-    labels, size = shards(config), config.jobs.assembly
+    labels, size = collected_shards(config) if matrix == SAMPLED else shards(config), config.jobs.assembly
     return {labels[first]: labels[first : first + size] for first in range(0, len(labels), size)}
 
 
 def matrices(config: Experiment) -> list[str]:
     """Matrices that the selectors rank on; the attribution matrix always: its valid rows are those that may be chosen."""
     used = {selector(name).matrix for name in config.selectors} | {INFLUENCE}
-    return [matrix for matrix in MATRICES if matrix in used]
+    return [*([SAMPLED] if is_predicted(config) else []), *(matrix for matrix in MATRICES if matrix in used)]
 
 
 def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
     """Epochs whose gradient stores enter a matrix: all for influence, the last one's states for the others."""
-    return gradient_epochs(config) if matrix == INFLUENCE else epochs(config)[-1:]
+    return gradient_epochs(config) if matrix == made_of_rows(config) else epochs(config)[-1:]
 
 
 def selection_seeds(config: Experiment, name: str) -> list[int]:
@@ -274,7 +279,7 @@ def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
     fit = _fit(config)
     if not fit:
         return []
-    rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in shards(config)] if fit.from_rows else []
+    rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in collected_shards(config)] if fit.from_rows else []
     return [config.layout.pool_manifest, *rows]
 
 
@@ -286,7 +291,7 @@ def _collection(config: Experiment) -> list[Stage]:
         return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
 
     chosen, fit = gradient_epochs(config), _fit(config)
-    of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
+    of_pool = [job for s in collected_shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
     of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)]
     collected = [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
@@ -316,10 +321,12 @@ def _attribution(config: Experiment) -> list[Stage]:
     assembled = [
         [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),))]
         for matrix in names
-        for shard in assembled_shards(config)
+        for shard in assembled_shards(config, matrix)
     ]
     sealed = [[Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),))] for matrix in names]
-    return [Stage("assemble_attribution", assembled), Stage("seal_attribution", sealed)]
+    model = [[Item("fit_influence_model", (), (layout.influence_model, layout.influence_model_manifest))]]
+    fitted = [Stage("fit_influence_model", model)] if is_predicted(config) else []
+    return [Stage("assemble_attribution", assembled), *fitted, Stage("seal_attribution", sealed)]
 
 
 def _selection(config: Experiment) -> list[Stage]:

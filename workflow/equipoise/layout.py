@@ -168,6 +168,15 @@ class Layout:
     def matrix_manifest(self, matrix: str) -> str:
         return f"{self.root}/attribution/{matrix}/manifest.json"
 
+    @property
+    def influence_model(self) -> str:
+        """The model that predicts influence from states."""
+        return f"{self.root}/attribution/model/model.safetensors"
+
+    @property
+    def influence_model_manifest(self) -> str:
+        return f"{self.root}/attribution/model/manifest.json"
+
     # selection
     def ranking(self, selector: str, selection_seed: int | str) -> str:
         return f"{self.root}/ranking/{selector}/selection-{selection_seed}.parquet"

@@ -14,6 +14,8 @@ from equipoise.errors import UserError
 
 MATRICES = ("influence", "last_token", "position_weighted")
 """What a selector may rank on: the attribution matrix, or cosines of last-layer states at the last epoch."""
+SAMPLED = "sampled"
+"""The matrix beside them that holds the influence of the sampled rows alone, which a model of it is fitted on (estimator mates)."""
 BASE_LOSS, ALONE = SCORED = ("base_loss", "base_loss_alone")
 """Losses of a response under the untuned base, with its prompt and without it, which the stage score_pool makes."""
 LOSSES, NORMS = STORED = ("losses", "norms")

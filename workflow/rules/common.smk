@@ -20,7 +20,7 @@ from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
-from equipoise.selectors import MATRICES, SCORED, SELECTORS, selector
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, SELECTORS, selector
 from equipoise.store.kinds import KINDS
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
@@ -71,7 +71,6 @@ LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
-ASSEMBLED = experiment.assembled_shards(CONFIG)
 TASKS = list(CONFIG.tasks)
 EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
 TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
@@ -82,7 +81,7 @@ wildcard_constraints:
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
-    matrix="|".join(MATRICES),
+    matrix="|".join((*MATRICES, SAMPLED)),
     column="|".join(SCORED),
     selector="|".join(each.name for each in SELECTORS),
     selection_seed=r"\d+",
@@ -220,6 +219,11 @@ def assembled_from(wildcards):
     return made_from + (OWN_SCORES if collecting.is_own(CONFIG, wildcards.matrix) else [])
 
 
+def sealed_shards(wildcards):
+    """Manifests of the shards of a matrix."""
+    return [LAYOUT.matrix_shard_manifest(wildcards.matrix, shard) for shard in experiment.assembled_shards(CONFIG, wildcards.matrix)]
+
+
 def ranked_from(wildcards):
     """Manifests of what a ranking is made from: pool, the attribution matrix, which says which rows may be chosen, and what it ranks on."""
     of = {"selector": wildcards.selector, "selection_seed": wildcards.selection_seed}
@@ -292,6 +296,7 @@ def all_manifests():
         "collect_target_states",
         "assemble_attribution",
         "seal_attribution",
+        "fit_influence_model",
     )
     return outputs_of(*collected)
 

@@ -16,18 +16,20 @@ import numpy as np
 from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
+from equipoise.attribution.influence_model import Predicted
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.own_scores import OwnScores
 from equipoise.attribution.reliability import co_moments, half
-from equipoise.collecting import INFLUENCE, is_own, own_files, store_kind
+from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, own_files, store_kind
 from equipoise.config import Experiment
+from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
-from equipoise.selectors import MATRICES
+from equipoise.selectors import MATRICES, SAMPLED
 from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
 from equipoise.store.digests import remembered_digest
 from equipoise.store.gradients import VALID, GradientReader, one_minus_p
@@ -71,14 +73,14 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     co-moments of the halves (`reliability`). Rows whose inputs have not changed and that are intact are
     left alone. Raises `UserError` for an unknown matrix or shard and for missing, damaged or mismatched inputs, by name.
     """
-    if matrix not in MATRICES:
-        raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
+    if matrix not in (*MATRICES, SAMPLED):
+        raise UserError(f"matrix {matrix!r}: write one of {', '.join((*MATRICES, SAMPLED))}")
     layout = config.layout
-    rows, shards = shard_plan(config, shard, config.jobs.assembly)
+    rows, shards = shard_plan(config, shard, config.jobs.assembly, matrix)
     start, stop = shards[shard][0], shards[max(shards)][1]
     columns = column_list(config)
     identity = fingerprint({"matrix": matrix, "columns": columns})
-    made: _FromStores | _FromFile = _FromFile(config, columns) if is_own(config, matrix) else _FromStores(config, matrix, shards)
+    made = _made(config, matrix, columns, shards)
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
     halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
     described["fingerprint"] = fingerprint({**made.determined, "identity": identity, "halves": halves is not None})
@@ -102,6 +104,26 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     publish(config, "matrix_shard", of, [moments_path(manifest)], arrays, **described, digests=digests, counts=counts)
 
 
+def _made(
+    config: Experiment, matrix: str, columns: list[dict[str, str]], shards: dict[int, list[int]]
+) -> "_FromStores | _FromFile | _FromModel":
+    if is_own(config, matrix):
+        return _FromFile(config, columns)
+    return _FromModel(config) if is_predicted(config, matrix) else _FromStores(config, matrix, shards)
+
+
+class _FromModel:
+    """Rows that the influence model predicts; determined: what they depend on."""
+
+    def __init__(self, config: Experiment):
+        self._predicted = Predicted(config)
+        self.determined = {"model": self._predicted.determined}
+
+    def chunks(self, rows: int, start: int, stop: int, halves: None) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """As `assemble_chunks`."""
+        return self._predicted.chunks(start, stop)
+
+
 class _FromFile:
     """Rows of the user's own scores; determined: what they depend on."""
 
@@ -122,10 +144,10 @@ class _FromStores:
 
     def __init__(self, config: Experiment, matrix: str, shards: dict[int, list[int]]):
         epochs = matrix_epochs(config, matrix)
-        self._residual = matrix == INFLUENCE and row_estimator(config.gradients).residual
+        self._residual = matrix not in STATES and row_estimator(config.gradients).residual
         self._weights = [1 / len(epochs)] * len(epochs) if self._residual else epoch_weights(config, epochs)
         self._stores = [_open_stores(config, matrix, epoch, shards) for epoch in epochs]
-        self._config, self._state = config, None if matrix == INFLUENCE else matrix
+        self._config, self._state = config, matrix if matrix in STATES else None
         inputs = [part for each in self._stores for part in each.identity]
         self.determined = {"inputs": inputs, "weights": self._weights, "residual": self._residual}
 
@@ -182,15 +204,21 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
         raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
-def shard_plan(config: Experiment, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
-    """Rows of the pool, and the ranges [start, stop) of at most `count` shards from `first` on.
+def shard_plan(config: Experiment, first: int, count: int = 1, matrix: str = INFLUENCE) -> tuple[int, dict[int, list[int]]]:
+    """Rows of a matrix (the pool's, or the sampled ones), and the ranges [start, stop) of at most `count` shards from `first` on.
 
     Raises `UserError` for a shard that does not exist.
     """
     pool = open_artefact(config, "pool")
-    if not 0 <= first < len(pool["shards"]):
-        raise UserError(f"shard {first}: {pool.path} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
-    return pool["rows"], dict(list(enumerate(pool["shards"]))[first : first + count])
+    rows, plan = matrix_plan(config, pool, matrix)
+    if not 0 <= first < len(plan):
+        raise UserError(f"shard {first}: {pool.path} plans {len(plan)}; write 0 to {len(plan) - 1}")
+    return rows, dict(list(enumerate(plan))[first : first + count])
+
+
+def matrix_plan(config: Experiment, pool: Artefact, matrix: str) -> tuple[int, list[list[int]]]:
+    """Rows of a matrix and their ranges by shard."""
+    return collected_plan(config, pool) if matrix == SAMPLED else (pool["rows"], pool["shards"])
 
 
 def epoch_weights(config: Experiment, epochs: list[int]) -> list[float]:
@@ -245,7 +273,7 @@ def _open_stores(config: Experiment, matrix: str, epoch: int, shards: dict[int, 
         pool.append(part)
     targets = {task: open_artefact(config, of_targets, epoch=epoch, task=task) for task in config.tasks}
     paths = {task: getattr(layout, of_targets)(epoch, task) for task in config.tasks}
-    with_fit = matrix == INFLUENCE and fitted(config, "matrix", epoch)
+    with_fit = matrix not in STATES and fitted(config, "matrix", epoch)
     path = getattr(layout, of_pool)(epoch)
     return _Stores(epoch, path, paths, pool, targets, open_artefact(config, "curvature", epoch=epoch) if with_fit else None)
 

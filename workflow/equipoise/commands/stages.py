@@ -7,6 +7,7 @@ import typer
 
 from equipoise.budgets import budget_label, parse_budget
 from equipoise.cluster.devices import take_devices
+from equipoise.collecting import INFLUENCE, is_predicted, made_of_rows
 from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpoints, refuse_missing_targets, run_of, some_of
 from equipoise.commands.panels import STAGES
 from equipoise.errors import UserError
@@ -14,7 +15,7 @@ from equipoise.estimators import ESTIMATORS, row_estimator
 from equipoise.layout import shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
-from equipoise.selectors import MATRICES, SCORED, selector_names
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, selector_names
 from equipoise.store.lease import one_writer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ ConfigOption = Annotated[
 Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
-Matrix = Annotated[str, typer.Option(help="influence, last_token or position_weighted.")]
+Matrix = Annotated[str, typer.Option(help="influence, last_token, position_weighted, or sampled (estimator mates).")]
 Selector = Annotated[str, typer.Option(help="Name of a selector.")]
 SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
 RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epochs-2/seed-0")]
@@ -147,7 +148,7 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
     experiment = _open(config, "collect_pool_gradients")
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard, matrix=made_of_rows(experiment) or INFLUENCE)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
@@ -199,8 +200,8 @@ def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Mat
     from equipoise.attribution.assemble import assemble_attribution, shard_plan
 
     experiment = _open(config, "assemble_attribution")
-    one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    one_of("--matrix", matrix, (*MATRICES, SAMPLED))
+    shard_plan(experiment, shard, matrix=matrix)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
@@ -211,7 +212,19 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence")
     from equipoise.attribution.seal import seal_attribution
 
     experiment = _open(config, "seal_attribution")
-    seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
+    seal_attribution(experiment, one_of("--matrix", matrix, (*MATRICES, SAMPLED)))
+
+
+@stage("fit_influence_model", epilog="Example:  equipoise fit_influence_model --config config.yaml")
+def fit_influence_model_command(config: ConfigOption) -> None:
+    """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
+    from equipoise.attribution.influence_model import fit_influence_model
+
+    experiment = _open(config, "fit_influence_model")
+    if not is_predicted(experiment):
+        raise UserError("gradients: nothing is predicted; write estimator: mates and a mates.share below 1")
+    with one_writer(experiment.layout.influence_model_manifest):
+        fit_influence_model(experiment)
 
 
 @stage("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equipoise.collecting import is_predicted, sampled_rows
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
+from equipoise.data.shards import collected_plan
 from equipoise.determinants import determinants
 from equipoise.estimators import row_estimator
 from equipoise.gradients.loop import Collection, collect
@@ -47,14 +49,16 @@ class _Part:
 def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
     """Collects the Adam-form gradients of one shard of the pool at the checkpoints of `epochs`."""
     layout, pool = config.layout, open_artefact(config, "pool")
-    start, stop = pool["shards"][shard]
+    rows, plan = collected_plan(config, pool)
+    start, stop = plan[shard]
     tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
-    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
+    chosen = sampled_rows(config, pool["rows"]) if is_predicted(config) else None
+    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn, chosen=chosen)
 
     def part(epoch: int) -> _Part:
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
         of = {"epoch": epoch, "shard": shard_label(shard)}
-        return _Part(store, manifest, of, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
+        return _Part(store, manifest, of, start, rows, examples, {"shard": shard}, f"pool shard {shard}")
 
     _collect(config, "pool", {epoch: [part(epoch)] for epoch in epochs})
 

@@ -10,7 +10,7 @@ from equipoise.config import Experiment
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
-from equipoise.experiment import shards
+from equipoise.experiment import collected_shards
 from equipoise.modelling.checkpoint import adapter_identity
 from equipoise.store.artefact import Artefact, open_artefact
 from equipoise.store.manifest import fingerprint
@@ -28,7 +28,7 @@ def fit_settings(config: Experiment, epoch: int) -> str:
 
 def pool_rows_identity(config: Experiment, epoch: int) -> list[list[str]]:
     """Fingerprint and digest of the pool's rows at an epoch, shard by shard: the inputs of a fit that is made from them."""
-    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
     return [[part["fingerprint"], part["digest"]] for part in parts]
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
-from equipoise.collecting import INFLUENCE, is_own
+from equipoise.collecting import is_own, is_predicted, made_of_rows, row_shards, sample_size
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
@@ -17,7 +17,7 @@ from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
-from equipoise.selectors import ALONE, selector
+from equipoise.selectors import ALONE, SAMPLED, selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +103,7 @@ class Planner:
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
             "collect_pool_states": self._pool_states,
+            "fit_influence_model": self._learned,
             "score_pool": self._scored,
             "collect_target_states": self._target_states,
             "assemble_attribution": self._assembled,
@@ -163,6 +164,14 @@ class Planner:
         planned = plan_shards(self.pool.rows, min(shards, chunk_count(self.pool.rows)))
         return [stop - start for start, stop in planned] + [0] * (shards - len(planned))
 
+    @cached_property
+    def collected_rows(self) -> list[int]:
+        """Rows of every shard of those whose gradients are collected."""
+        if not is_predicted(self.config):
+            return self.shard_rows
+        planned = plan_shards(sample_size(self.config, self.pool.rows), row_shards(self.config))
+        return [stop - start for start, stop in planned]
+
     # costs
     def _fitted(self, epoch: int) -> Cost:
         fit, precision = self._fit, self.config.gradients.precision
@@ -176,7 +185,7 @@ class Planner:
         return Cost(fit.passes * tokens, work + further + double, on_gpu if fit.passes else 0.0, fit.disk)
 
     def _pool_gradients(self, epoch: int, shard: str) -> Cost:
-        rows = self.shard_rows[int(shard)]
+        rows = self.collected_rows[int(shard)]
         share = rows / self.pool.rows
         return self._collected("pool", self._pool_load * share, self.pool.tokens * share, rows) + Cost(disk=self._store(rows, epoch))
 
@@ -222,11 +231,19 @@ class Planner:
 
     def _assembled(self, matrix: str, shard: str) -> Cost:
         columns = self.config.targets.size * len(self.config.tasks)
-        rows = sum(self.shard_rows[int(shard) :][: self.config.jobs.assembly])
-        width = self.dimension if matrix == INFLUENCE else self.shape.hidden
+        shards = self.collected_rows if matrix == SAMPLED else self.shard_rows
+        rows = sum(shards[int(shard) :][: self.config.jobs.assembly])
+        width = self.dimension if matrix == made_of_rows(self.config) else self.shape.hidden
         if is_own(self.config, matrix):
             return Cost(disk=4 * rows * columns)
         return Cost(flops=len(matrix_epochs(self.config, matrix)) * flops.attribution(rows, columns, width), disk=4 * rows * columns)
+
+    def _learned(self) -> Cost:
+        """Six fits of a ridge regression by its normal equations."""
+        rows, width = sample_size(self.config, self.pool.rows), 2 * self.shape.hidden + 1
+        columns = self.config.targets.size * len(self.config.tasks)
+        work = 6 * (2.0 * rows * width * (width + columns) + width**3 / 3)
+        return Cost(flops=work, disk=8.0 * columns * (width + rows))
 
     def _ranked_share(self, name: str) -> float:
         return min(1.0, self._rows(str(self.config.selection.rank_to)) / self.pool.rows) if selector(name).swept else 1.0

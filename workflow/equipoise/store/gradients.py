@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import shards
+from equipoise.experiment import collected_shards
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selectors import MATRICES
 from equipoise.store.artefact import Artefact, open_artefact, relative
@@ -200,9 +201,9 @@ class GradientReader:
 
 
 def open_pool_rows(config: Experiment, epoch: int) -> GradientReader:
-    """The pool's rows at an epoch, all its shards."""
-    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
-    return GradientReader(config.layout.pool_gradients(epoch), parts, open_artefact(config, "pool")["rows"])
+    """The pool's rows at an epoch (the sampled ones), all their shards."""
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
+    return GradientReader(config.layout.pool_gradients(epoch), parts, sample_size(config, open_artefact(config, "pool")["rows"]))
 
 
 def _dense(attributes: dict[str, Any]) -> tuple[str, ...]:

@@ -13,16 +13,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from equipoise.collecting import INFLUENCE, is_own, own_files, store_kind
+from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, own_files, store_kind
 from equipoise.config import Experiment
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
-from equipoise.experiment import ZERO_SHOT, assembled_shards, fitted, gradient_epochs, matrix_epochs, shards
+from equipoise.experiment import ZERO_SHOT, assembled_shards, collected_shards, fitted, gradient_epochs, matrix_epochs, shards
 from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
-from equipoise.selectors import SCORED, STORED, selector
+from equipoise.selectors import SAMPLED, SCORED, STORED, selector
 from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint, read_manifest
 
@@ -105,7 +105,9 @@ def _fit(config: Experiment, side: str, epoch: str) -> list[Reference]:
 
 def _curvature_inputs(config: Experiment, of: Names) -> list[Reference]:
     fit = row_estimator(config.gradients).fitted
-    rows = [("pool_gradients", {"epoch": of["epoch"], "shard": shard}) for shard in shards(config)] if fit and fit.from_rows else []
+    rows = (
+        [("pool_gradients", {"epoch": of["epoch"], "shard": shard}) for shard in collected_shards(config)] if fit and fit.from_rows else []
+    )
     return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *rows]
 
 
@@ -130,15 +132,23 @@ def _target_states_inputs(config: Experiment, of: Names) -> list[Reference]:
 def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
     if is_own(config, of["matrix"]):
         return [("pool", {}), *_every_target(config, of)]
+    if is_predicted(config, of["matrix"]):
+        own = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": s}) for s in assembled_shards(config).get(of["shard"], [])]
+        return [("influence_model", {}), *own, *_every_target(config, of)]
     epochs = [str(epoch) for epoch in matrix_epochs(config, of["matrix"])]
     pool, target = (store_kind(config, side, of["matrix"]) for side in ("pool", "target"))
     parts: list[Reference] = []
     for epoch in epochs:
         parts.append(("checkpoint", {"epoch": epoch}))
-        parts += [(pool, {"epoch": epoch, "shard": shard}) for shard in assembled_shards(config).get(of["shard"], [])]
+        parts += [(pool, {"epoch": epoch, "shard": shard}) for shard in assembled_shards(config, of["matrix"]).get(of["shard"], [])]
         parts += [(target, {"epoch": epoch, "task": task}) for task in config.tasks]
-        parts += _fit(config, "matrix", epoch) if of["matrix"] == INFLUENCE else []
+        parts += _fit(config, "matrix", epoch) if of["matrix"] not in STATES else []
     return parts
+
+
+def _model_inputs(config: Experiment, of: Names) -> list[Reference]:
+    states = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": shard}) for shard in shards(config)]
+    return [("pool", {}), ("matrix", {"matrix": SAMPLED}), *states]
 
 
 def _ranking_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -146,7 +156,7 @@ def _ranking_inputs(config: Experiment, of: Names) -> list[Reference]:
     used = dict.fromkeys([INFLUENCE, entry.matrix or INFLUENCE])
     scored = [("pool_scores", {"column": name, "shard": shard}) for name in entry.pool if name in SCORED for shard in shards(config)]
     epochs = gradient_epochs(config) if set(entry.pool) & set(STORED) else []
-    stored = [("pool_gradients", {"epoch": str(epoch), "shard": shard}) for epoch in epochs for shard in shards(config)]
+    stored = [("pool_gradients", {"epoch": str(epoch), "shard": shard}) for epoch in epochs for shard in collected_shards(config)]
     last, kind = str(config.warmup.epochs), store_kind(config, "pool", entry.states) if entry.states else ""
     states = [(kind, {"epoch": last, "shard": shard}) for shard in shards(config)] if entry.states else []
     return [("pool", {}), *(("matrix", {"matrix": name}) for name in used), *scored, *stored, *states]
@@ -242,6 +252,7 @@ KINDS = {
             inputs=_shard_inputs,
             sources=lambda config, of: own_files(config) if is_own(config, of["matrix"]) else (),
         ),
+        Kind("influence_model", "fit_influence_model", lambda layout: layout.influence_model_manifest, inputs=_model_inputs),
         Kind("matrix", "seal_attribution", lambda layout, matrix: layout.matrix_manifest(matrix), ("matrix",), _every_target, rows=True),
         Kind(
             *("ranking", "rank", lambda layout, selector, selection_seed: layout.ranking_manifest(selector, selection_seed)),
@@ -307,7 +318,7 @@ def identity(path: str, kind: str) -> str | None:
 
 def matrix_rows(config: Experiment, matrix: str) -> list[str]:
     """Digests of a matrix's chunks in row order, as the manifests of its shards list them."""
-    of_shards = (config.layout.matrix_shard_manifest(matrix, first) for first in assembled_shards(config))
+    of_shards = (config.layout.matrix_shard_manifest(matrix, first) for first in assembled_shards(config, matrix))
     return [
         digest for path in of_shards for digest in _of_manifest(path, "matrix_shard", "digests", lambda content: content["digests"]) or []
     ]
