@@ -94,7 +94,7 @@ def needs_warm_up(config: "Experiment") -> bool:
     return row_estimator(config.gradients) is not None or ranks_on_states(config)
 
 
-def own_files(config: "Experiment", must_exist: bool = False) -> list[str]:
+def score_files(config: "Experiment", must_exist: bool = False) -> list[str]:
     """Files of the user's own scores, a folder's one by one; none where the estimator is another.
 
     Raises `UserError` for one that must exist and does not.
@@ -104,4 +104,7 @@ def own_files(config: "Experiment", must_exist: bool = False) -> list[str]:
     path = Path(config.gradients.matrix.file)
     if must_exist and not path.exists():
         raise UserError(f"gradients.matrix.file: {path}: no such file; write the path of your scores")
-    return sorted(str(each) for each in path.rglob("*") if each.is_file()) if path.is_dir() else [str(path)]
+    files = sorted(str(each) for each in path.rglob("*") if each.is_file()) if path.is_dir() else [str(path)]
+    if must_exist and not files:
+        raise UserError(f"gradients.matrix.file: {path}: an empty folder; write the path of your scores")
+    return files

@@ -47,7 +47,7 @@ try:
             name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()
         }
         TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
-        OWN_SCORES = collecting.own_files(CONFIG, must_exist=True)
+        OWN_SCORES = collecting.score_files(CONFIG, must_exist=True)
         BASE_FILES = experiment.base_files(CONFIG)
         NEEDS_HUB = experiment.needs_hub(CONFIG)
         if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment

@@ -20,7 +20,7 @@ from equipoise.attribution.influence_model import Predicted
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.own_scores import OwnScores
 from equipoise.attribution.reliability import co_moments, half
-from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, own_files, store_kind
+from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
 from equipoise.config import Experiment
 from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
@@ -129,7 +129,7 @@ class _FromFile:
 
     def __init__(self, config: Experiment, columns: list[dict[str, str]]):
         self.determined = {
-            "files": [remembered_digest(file) for file in own_files(config)],
+            "files": [remembered_digest(file) for file in score_files(config)],
             "pool": open_artefact(config, "pool")["digest"],
         }
         self._config, self._columns = config, columns

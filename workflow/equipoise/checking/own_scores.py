@@ -5,7 +5,7 @@ from typing import Any
 
 from equipoise.attribution.matrix_file import open_matrix
 from equipoise.attribution.own_scores import refuse_unfit
-from equipoise.collecting import own_files
+from equipoise.collecting import score_files
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
 from equipoise.data.pool import pool_records, tokenised
@@ -13,9 +13,9 @@ from equipoise.modelling.base import load_tokenizer
 from equipoise.store.artefact import is_made
 
 
-def examine_own_scores(config: Experiment, targets: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    """What was found, a line each; targets: validation examples by task. Raises `UserError` for scores that do not fit."""
-    path = own_files(config, must_exist=True) and config.gradients.matrix.file
+def examine_own_scores(config: Experiment, targets: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[int, int, str]:
+    """Rows, columns, and what they were held to; targets: validation examples by task. Raises `UserError` for scores that do not fit."""
+    path, _ = config.gradients.matrix.file, score_files(config, must_exist=True)
     columns = [{"task": task, "id": str(example["id"])} for task, examples in targets.items() for example in examples]
     ids = _pool_ids(config)
     file = open_matrix(path)
@@ -23,7 +23,7 @@ def examine_own_scores(config: Experiment, targets: Mapping[str, Sequence[Mappin
     named = " and ".join(what for what, names in (("rows", file.ids), ("columns", file.columns)) if names) or "neither rows nor columns"
     rows, width = file.values.shape
     held = "held to the pool" if ids is not None else "not held to the pool, whose rows pool.decontaminate: remove leaves open until it ran"
-    return [f"{path}: {rows:,} rows, {held}; {width} columns, as there are validation examples; names {named}"]
+    return rows, width, f"{path}: {held}; names {named}"
 
 
 def _pool_ids(config: Experiment) -> list[str] | None:
