@@ -41,7 +41,7 @@ FLOORS = (
             "layout",
             "determinants",
         ),
-        *("experiment", "process"),
+        *("collecting", "experiment", "process"),
     ),
     ("store",),
     ("modelling",),

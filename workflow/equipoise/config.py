@@ -202,6 +202,7 @@ class Selection(Section):
         "zscore", description="Column normalisation of bids and its forms, instance_max_normalized and round_robin_floor."
     )
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
+    clusters: int = Field(100, ge=1, description="Clusters of loss trajectories that the selector s2l draws from in turns.")
     seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
 
