@@ -114,6 +114,7 @@ def _stage_status(
         return state
     if stage.name == "collect_pool_gradients" and (rows := _pool_rows(config)) is not None:
         done, rate = _stored_rows(config, rows // len(gradient_epochs(config)), now)
+        done = min(rows, done + sum(record.done % CHUNK_ROWS for record in records if record.done < record.total))
         rate = rate or sum(record.rate for record in records)
         seconds = (rows - done) / rate if rate else None
         doing = records[0].title if records else ""
