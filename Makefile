@@ -25,7 +25,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench lint format docs lock clean without-git
+.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench audit lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,11 @@ test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/integration/slurm
 bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 	@# Without bytecode: a new folder among the tests would count as a change to them (see FILES).
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONDONTWRITEBYTECODE=1 $(PYTHON) $$script; done
+
+audit: $(STAMP) ## Known faults of the pinned packages (needs the internet), and what the program must never do
+	@$(VENV)/bin/uv run --quiet --no-project --with pip-audit pip-audit --requirement $(LOCK) --disable-pip --no-deps --progress-spinner off \
+		|| echo "pip-audit: packages with known faults are named above; where it could ask nobody, nothing was checked"
+	$(PYTHON) -m pytest -n 0 -q tests/unit/test_safety.py tests/integration/workflow/test_bring_your_own.py
 
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .
