@@ -12,6 +12,7 @@ from rich.filesize import decimal
 
 from equipoise.cluster.costs import stage_seconds
 from equipoise.cluster.failures import Failure, failures
+from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
@@ -175,7 +176,8 @@ def _stored_rows(config: Experiment, rows: int, now: float) -> tuple[int, float]
 def _pool_rows(config: Experiment) -> int | None:
     """Rows of the pool, over all epochs whose gradients are collected; None before it is prepared."""
     try:
-        return open_alone(config.layout.pool_manifest, "pool")["rows"] * len(gradient_epochs(config))
+        rows = open_alone(config.layout.pool_manifest, "pool")["rows"]
+        return sample_size(config, rows) * len(gradient_epochs(config))
     except UserError:
         return None
 

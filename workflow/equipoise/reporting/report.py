@@ -5,15 +5,15 @@ from pathlib import Path
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.files import atomic_path
+from equipoise.files import atomic_path, write_text
 from equipoise.progress import log, track
 from equipoise.reporting.catalogue import PAGE, SCORES, results
+from equipoise.reporting.decision import decision
 from equipoise.reporting.escaping import csv_text
 from equipoise.reporting.figure import write_figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.page import write_page
 from equipoise.reporting.render import write_table
-from equipoise.reporting.summary import failures, summary
 
 
 def report(config: Experiment) -> None:
@@ -30,11 +30,9 @@ def report(config: Experiment) -> None:
     for name in names["table"]:
         write_table(material.make(name), folder / "tables")
     _remove_unknown(config, folder)
-    sentences = summary(
-        config, {result.name: material.frame(result.name) for result in results(config, material.bootstrap.evaluation.runs)}
-    )
-    sentences = failures(material.bootstrap.evaluation.failed) + sentences
-    page = write_page(material, folder / PAGE, sentences, svgs)
+    frames = {result.name: material.frame(result.name) for result in results(config, material.bootstrap.evaluation.runs)}
+    write_text(config.layout.verdict, f"{decision(config, frames)['sentence']}\n")
+    page = write_page(material, folder / PAGE, frames, svgs)
     log(f"report: {page}")
 
 
