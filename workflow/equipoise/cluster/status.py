@@ -176,8 +176,7 @@ def _stored_rows(config: Experiment, rows: int, now: float) -> tuple[int, float]
 def _pool_rows(config: Experiment) -> int | None:
     """Rows of the pool, over all epochs whose gradients are collected; None before it is prepared."""
     try:
-        rows = open_alone(config.layout.pool_manifest, "pool")["rows"]
-        return sample_size(config, rows) * len(gradient_epochs(config))
+        return sample_size(config, open_alone(config.layout.pool_manifest, "pool")["rows"]) * len(gradient_epochs(config))
     except UserError:
         return None
 
