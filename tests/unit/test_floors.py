@@ -23,6 +23,7 @@ FLOORS = (
         "measures",
         "programs",
         "budgets",
+        "compiled",
         "files",
         "hub",
         "shipped",

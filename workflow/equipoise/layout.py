@@ -82,6 +82,11 @@ class Layout:
     def report(self) -> str:
         return f"{self.experiment_root}/report"
 
+    @property
+    def verdict(self) -> str:
+        """The report's answer in a sentence, which a run ends with."""
+        return f"{self.report}/verdict.txt"
+
     # pool and targets
     @property
     def pool(self) -> str:

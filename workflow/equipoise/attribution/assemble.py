@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.influence_model import Predicted
@@ -21,6 +20,7 @@ from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.own_scores import OwnScores
 from equipoise.attribution.reliability import co_moments, half
 from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
+from equipoise.compiled import Loop
 from equipoise.config import Experiment
 from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
@@ -322,7 +322,7 @@ def _is_current(config: Experiment, of: dict[str, str], described: dict[str, Any
     return True
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def widen(half, bits, wide):
     """Writes float16 rows as float32, exactly; a row with an infinity or NaN becomes all NaN. numpy's own cast is several times slower.
 
