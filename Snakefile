@@ -21,7 +21,14 @@ resource_scopes:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/warm_up.smk"
-include: "workflow/rules/gradients.smk"
+
+
+if experiment.gradient_epochs(CONFIG):  # else no rows are collected (estimator matrix)
+
+    include: "workflow/rules/gradients.smk"
+
+
+include: "workflow/rules/states.smk"
 include: "workflow/rules/attribution.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/fine_tune.smk"
@@ -31,6 +38,14 @@ include: "workflow/rules/report.smk"
 
 onstart:  # of the snakemake that controls a run: its jobs are called with --no-hooks
     begin()
+
+
+onsuccess:
+    tell_end(CONFIG)
+
+
+onerror:  # also after Ctrl-C
+    tell_failure(CONFIG)
 
 
 rule all:

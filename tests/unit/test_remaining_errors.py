@@ -29,8 +29,36 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "epoch_weights": (1, "the checkpoints"),
         "shard_plan": (1, "the pool's plan and the command's argument"),
     },
+    "attribution.bergson_scores": {
+        "BergsonScores.__init__": (4, "the store given"),
+        "BergsonScores._refuse_unwritten": (1, "the store given"),
+        "_info": (4, "the store given"),
+        "_run": (1, "the store given"),
+    },
+    "attribution.matrix_file": {
+        "_named": (1, "the matrix given"),
+        "_open_safetensors": (3, "the matrix given"),
+        "_open_zarr": (2, "the matrix given"),
+        "_read_csv": (1, "the matrix given"),
+        "_read_json": (2, "the file given"),
+        "_array": (2, "the file given"),
+        "_read_parquet": (2, "the matrix given"),
+        "_to_array": (1, "the matrix given"),
+        "_is_header": (1, "the matrix given"),
+        "open_matrix": (4, "the matrix given"),
+        "read_mask": (1, "the file given"),
+        "read_tasks": (1, "the file given"),
+    },
+    "attribution.influence_model": {
+        "fit_influence_model": (1, "the number of valid rows among the sampled ones"),
+    },
     "attribution.matrix_store": {
         "read_valid": (1, "the matrix on disk"),
+    },
+    "attribution.own_scores": {
+        "OwnScores.chunks": (1, "the matrix given"),
+        "_refuse_other_names": (1, "the matrix given and the pool"),
+        "refuse_unfit": (3, "the matrix given and the pool"),
     },
     "attribution.seal": {
         "_shard": (1, "the manifests of the shards"),
@@ -44,6 +72,13 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_longer_targets": (1, "the base's configuration"),
         "_refuse_looking_ahead": (1, "the model"),
         "_train": (1, "the model"),
+    },
+    "checking.check_files": {
+        "_records": (1, "the files given"),
+        "opened": (2, "the files given"),
+    },
+    "checking.first_config": {
+        "material": (1, "the files given"),
     },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),
@@ -274,19 +309,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "select": (1, "the arguments given"),
         "_valid_rows": (2, "the arguments given"),
         "make_problem": (4, "the arguments given"),
-    },
-    "selection.matrix_file": {
-        "_open_safetensors": (3, "the matrix given"),
-        "_open_zarr": (2, "the matrix given"),
-        "_read_csv": (1, "the matrix given"),
-        "_read_json": (2, "the file given"),
-        "_read_npy": (2, "the file given"),
-        "_read_parquet": (2, "the matrix given"),
-        "_to_array": (1, "the matrix given"),
-        "_is_header": (1, "the matrix given"),
-        "open_matrix": (4, "the matrix given"),
-        "read_mask": (1, "the file given"),
-        "read_tasks": (1, "the file given"),
     },
     "selection.normalise": {
         "informative": (2, "the matrix"),

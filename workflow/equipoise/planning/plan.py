@@ -7,10 +7,11 @@ from typing import Any
 from rich.filesize import decimal
 
 from equipoise.attribution.reliability import forecast
+from equipoise.collecting import made_of_rows
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, measured, tells_reliability
+from equipoise.experiment import measured, tells_reliability
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
@@ -19,6 +20,7 @@ from equipoise.planning.workload import SPREAD, pool_load
 from equipoise.store.artefact import open_alone
 
 VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
+OWN_ITEMS = "a jsonl task's: its own rows, else 1,000"
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
 
 
@@ -71,11 +73,12 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
 
 def _projection_assumptions(config: Experiment) -> list[str]:
     """The noise of the projection, and the reliability that a sealed matrix of this experiment lets expect."""
-    if not tells_reliability(config, INFLUENCE):
+    matrix = made_of_rows(config)
+    if matrix is None or not tells_reliability(config, matrix):
         return []
     width = config.gradients.projection.dimension
     said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
-    path = config.layout.matrix_manifest(INFLUENCE)
+    path = config.layout.matrix_manifest(matrix)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by
         known = open_alone(path, "matrix").get("reliability")  # of this width or another
@@ -88,7 +91,7 @@ def _projection_assumptions(config: Experiment) -> list[str]:
 def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str]:
     if not any(task.suite for task in config.tasks.values()):
         return []
-    said = ["evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers have assumed mean lengths"]
+    said = [f"evaluation: items are the benchmarks' own counts ({OWN_ITEMS}), prompts and answers have assumed mean lengths"]
     said.append(
         f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
         "longest one ends"

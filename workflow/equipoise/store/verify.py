@@ -78,7 +78,7 @@ def _checks(path: Path, further: Further) -> Iterator[Checked]:
         if (checked := _manifest(path, further)) is not None:
             yield checked
         return
-    if (path / "directions").is_dir() and (path / "chunks").is_dir():
+    if (path / "status").is_dir() and (path / "chunks").is_dir():
         yield _store(path)
         return
     if (path / "zarr.json").is_file():
@@ -182,12 +182,14 @@ def _content_defects(reader: GradientReader, chunk: int, rows: GradientRows) -> 
     """What a chunk may not hold even where its checksums are right."""
     start, _ = chunk_bounds(chunk, reader.rows)
     valid = rows.status == VALID
-    length = np.sqrt(np.einsum("nk,nk->n", rows.directions, rows.directions, dtype=np.float64))
+    vectors = [rows.directions] if reader.dimension else [*rows.states.values()]
+    lengths = [np.sqrt(np.einsum("nk,nk->n", each, each, dtype=np.float64)) for each in vectors]
+    finite = np.isfinite(rows.loss) & (np.isfinite(rows.norm) if reader.dimension else True)
     wrong = {
         "was never written": rows.status == UNWRITTEN,
-        "is valid but not of unit length": valid & ~(np.abs(length - 1) <= UNIT_TOLERANCE),
-        "is valid but has no finite norm or loss": valid & ~(np.isfinite(rows.norm) & np.isfinite(rows.loss)),
-        "is flagged but not all NaN": ~valid & ~np.isnan(rows.directions).all(axis=1),
+        "is valid but not of unit length": valid & ~np.logical_and.reduce([np.abs(length - 1) <= UNIT_TOLERANCE for length in lengths]),
+        "is valid but has no finite norm or loss": valid & ~finite,
+        "is flagged but not all NaN": ~valid & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in vectors]),
     }
     return [f"{reader.path}: row {start + int(np.argmax(where))} {what}" for what, where in wrong.items() if where.any()]
 
