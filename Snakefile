@@ -5,10 +5,12 @@ snakemake --profile slurm --configfile workflow/experiments/llama3-8b.yaml
 snakemake -n                                what would run;  snakemake -l  lists the rules
 """
 
+from pathlib import Path
+
 # A given --configfile stands alone: the miniature's config.yaml is no base for it.
 if not workflow.config_settings.configfiles:
 
-    configfile: "config.yaml"
+    configfile: "config.yaml" if Path("config.yaml").is_file() else f"{workflow.basedir}/config.yaml"
 
 
 # Shards that share one submission run one after the other on its GPU (see profiles/slurm).

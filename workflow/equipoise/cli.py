@@ -11,6 +11,7 @@ import typer
 
 from equipoise import commands
 from equipoise.errors import UserError, printable
+from equipoise.extras import missing_extra
 from equipoise.files import full_disk
 
 app = typer.Typer(
@@ -33,6 +34,10 @@ def main() -> None:
         app()
     except UserError as error:
         fail(str(error))
+    except ModuleNotFoundError as error:
+        if (line := missing_extra(error)) is None:
+            raise
+        fail(line)
     except Exception as error:
         place = full_disk(error)
         if place is None:

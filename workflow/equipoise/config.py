@@ -39,7 +39,7 @@ class Model(Section):
     """The base model that selects (M_s) and is tuned (M_t)."""
 
     name: Annotated[Name, PLACE] = Field(description="Folder name of this model's results.")
-    base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
+    base: Source = Field(description="Base model: a folder (safetensors and tokenizer), a hub id, or `miniature`, the embedded one.")
     revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     attention: Literal["auto", "sdpa", "eager"] = Field(

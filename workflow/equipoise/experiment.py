@@ -15,6 +15,7 @@ from equipoise.estimators import estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
+from equipoise.shipped import base_path
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
@@ -169,7 +170,7 @@ def needs_hub(config: Experiment) -> bool:
     """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
     sources = [BENCHMARKS[task.benchmark] for task in config.tasks.values()]
     benchmarks = any(source.tasks or source.any_task for source in sources)
-    return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
+    return bool(config.pool.dataset) or benchmarks or not (base_path(config.model.base) / "config.json").exists()
 
 
 def miniature_files(config: Experiment) -> list[str]:

@@ -18,6 +18,7 @@ from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
+from equipoise.shipped import MINIATURE
 from equipoise.selectors import MATRICES, SELECTORS, selector
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
@@ -103,9 +104,10 @@ def base_files():
     """What says that the base is here: its configuration, a chat template of one's own, and the manifest of what was fetched from the hub.
 
     Only that the manifest is there counts: its parts that matter to a rule are in that rule's parameters, so that a new task does not
-    rerun the pool.
+    rerun the pool. The embedded base is part of the program.
     """
-    own = [str(Path(CONFIG.model.base) / "config.json"), *([CONFIG.model.template_file] if CONFIG.model.template_file else [])]
+    base = [] if CONFIG.model.base == MINIATURE else [str(Path(CONFIG.model.base) / "config.json")]
+    own = [*base, *([CONFIG.model.template_file] if CONFIG.model.template_file else [])]
     return [*(path for path in own if Path(path).is_file()), *([ancient(LAYOUT.fetch_manifest)] if experiment.needs_hub(CONFIG) else [])]
 
 

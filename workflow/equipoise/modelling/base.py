@@ -15,6 +15,7 @@ from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.digests import remembered_digest
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
+from equipoise.shipped import base_path
 from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
@@ -48,8 +49,8 @@ def base_folder(model: Model) -> Path:
 
     Raises `UserError` when there is neither.
     """
-    if Path(model.base).is_dir():
-        return Path(model.base)
+    if (here := base_path(model.base)).is_dir():
+        return here
     if model.base.startswith((".", "/")) or model.base.count("/") != 1:
         raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
     from huggingface_hub import snapshot_download
