@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
+from equipoise.config_keys import UNQUANTISED
 from equipoise.conversation.forms import refuse_unknown
 from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
@@ -231,9 +232,15 @@ def _environments(config: "Experiment") -> Iterator[str]:
 
 
 def _vllm(config: "Experiment") -> Iterator[str]:
-    """Adapters that vLLM cannot serve."""
+    """Adapters and bases that vLLM cannot serve."""
     if all(suite.backend != "vllm" for suite in config.suites.values()):
         return
+    for name, suite in config.suites.items():
+        if suite.backend == "vllm" and (suite.quantisation or config.model.quantisation) != UNQUANTISED:
+            yield (
+                f"suites.{name}.backend: vllm serves the whole base alone; write suites.{name}.quantisation: none (adapters trained on a "
+                "quantised base are then evaluated on the whole one), or backend: hf"
+            )
     if isinstance(config.lora.target_modules, list) and "lm_head" in config.lora.target_modules:
         yield "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
     if config.lora.rank > VLLM_RANKS[-1]:

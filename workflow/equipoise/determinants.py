@@ -14,7 +14,7 @@ from equipoise.config import Experiment
 from equipoise.config_keys import Effect
 from equipoise.estimators import estimator
 
-TOKENS = ("model", "-model.precision", "-model.attention")
+TOKENS = ("model", "-model.precision", "-model.attention", "-model.quantisation")
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from equipoise.config import Experiment
+from equipoise.config_keys import UNQUANTISED
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
+from equipoise.modelling.quantised import dequantised
 from equipoise.store.gradients import VALID, GradientReader
 
 
@@ -26,7 +28,8 @@ class Audited:
 def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int) -> list[Audited]:
     """Recomputes `rows` valid rows, drawn by seed, of the pool's store (or of a task's) at an epoch, in row order.
 
-    The model is the unmodified PEFT model in fp32, one example at a time; the estimator says how a row is made from autograd's gradients.
+    The model is the unmodified PEFT model in fp32 (a quantised base dequantised), one example at a time; the estimator says how a row is
+    made from autograd's gradients.
     Raises `UserError` for a store without valid rows.
     """
     layout = config.layout
@@ -37,7 +40,10 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     drawn = _drawn_rows(reader, rows, seed)
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
-    model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
+    # what a quantised base has become depends on the format that it was quantised from
+    precision = "fp32" if config.model.quantisation == UNQUANTISED else config.gradients.precision
+    base = dequantised(load_base(config.model, precision, resolve_device(config.model.device)))
+    model = load_adapter(base, layout.checkpoint(epoch))
     recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 

@@ -47,9 +47,9 @@ class LograRows:
         self.dimension = len(self._starts) * self._size
         self._matrices = {}
         for layer in layers:
-            for side, width in (("output", layer.weight.shape[0]), ("input", layer.weight.shape[1])):
+            for side, width in (("output", layer.b.shape[0]), ("input", layer.a.shape[1])):
                 matrix = torch.from_numpy(projection_matrix(seed, layer.name, side, rank, width))
-                self._matrices[layer.name, side] = matrix.to(layer.weight.device, layer.weight.dtype)
+                self._matrices[layer.name, side] = matrix.to(layer.a.device, layer.a.dtype)
         self._rows = torch.zeros(0, 0)
 
     def start(self, count: int, device: torch.device) -> None:

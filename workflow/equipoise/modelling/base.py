@@ -14,6 +14,7 @@ from equipoise.files import full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.digests import remembered_digest
+from equipoise.modelling.quantised import keep_one_layout, settings_of
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
 from equipoise.shipped import base_path
 from equipoise.store.manifest import fingerprint
@@ -157,9 +158,10 @@ def _tokenizer_reason(folder: Path, error: Exception) -> str:
     return first_line(error)
 
 
-def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
+def load_base(model: Model, precision: str, device: "torch.device | str", quantisation: str | None = None) -> "PreTrainedModel":
     """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; on `meta` nothing is kept of the weights.
 
+    quantisation: of its linear maps; none: as `model.quantisation` says. On `meta` they are whole.
     Raises `UserError` for a folder that cannot be used, tensors that are missing or that no part of the model takes (transformers would
     draw or drop them), and a kind of attention that the architecture does not have.
     """
@@ -170,6 +172,7 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     device = torch.device(device)
+    quantised = None if device.type == "meta" else settings_of(quantisation or model.quantisation, dtype)
     place = None if device.type == "cpu" else {"": device}  # tensor by tensor: the host never holds the whole base
     folder = base_folder(model)
     config = read_architecture(folder, model.base)
@@ -188,6 +191,7 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
             trust_remote_code=False,
             attn_implementation=attention,
             device_map=place,
+            quantization_config=quantised,
             ignore_mismatched_sizes=True,  # told below
             output_loading_info=True,
         )
@@ -202,6 +206,9 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
         logging.set_verbosity(level)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
+    if quantised is not None:
+        keep_one_layout(loaded)
+        return loaded.eval()
     return loaded.eval().to(device)
 
 
