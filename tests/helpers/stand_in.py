@@ -205,7 +205,7 @@ def stand_in_gpu(monkeypatch):
         if getattr(module, "resolve_device", None) is base.resolve_device:
             monkeypatch.setattr(module, "resolve_device", lambda device: GPU)
         if getattr(module, "load_base", None) is load:
-            monkeypatch.setattr(module, "load_base", lambda model, precision, device: put(load(model, precision, "cpu")))
+            monkeypatch.setattr(module, "load_base", lambda model, precision, device, kind=None: put(load(model, precision, "cpu", kind)))
     run = torch.autograd._engine_run_backward
 
     def run_within(*arguments, **named):

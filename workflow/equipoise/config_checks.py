@@ -211,6 +211,13 @@ def _training(config: "Experiment") -> Iterator[str]:
             f"training.batch_size: {training.batch_size} is not a multiple of micro_batch_size x processes = "
             f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
         )
+    if training.sharding == "fsdp" and training.processes == 1:
+        yield "training.sharding: fsdp spreads a training over processes, and training.processes is 1; write how many, or sharding: none"
+    if training.sharding == "fsdp" and config.model.quantisation != UNQUANTISED:
+        yield (
+            f"training.sharding: fsdp cannot spread a base in {config.model.quantisation}; write model.quantisation: none, or "
+            "training.sharding: none (`equipoise plan --fit` says which fits)"
+        )
     if config.jobs.runs == "together" and training.processes > 1:
         yield (
             f"jobs.runs: together makes all runs in one process, but training.processes is {training.processes}; "

@@ -67,6 +67,9 @@ class Training(Section):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
     activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
     processes: int = Field(1, ge=1, description="Training processes, one per GPU (torchrun when above 1).")
+    sharding: Literal["none", "fsdp"] = Field(
+        "none", description="fsdp: each process holds its part of base, adapter and moments (fully_shard); none: all of them."
+    )
     save_steps: Annotated[int, NO_EFFECT] = Field(500, ge=1, description="Steps between the snapshots that a killed training resumes from.")
     report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
 
