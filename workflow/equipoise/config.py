@@ -197,6 +197,9 @@ class Jobs(Section):
     assembly: Annotated[int, JOBS] = Field(
         1, ge=1, description="Shards whose matrix rows one job assembles; write 100 for thousands of shards."
     )
+    gpus: Annotated[int, NO_EFFECT] = Field(
+        1, ge=1, description="GPUs of a job that collects gradients or evaluates; more than one with model.device_map: auto."
+    )
     threads: Annotated[dict[StageName, Positive], NO_EFFECT] = Field(
         {}, description="CPU threads of a stage, by rule name; `default` for the others."
     )

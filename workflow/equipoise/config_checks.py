@@ -218,6 +218,14 @@ def _training(config: "Experiment") -> Iterator[str]:
             f"training.sharding: fsdp cannot spread a base in {config.model.quantisation}; write model.quantisation: none, or "
             "training.sharding: none (`equipoise plan --fit` says which fits)"
         )
+    spread = config.model.device_map == "auto"
+    if spread != (config.jobs.gpus > 1):
+        yield (
+            f"model.device_map: {config.model.device_map} with jobs.gpus: {config.jobs.gpus}; write device_map: auto and how many GPUs a base "
+            "lies over, or device_map: none and jobs.gpus: 1"
+        )
+    if spread and config.jobs.runs == "together":
+        yield "model.device_map: auto is for gradients and evaluation, and jobs.runs: together trains with the same base; write separate"
     if config.jobs.runs == "together" and training.processes > 1:
         yield (
             f"jobs.runs: together makes all runs in one process, but training.processes is {training.processes}; "

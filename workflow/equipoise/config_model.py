@@ -27,6 +27,9 @@ class Model(Section):
     device: Annotated[str, NO_EFFECT] = Field(
         "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."
     )
+    device_map: Annotated[Literal["none", "auto"], NO_EFFECT] = Field(
+        "none", description="auto: a base larger than one GPU lies over the jobs.gpus of a job that collects gradients or evaluates."
+    )
     deterministic: Annotated[bool, NO_EFFECT] = Field(
         False,
         description="torch's deterministic algorithms: on GPUs of one model the same bytes every time, slower. CPUs give them anyway.",

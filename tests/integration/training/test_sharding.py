@@ -123,7 +123,7 @@ def files_of(config, epoch):
 
 @pytest.mark.slow
 def test_a_sharded_training_that_was_cut_off_resumes_to_the_same_bytes_and_so_does_a_fine_tuning(tiny_values, tmp_path):
-    values = {**tiny_values, "lora": tiny_values["lora"] | {"dropout": 0.1}}
+    values = {**tiny_values, "lora": tiny_values["lora"] | {"dropout": 0.1}, "model": tiny_values["model"] | {"precision": "bf16"}}
     whole, _ = prepared(values, tmp_path, "whole", **SHARDED)
     cut, _ = prepared(values, tmp_path, "cut", save_steps=3, **SHARDED)
     for config in (whole, cut):
@@ -149,7 +149,7 @@ def both(config):
 
 def test_sharding_needs_processes_and_a_whole_base(tiny_values):
     one = {**tiny_values, "training": tiny_values["training"] | {"sharding": "fsdp"}}
-    with pytest.raises(UserError, match="sharding: fsdp spreads a training over processes, and training.processes is 1"):
+    with pytest.raises(UserError, match="sharding: fsdp spreads a training over processes"):
         parse_config(one)
     quantised = {**tiny_values, "training": tiny_values["training"] | SHARDED, "model": tiny_values["model"] | {"quantisation": "nf4"}}
     with pytest.raises(UserError, match="sharding: fsdp cannot spread a base in nf4"):

@@ -47,9 +47,11 @@ def take_devices(config: Experiment, stage: str) -> None:
         return
     if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:
         return
-    wanted = config.training.processes if stage in TRAINING else 1
+    wanted = config.training.processes if stage in TRAINING else config.jobs.gpus
     if wanted > len(offered):
-        raise UserError(f"{stage} needs {wanted} GPUs (training.processes), {VARIABLE} offers {','.join(offered)}")
+        raise UserError(
+            f"{stage} needs {wanted} GPUs ({'training.processes' if stage in TRAINING else 'jobs.gpus'}), {VARIABLE} offers {','.join(offered)}"
+        )
     waiting = False
     while not (taken := _lock(offered, wanted)):
         if not waiting:

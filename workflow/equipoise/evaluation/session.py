@@ -44,7 +44,7 @@ class Session:
         """The base as a suite wants it quantised."""
         kind, model = quantisation_of(self.config, suite), self.config.model
         if kind not in self._bases:
-            self._bases[kind] = load_base(model, model.precision, resolve_device(model.device), kind)
+            self._bases[kind] = load_base(model, model.precision, resolve_device(model.device), kind, True)
         return self._bases[kind]
 
     @cached_property

@@ -102,6 +102,7 @@ class Capture:
         self.sink, self.examples = sink, 1
         self.seen: dict[str, list[torch.Size]] = {}
         self._taken: set[str] = set()
+        self._home = model.get_base_model().get_input_embeddings().weight.device
         self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
         self.layers = [_layer(name, module, self._adapter) for name, module in adapted_layers(model)]
 
@@ -120,14 +121,16 @@ class Capture:
         """Hands a layer's factors on; what has lost its axis of examples (tokens flattened in their order) gets it back."""
         self._taken.add(layer.name)
         parts = (factors.x, factors.hidden, factors.g, factors.g_hidden)
-        self.sink(layer, Factors(*(part.reshape(self.examples, -1, part.shape[-1]) for part in parts)))
+        # a base may lie on several devices; rows are added up on the first one, in the order that they have on a single one
+        parts = (part.reshape(self.examples, -1, part.shape[-1]).to(self._home) for part in parts)
+        self.sink(layer, Factors(*parts))
 
     def finish(self) -> None:
         """Gives layers that no token came to their gradient, which is zero: Adam's step for it is not."""
         for layer in self.layers:
             if layer.name not in self._taken:
                 sizes = (layer.a.shape[1], layer.a.shape[0], layer.b.shape[0], layer.a.shape[0])
-                self.sink(layer, Factors(*(layer.a.new_zeros(self.examples, 1, size) for size in sizes)))
+                self.sink(layer, Factors(*(layer.a.new_zeros(self.examples, 1, size, device=self._home) for size in sizes)))
 
     def refuse_unseen(self, batch: int, length: int) -> None:
         """Raises `UserError` where the pass over [batch, length] tokens did not run each layer once with every token in its place."""

@@ -64,17 +64,19 @@ class Engine:
         if self.capture.routed and len(examples) > 1:
             parts = [None] * len(examples) if draws is None else [[each] for each in draws]
             return joined([self.run([example], maker, states, part) for example, part in zip(examples, parts, strict=True)])
-        ids, place, labels, weights = (tensor.to(self.device, non_blocking=True) for tensor in _lay_out(examples))
+        ids, place, labels, weights = _lay_out(examples)
+        ids = ids.to(self.device, non_blocking=True)
         maker.start(len(examples), self.device)
         self.capture.start(len(examples), maker.take)
         with self.capture.active(), torch.enable_grad():
             hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
+            place, labels, weights = (tensor.to(hidden.device, non_blocking=True) for tensor in (place, labels, weights))
             if draws is not None:
                 labels, weights = self._drawn(hidden.detach(), place, np.concatenate(draws)), weights.sqrt()
             token_loss, gradient = self._loss(hidden.detach(), place, labels, weights)
             torch.autograd.backward(hidden, gradient)
         self.capture.finish()
-        loss = torch.zeros(len(examples), dtype=torch.float64, device=self.device)
+        loss = torch.zeros(len(examples), dtype=torch.float64, device=hidden.device)
         loss.index_add_(0, place // ids.shape[1], token_loss.double() * weights.double())
         kept = _states(hidden.detach(), [len(example.input_ids) for example in examples], states)
         return BatchResult(

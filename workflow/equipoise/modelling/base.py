@@ -158,10 +158,13 @@ def _tokenizer_reason(folder: Path, error: Exception) -> str:
     return first_line(error)
 
 
-def load_base(model: Model, precision: str, device: "torch.device | str", quantisation: str | None = None) -> "PreTrainedModel":
+def load_base(
+    model: Model, precision: str, device: "torch.device | str", quantisation: str | None = None, spread: bool = False
+) -> "PreTrainedModel":
     """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; on `meta` nothing is kept of the weights.
 
-    quantisation: of its linear maps; none: as `model.quantisation` says. On `meta` they are whole.
+    quantisation: of its linear maps; none: as `model.quantisation` says. On `meta` they are whole. spread: what works on several GPUs
+    (`model.device_map: auto`), so that the base may lie over all that there are.
     Raises `UserError` for a folder that cannot be used, tensors that are missing or that no part of the model takes (transformers would
     draw or drop them), and a kind of attention that the architecture does not have.
     """
@@ -174,6 +177,7 @@ def load_base(model: Model, precision: str, device: "torch.device | str", quanti
     device = torch.device(device)
     quantised = None if device.type == "meta" else settings_of(quantisation or model.quantisation, dtype)
     place = None if device.type == "cpu" else {"": device}  # tensor by tensor: the host never holds the whole base
+    spread = spread and device.type == "cuda" and model.device_map == "auto"
     folder = base_folder(model)
     config = read_architecture(folder, model.base)
     if getattr(config, "output_router_logits", False):
@@ -190,12 +194,14 @@ def load_base(model: Model, precision: str, device: "torch.device | str", quanti
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
-            device_map=place,
+            device_map="auto" if spread else place,
             quantization_config=quantised,
             ignore_mismatched_sizes=True,  # told below
             output_loading_info=True,
         )
         _refuse_other_tensors(model.base, told)
+        if spread:
+            _refuse_spilled(model.base, loaded.hf_device_map)
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         if full_disk(error) or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -208,8 +214,17 @@ def load_base(model: Model, precision: str, device: "torch.device | str", quanti
     loaded.config.use_cache = False
     if quantised is not None:
         keep_one_layout(loaded)
+    if quantised is not None or spread:
         return loaded.eval()
     return loaded.eval().to(device)
+
+
+def _refuse_spilled(name: str, places: dict[str, Any]) -> None:
+    """Raises `UserError` where a part of a base would be fetched from the host or the disk at every pass, for want of GPU memory."""
+    spilled = sorted(part for part, place in places.items() if str(place) in ("cpu", "disk"))
+    if spilled:
+        gpus = len({str(place) for place in places.values()} - {"cpu", "disk"})
+        raise UserError(f"model.base: {name} does not fit into {gpus} GPUs ({spilled[0]} and on); raise jobs.gpus, or write nf4")
 
 
 def _refuse_other_tensors(name: str, told: dict[str, Any]) -> None:
