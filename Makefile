@@ -82,12 +82,12 @@ bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 
 format: $(STAMP) ## Format Python and Snakemake files
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format --quiet .
-	$(VENV)/bin/snakefmt Snakefile workflow/rules
+	$(VENV)/bin/snakefmt Snakefile workflow/Snakefile workflow/rules
 
 lock: $(STAMP) ## Pin all packages anew for every Python; pins that still fit stay (ARGS=--upgrade: the newest of all but torch)
 	@for version in 3.11 3.12 3.13; do \

@@ -10,7 +10,7 @@ from pathlib import Path
 # A given --configfile stands alone: the miniature's config.yaml is no base for it.
 if not workflow.config_settings.configfiles:
 
-    configfile: "config.yaml" if Path("config.yaml").is_file() else f"{workflow.basedir}/config.yaml"
+    configfile: "config.yaml" if Path("config.yaml").is_file() else f"{workflow.current_basedir}/config.yaml"
 
 
 # Shards that share one submission run one after the other on its GPU (see profiles/slurm).
@@ -30,10 +30,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:  # of the snakemake that controls a run: its jobs are called with --no-hooks
-    from equipoise.cluster.controllers import hold_controller
-
-    hold_controller()
-    write_config(CONFIG, LAYOUT.config)
+    begin()
 
 
 rule all:

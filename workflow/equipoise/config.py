@@ -231,6 +231,9 @@ class Experiment(Section):
     experiment: Annotated[Name, PLACE] = Field(description="Name; results go to <results>/<experiment>/.")
     results: Annotated[str, PLACE] = Field("results", description="Folder of all results.")
     python: Annotated[str, NO_EFFECT] = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
+    container: Annotated[str | None, NO_EFFECT] = Field(
+        None, description="For --sdm apptainer: the image of the stages, a .sif file or docker://... (made by envs/Dockerfile)."
+    )
     seed: int = Field(0, ge=0, description="Every other seed derives from this one.")
     budgets: Annotated[list[BudgetField], JOBS] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
     selectors: Annotated[list[SelectorName], JOBS] = Field(

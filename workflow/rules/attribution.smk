@@ -16,7 +16,7 @@ rule assemble_attribution:
         tasks=TASKS,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} assemble_attribution --config {params.config:q} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log:q}"
+        stage("assemble_attribution", "--matrix {wildcards.matrix} --shard {wildcards.shard}")
 
 
 rule seal_attribution:
@@ -34,4 +34,4 @@ rule seal_attribution:
         tasks=TASKS,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} seal_attribution --config {params.config:q} --matrix {wildcards.matrix} 2> {log:q}"
+        stage("seal_attribution", "--matrix {wildcards.matrix}")

@@ -19,7 +19,7 @@ rule fit_curvature:
         determined=determined("fit_curvature"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} fit_curvature --config {params.config:q} --epochs {wildcards.epoch} 2> {log:q}"
+        stage("fit_curvature", "--epochs {wildcards.epoch}", gpu=True)
 
 
 rule collect_pool_gradients:
@@ -47,8 +47,7 @@ rule collect_pool_gradients:
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_pool_gradients --config {params.config:q} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
+        stage("collect_pool_gradients", "--epochs {params.epochs} --shard {wildcards.shard}", gpu=True)
 
 
 rule collect_target_gradients:
@@ -76,5 +75,4 @@ rule collect_target_gradients:
         tasks=tasks_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_target_gradients --config {params.config:q} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"
+        stage("collect_target_gradients", "--epochs {params.epochs} --tasks {params.tasks}", gpu=True)

@@ -17,6 +17,7 @@ from equipoise.reporting.influence import Influence
 from equipoise.reporting.labels import budget_text
 from equipoise.reporting.scores import read_evaluation
 from equipoise.seeds import derive_seed
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     from equipoise.reporting.figure import Figure
@@ -74,7 +75,7 @@ class Material:
         """Name of the source of every pool row."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.config.layout.pool, columns=["source"])["source"].to_numpy(zero_copy_only=False)
+        return pq.read_table(open_artefact(self.config, "pool").only_file(), columns=["source"])["source"].to_numpy(zero_copy_only=False)
 
     @cached_property
     def valid(self) -> int:
