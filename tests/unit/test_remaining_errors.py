@@ -221,6 +221,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
         "_refuse_other_tensors": (1, "the base's weights"),
+        "_refuse_spilled": (1, "the GPUs' free memory"),
         "_set_template": (1, "the tokenizer"),
         "_template_file": (1, "the template's file"),
         "load_base": (2, "the base's files"),

@@ -221,8 +221,8 @@ def _training(config: "Experiment") -> Iterator[str]:
     spread = config.model.device_map == "auto"
     if spread != (config.jobs.gpus > 1):
         yield (
-            f"model.device_map: {config.model.device_map} with jobs.gpus: {config.jobs.gpus}; write device_map: auto and how many GPUs a base "
-            "lies over, or device_map: none and jobs.gpus: 1"
+            f"model.device_map: {config.model.device_map} with jobs.gpus: {config.jobs.gpus}; write device_map: auto and how many GPUs "
+            "hold a base, or device_map: none and jobs.gpus: 1"
         )
     if spread and config.jobs.runs == "together":
         yield "model.device_map: auto is for gradients and evaluation, and jobs.runs: together trains with the same base; write separate"

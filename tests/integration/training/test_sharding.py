@@ -17,7 +17,7 @@ from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 from helpers.trainings import losses, prepared
 
 RUN = Run("bids", 0, "0.2", 1, 0)
@@ -127,7 +127,7 @@ def test_a_sharded_training_that_was_cut_off_resumes_to_the_same_bytes_and_so_do
     whole, _ = prepared(values, tmp_path, "whole", **SHARDED)
     cut, _ = prepared(values, tmp_path, "cut", save_steps=3, **SHARDED)
     for config in (whole, cut):
-        write_jsonl(Path(config.layout.selection("bids", 0, "0.2")), [{"row": row, "rank": row} for row in range(8)])
+        write_selection(config, "bids", 0, "0.2", [{"row": row, "rank": row} for row in range(8)])
     assert in_two(both, whole) == [None, None]
     assert in_two(cut_off, cut, 7) == ["cut off", "cut off"]
     assert [path.name for path in Path(cut.layout.checkpoint("trainer")).glob("checkpoint-*/whole")] == ["whole", "whole"]

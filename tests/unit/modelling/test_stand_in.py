@@ -12,6 +12,7 @@ from equipoise.config import Lora
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
+from equipoise.errors import UserError
 from equipoise.layout import Run
 from helpers.evaluation_experiment import evaluation_values, make_adapter
 from helpers.experiment import changed
@@ -215,3 +216,40 @@ def test_evaluation(tiny_values, tmp_path, monkeypatch):
     assert written[:2] == written[3:5]
     assert len(written[2]) > 100
     assert len(written[2].splitlines()) == len(written[5].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": {"device_map": "auto"}}, "model.device_map: auto with jobs.gpus: 1; write"),
+        ({"jobs": {"gpus": 2}}, "model.device_map: none with jobs.gpus: 2; write"),
+        ({"model": {"device_map": "auto"}, "jobs": {"gpus": 2, "runs": "together"}}, "jobs.runs: together trains with the same base"),
+    ],
+)
+def test_a_base_over_several_gpus_says_over_how_many(tiny_values, changes, said):
+    with pytest.raises(UserError, match=said):
+        parse_config(changed(tiny_values, changes))
+
+
+def test_stages_ask_for_a_base_over_all_gpus_and_refuse_one_that_lies_elsewhere(tiny_values, monkeypatch):
+    """What transformers is asked for; a part on the host or the disk would be fetched at every pass."""
+    from transformers import AutoModelForCausalLM
+
+    from equipoise.modelling.base import load_base
+
+    config = parse_config(changed(tiny_values, {"model": {"device_map": "auto"}, "jobs": {"gpus": 2}}))
+    real, asked = AutoModelForCausalLM.from_pretrained, []
+
+    def loaded(*arguments, device_map, **named):
+        asked.append(device_map)
+        base, told = real(*arguments, device_map=None, **named)
+        base.hf_device_map = {"model.layers.0": 0, "model.layers.1": places[-1]}
+        return base, told
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)
+    places = [1]
+    load_base(config.model, "fp32", GPU, None, True)
+    assert asked == ["auto"]
+    places.append("disk")
+    with pytest.raises(UserError, match=r"does not fit into 1 GPUs \(model\.layers\.1 and on\); raise jobs\.gpus, or write nf4"):
+        load_base(config.model, "fp32", GPU, None, True)

@@ -53,9 +53,8 @@ def take_devices(config: "Experiment", stage: str) -> None:
         return
     wanted = config.training.processes if stage in TRAINING else config.jobs.gpus
     if wanted > len(offered):
-        raise UserError(
-            f"{stage} needs {wanted} GPUs ({'training.processes' if stage in TRAINING else 'jobs.gpus'}), {VARIABLE} offers {','.join(offered)}"
-        )
+        key = "training.processes" if stage in TRAINING else "jobs.gpus"
+        raise UserError(f"{stage} needs {wanted} GPUs ({key}), {VARIABLE} offers {','.join(offered)}")
     waiting = False
     while not (taken := _lock(offered, wanted)):
         if not waiting:

@@ -75,7 +75,7 @@ class _Pair(torch.autograd.Function):
     def forward(ctx, x, anchor, layer, capture):
         flat = x.reshape(-1, x.shape[-1])
         hidden = flat @ layer.a.T
-        out = layer.base(flat).addmm_(hidden, layer.b.T)
+        out = layer.base.forward(flat).addmm_(hidden, layer.b.T)
         ctx.layer, ctx.capture = layer, capture
         capture.seen.setdefault(layer.name, []).append(x.shape)
         ctx.save_for_backward(x, hidden.view(*x.shape[:-1], -1))
