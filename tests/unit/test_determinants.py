@@ -7,18 +7,20 @@ import pytest
 from equipoise.config_file import parse_config
 from equipoise.config_keys import Effect
 from equipoise.determinants import READS, determinants, leaves
+from helpers.flips import flipped
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
+STATES = {"collect_pool_states", "collect_target_states", "score_pool"}
 GRADIENTS = {"fit_curvature", *COLLECT}
-READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *GRADIENTS}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", *GRADIENTS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
-    ("model.quantisation", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS}),
-    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS}),
+    ("model.quantisation", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
     ("model.base", READERS | {"fetch", "check_base"}),
     ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
@@ -28,7 +30,7 @@ EXPECTED = (
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
+    ("targets.max_length", {"prepare_targets", "collect_target_gradients", "collect_target_states"}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
@@ -46,8 +48,11 @@ EXPECTED = (
     ("training.loss_on", READERS - {"evaluate"}),
     ("training.*", {"warm_up", "fine_tune"}),
     ("warmup.*", {"warm_up"}),
-    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one
+    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak", "matrix")),
+    ("gradients.mates.penalty", {"fit_influence_model"}),
+    *((f"gradients.{name}*", set()) for name in ("mates",)),  # of another estimator than the chosen one
     ("gradients.adam_form", {"collect_pool_gradients"}),
+    *((f"gradients.{key}", COLLECT | STATES) for key in ("precision", "token_budget")),
     ("gradients.*", COLLECT),
     ("selection.*", {"rank", "report"}),
     ("sandbox.*", set()),  # no program is run
@@ -60,21 +65,6 @@ WITHOUT = (Effect.NONE, Effect.PLACE, Effect.JOBS)
 @pytest.fixture
 def config(tiny_values):
     return parse_config(evaluated(tiny_values))
-
-
-def flipped(config, path: str):
-    """The configuration with another value under one key, valid or not: only what reads it is looked at."""
-    changed = config.model_copy(deep=True)
-    *sections, name = path.split(".")
-    place = changed
-    for part in sections:
-        place = place[part] if isinstance(place, dict) else getattr(place, part)
-    value = getattr(place, name)
-    other = {bool: not value, int: 7919, float: 0.123, list: ["other"], dict: {"default": 7}}.get(type(value), "other")
-    if path == "gradients.estimator":
-        other = "tracin"
-    setattr(place, name, other)
-    return changed
 
 
 def of_stages(config, names: bool) -> dict[str, dict]:
@@ -111,7 +101,7 @@ def test_keys_of_a_fit_count_for_the_fit_alone(tiny_values):
     for name, damped in (("ekfac", {"collect_target_gradients"}), ("ekfac_unit", COLLECT)):
         assert changed_stages(of(name), "gradients.ekfac.labels", names=True) == {"fit_curvature"}
         assert changed_stages(of(name), "gradients.ekfac.damping", names=True) == damped
-        assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS
+        assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS | STATES
     assert changed_stages(of("trak"), "gradients.trak.damping", names=True) == {"fit_curvature"}
     assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == COLLECT
 

@@ -1,10 +1,7 @@
 rule assemble_attribution:
     """Computes the matrix rows of one or several shards and their column moments."""
     input:
-        pool=shard_gradients,
-        targets=target_gradients,
-        fitted=fitted_matrix,
-        checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+        made_from=assembled_from,
     output:
         manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
     log:
@@ -22,7 +19,7 @@ rule assemble_attribution:
 rule seal_attribution:
     """Checks that all rows of a matrix are there and merges the column moments."""
     input:
-        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=list(ASSEMBLED), allow_missing=True),
+        shards=sealed_shards,
     output:
         manifest=LAYOUT.matrix_manifest("{matrix}"),
     log:
@@ -35,3 +32,26 @@ rule seal_attribution:
         config=LAYOUT.config,
     shell:
         stage("seal_attribution", "--matrix {wildcards.matrix}")
+
+
+if collecting.is_predicted(CONFIG):
+
+    rule fit_influence_model:
+        """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
+        input:
+            made_from=[KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["influence_model"].inputs(CONFIG, {})],
+        output:
+            model=LAYOUT.influence_model,
+            manifest=LAYOUT.influence_model_manifest,
+        log:
+            log_of("fit_influence_model"),
+        benchmark:
+            benchmark_of("fit_influence_model")
+        conda:
+            "../../envs/equipoise.yaml"
+        threads: threads_of("fit_influence_model")
+        params:
+            determined=determined("fit_influence_model"),
+            config=LAYOUT.config,
+        shell:
+            stage("fit_influence_model")

@@ -8,19 +8,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from equipoise import experiment
+from equipoise import collecting, experiment
 from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.layout import Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
-from equipoise.selectors import MATRICES, SELECTORS, selector
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, SELECTORS, selector
+from equipoise.store.kinds import KINDS
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
     os.environ["EQUIPOISE_ON_CLUSTER"] = "1"
@@ -46,6 +47,7 @@ try:
             name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()
         }
         TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
+        OWN_SCORES = collecting.score_files(CONFIG, must_exist=True)
         BASE_FILES = experiment.base_files(CONFIG)
         NEEDS_HUB = experiment.needs_hub(CONFIG)
         if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment
@@ -69,7 +71,6 @@ LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
-ASSEMBLED = experiment.assembled_shards(CONFIG)
 TASKS = list(CONFIG.tasks)
 EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
 TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
@@ -80,7 +81,8 @@ wildcard_constraints:
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
-    matrix="|".join(MATRICES),
+    matrix="|".join((*MATRICES, SAMPLED)),
+    column="|".join(SCORED),
     selector="|".join(each.name for each in SELECTORS),
     selection_seed=r"\d+",
     budget=r"[0-9.]+",
@@ -207,31 +209,25 @@ def determined_targets(wildcards):
 
 def estimator_needs(side):
     """Files that the estimator's rows are made from beside examples and checkpoints."""
-    return [getattr(LAYOUT, name) for name in estimator(CONFIG.gradients.estimator).needs[side]]
+    return [getattr(LAYOUT, name) for name in row_estimator(CONFIG.gradients).needs[side]]
 
 
-def shard_gradients(wildcards):
-    """Manifests of the gradient rows that one job's matrix rows are made from."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
+def assembled_from(wildcards):
+    """Manifests, and files of the user's own scores, that one job's matrix rows are made from."""
+    of = {"matrix": wildcards.matrix, "shard": wildcards.shard}
+    made_from = [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["matrix_shard"].inputs(CONFIG, of)]
+    return made_from + (OWN_SCORES if collecting.is_own(CONFIG, wildcards.matrix) else [])
 
 
-def fitted_matrix(wildcards):
-    """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
-    return [path for epoch in epochs for path in experiment.fitted(CONFIG, "matrix", epoch)]
+def sealed_shards(wildcards):
+    """Manifests of the shards of a matrix."""
+    return [LAYOUT.matrix_shard_manifest(wildcards.matrix, shard) for shard in experiment.assembled_shards(CONFIG, wildcards.matrix)]
 
 
-def target_gradients(wildcards):
-    """Manifests of the gradients of all validation examples."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
-
-
-def ranked_matrices(wildcards):
-    """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
-    used = dict.fromkeys([MATRICES[0], selector(wildcards.selector).matrix or MATRICES[0]])
-    return [LAYOUT.matrix_manifest(name) for name in used]
+def ranked_from(wildcards):
+    """Manifests of what a ranking is made from: pool, the attribution matrix, which says which rows may be chosen, and what it ranks on."""
+    of = {"selector": wildcards.selector, "selection_seed": wildcards.selection_seed}
+    return [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["ranking"].inputs(CONFIG, of)]
 
 
 def fold(wildcards):
@@ -296,8 +292,11 @@ def all_manifests():
         "fit_curvature",
         "collect_pool_gradients",
         "collect_target_gradients",
+        "collect_pool_states",
+        "collect_target_states",
         "assemble_attribution",
         "seal_attribution",
+        "fit_influence_model",
     )
     return outputs_of(*collected)
 
@@ -325,7 +324,7 @@ def report_inputs():
     return [
         *all_scores(),
         *experiment.selections(CONFIG),
-        *outputs_of("seal_attribution", "decontaminate"),
+        *outputs_of("seal_attribution", "decontaminate", "prepare_targets"),
         LAYOUT.pool_manifest,
         *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]

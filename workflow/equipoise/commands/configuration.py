@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from equipoise.commands.panels import MAINTENANCE
+from equipoise.commands.starting import check
 
 app = typer.Typer()
 config = typer.Typer(
@@ -17,14 +18,7 @@ app.add_typer(config, name="config", rich_help_panel=MAINTENANCE)
 ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
 
 
-@config.command(epilog="Example:  equipoise config check config.yaml")
-def check(path: ConfigPath) -> None:
-    """Validates a configuration file; says in one line what is wrong."""
-    from equipoise.config_file import read_config
-    from equipoise.experiment import experiment_runs
-
-    experiment = read_config(path)
-    typer.echo(f"{path}: valid; experiment {experiment.experiment}, {len(experiment.tasks)} tasks, {len(experiment_runs(experiment))} runs")
+config.command("check", epilog="Example:  equipoise config check config.yaml")(check)
 
 
 @config.command(epilog="Example:  equipoise config show config.yaml")
@@ -43,6 +37,14 @@ def schema() -> None:
     from equipoise.config_file import json_schema
 
     typer.echo(json_schema(), nl=False)
+
+
+@config.command(epilog="Example:  equipoise config reference > docs/configuration.md")
+def reference() -> None:
+    """Prints every key with values, default and description, as Markdown."""
+    from equipoise.config_reference import reference as text
+
+    typer.echo(text(), nl=False)
 
 
 @config.command(epilog="Example:  equipoise config comment config.yaml --write")

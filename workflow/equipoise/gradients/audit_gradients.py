@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from equipoise.collecting import is_predicted, sampled_rows
 from equipoise.config import Experiment
 from equipoise.config_keys import UNQUANTISED
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.quantised import dequantised
@@ -38,12 +39,14 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     drawn = _drawn_rows(reader, rows, seed)
     folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
-    examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
+    sampled = task is None and is_predicted(config)
+    chosen = sampled_rows(config, open_artefact(config, "pool")["rows"]) if sampled else None
+    examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn, chosen=chosen)
     # what a quantised base has become depends on the format that it was quantised from
     precision = "fp32" if config.model.quantisation == UNQUANTISED else config.gradients.precision
     base = dequantised(load_base(config.model, precision, resolve_device(config.model.device)))
     model = load_adapter(base, folder)
-    recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
+    recompute = row_estimator(config.gradients).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 from rich.filesize import decimal
 
 from equipoise.attribution.reliability import forecast
+from equipoise.collecting import made_of_rows
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, measured, tells_reliability
+from equipoise.experiment import measured, tells_reliability
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
@@ -71,11 +72,12 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
 
 def _projection_assumptions(config: Experiment) -> list[str]:
     """The noise of the projection, and the reliability that a sealed matrix of this experiment lets expect."""
-    if not tells_reliability(config, INFLUENCE):
+    matrix = made_of_rows(config)
+    if matrix is None or not tells_reliability(config, matrix):
         return []
     width = config.gradients.projection.dimension
     said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
-    path = config.layout.matrix_manifest(INFLUENCE)
+    path = config.layout.matrix_manifest(matrix)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by
         known = open_alone(path, "matrix").get("reliability")  # of this width or another
