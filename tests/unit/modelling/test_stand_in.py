@@ -40,7 +40,8 @@ COLLECTING = {
     ("to device", "engine.py:<genexpr>"): 3,  # places, labels, weights
     ("item", "engine.py:run"): 1,  # transformers looks whether positions are packed
     ("to device", "engine.py:_states"): 1,
-    ("to host", "engine.py:run"): 2,  # losses
+    ("to host", "engine.py:run"): 1,  # losses, for the rows
+    ("to host", "engine.py:_result"): 1,  # losses
     ("to host", "engine.py:<dictcomp>"): 2,  # states
     ("to host", "rows.py:finish"): 1,
 }
