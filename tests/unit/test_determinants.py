@@ -19,6 +19,7 @@ EXPECTED = (
     ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", *GRADIENTS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
+    ("model.quantisation", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
     ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
     ("model.base", READERS | {"fetch", "check_base"}),
     ("model.chat_template", READERS | {"check_base"}),

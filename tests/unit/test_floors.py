@@ -34,6 +34,7 @@ FLOORS = (
         *(
             "config",
             "config_gradients",
+            "config_model",
             "config_keys",
             "config_checks",
             "config_file",

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
 from equipoise.collecting import has_all_rows
+from equipoise.config_keys import UNQUANTISED
 from equipoise.conversation.forms import refuse_unknown
 from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
@@ -229,6 +230,21 @@ def _training(config: "Experiment") -> Iterator[str]:
             f"training.batch_size: {training.batch_size} is not a multiple of micro_batch_size x processes = "
             f"{training.micro_batch_size} x {training.processes}; write a multiple of {at_once}"
         )
+    if training.sharding == "fsdp" and training.processes == 1:
+        yield "training.sharding: fsdp spreads a training over processes, and training.processes is 1; write how many, or sharding: none"
+    if training.sharding == "fsdp" and config.model.quantisation != UNQUANTISED:
+        yield (
+            f"training.sharding: fsdp cannot spread a base in {config.model.quantisation}; write model.quantisation: none, or "
+            "training.sharding: none (`equipoise plan --fit` says which fits)"
+        )
+    spread = config.model.device_map == "auto"
+    if spread != (config.jobs.gpus > 1):
+        yield (
+            f"model.device_map: {config.model.device_map} with jobs.gpus: {config.jobs.gpus}; write device_map: auto and how many GPUs "
+            "hold a base, or device_map: none and jobs.gpus: 1"
+        )
+    if spread and config.jobs.runs == "together":
+        yield "model.device_map: auto is for gradients and evaluation, and jobs.runs: together trains with the same base; write separate"
     if config.jobs.runs == "together" and training.processes > 1:
         yield (
             f"jobs.runs: together makes all runs in one process, but training.processes is {training.processes}; "
@@ -250,9 +266,15 @@ def _environments(config: "Experiment") -> Iterator[str]:
 
 
 def _vllm(config: "Experiment") -> Iterator[str]:
-    """Adapters that vLLM cannot serve."""
+    """Adapters and bases that vLLM cannot serve."""
     if all(suite.backend != "vllm" for suite in config.suites.values()):
         return
+    for name, suite in config.suites.items():
+        if suite.backend == "vllm" and (suite.quantisation or config.model.quantisation) != UNQUANTISED:
+            yield (
+                f"suites.{name}.backend: vllm serves the whole base alone; write suites.{name}.quantisation: none (adapters trained on a "
+                "quantised base are then evaluated on the whole one), or backend: hf"
+            )
     if isinstance(config.lora.target_modules, list) and "lm_head" in config.lora.target_modules:
         yield "lora.target_modules: vLLM scores prompts wrongly under an adapter of lm_head; write backend: hf for the suites"
     if config.lora.rank > VLLM_RANKS[-1]:

@@ -16,6 +16,8 @@ ATTENTION, ALL_LINEAR = "attention", "all-linear"
 """Choices of `lora.target_modules` beside names."""
 PAPER, OWN = "paper", "own"
 """Choices of `model.chat_template` beside a file."""
+UNQUANTISED, FOUR_BITS, EIGHT_BITS = "none", "nf4", "int8"
+"""Choices of a suite's quantisation; a base is trained in the first two alone."""
 
 
 class Effect(Enum):
@@ -51,6 +53,16 @@ def _targets(value: object) -> object:
     return value
 
 
+def _trainable(value: object) -> object:
+    if value == EIGHT_BITS:
+        raise ValueError(
+            "int8 is for evaluation only: it quantises a map's inputs together with their neighbours' in the batch, so that a gradient "
+            "would "
+            "depend on its batch; write nf4, or suites.<name>.quantisation: int8"
+        )
+    return value
+
+
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 Name = Annotated[str, Field(pattern=NAME)]
@@ -61,6 +73,7 @@ Source = Annotated[str, CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
 TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], BeforeValidator(_targets), CONTENT]
+Quantisation = Annotated[Literal["none", "nf4"], BeforeValidator(_trainable)]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),

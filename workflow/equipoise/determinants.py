@@ -15,7 +15,7 @@ from equipoise.config import Experiment
 from equipoise.config_keys import Effect
 from equipoise.estimators import row_estimator
 
-TOKENS = ("model", "-model.precision", "-model.attention")
+TOKENS = ("model", "-model.precision", "-model.attention", "-model.quantisation")
 FORWARD = ("model", "-model.precision", "training.loss_on", "gradients.precision", "gradients.token_budget")
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {

@@ -269,9 +269,9 @@ def fitted(config: Experiment, side: str, epoch: int | str = "{epoch}") -> list[
 
 
 def fitting_gpus(config: Experiment) -> int:
-    """GPUs of one fit: one where it runs examples through the model, none where it reads rows."""
+    """GPUs of one fit: a collection's where it runs examples through the model, none where it reads rows."""
     fit = _fit(config)
-    return 1 if fit and not fit.from_rows else 0
+    return config.jobs.gpus if fit and not fit.from_rows else 0
 
 
 def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:

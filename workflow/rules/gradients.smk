@@ -39,8 +39,8 @@ rule collect_pool_gradients:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_pool_gradients")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("collect_pool_gradients", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("collect_pool_gradients", CONFIG.jobs.gpus),
         shard_slot=1,
     params:
         determined=determined("collect_pool_gradients"),
@@ -67,8 +67,8 @@ rule collect_target_gradients:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_target_gradients")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("collect_target_gradients", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("collect_target_gradients", CONFIG.jobs.gpus),
     params:
         determined=determined("collect_target_gradients"),
         epochs=epochs_argument,

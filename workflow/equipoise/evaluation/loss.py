@@ -19,7 +19,7 @@ OUTPUTS_AT_ONCE = 4096
 def measured_rows(session: "Session", items: "LossItems", suite: str, adapter: str | None) -> list[dict[str, Any]]:
     """An item a row, as `evaluate` writes them."""
     batch_size = session.config.suites[suite].batch_size
-    with session.adapted(adapter) as model:
+    with session.adapted(suite, adapter) as model:
         measured = losses(model, items.examples, batch_size, pad_token(session.tokenizer))
     rows = []
     for row, example, loss in zip(items.rows, items.examples, measured, strict=True):

@@ -166,7 +166,7 @@ def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) ->
 
     folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
     if engine is None:
-        base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
+        base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device), None, True)
         return Engine(load_adapter(base, folder), config.gradients.activation_checkpointing)
     swap_adapter(engine.model, folder)
     engine.capture.refresh()

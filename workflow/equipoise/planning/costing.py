@@ -299,7 +299,8 @@ class Planner:
             return sum((self._measured(lora, items) for items in self._items(suite)), Cost())
         width = memory.WIDTH[self.config.model.precision]
         launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
-        step = max(width * self.shape.parameters / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
+        kept = memory.base(self.shape, width, settings.quantisation or self.config.model.quantisation)
+        step = max(kept / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
         whole = Cost()
         for items in self._items(suite):
             if items.answer:
@@ -324,7 +325,13 @@ class Planner:
 
     def _evaluation_memory(self) -> float | None:
         peaks = [
-            memory.evaluation(self.config, self.shape, self.config.suites[suite].batch_size, items.prompt + items.cap)
+            memory.evaluation(
+                self.config,
+                self.shape,
+                self.config.suites[suite].batch_size,
+                items.prompt + items.cap,
+                self.config.suites[suite].quantisation or self.config.model.quantisation,
+            )
             for suite, _ in evaluations(self.config)
             for items in self._items(suite)
         ]
