@@ -32,7 +32,7 @@ def equipoise(*arguments: object) -> Done:
 def ended(command: Callable[[], object]) -> tuple[int, str]:
     """Exit status of a stage called as a command, and what it says on standard error when that is not 0."""
     errors, code = io.StringIO(), 0
-    with mock.patch.object(cli, "app", command), contextlib.redirect_stderr(errors):
+    with mock.patch.object(cli, "app", side_effect=lambda **_: command()), contextlib.redirect_stderr(errors):
         try:
             cli.main()
         except SystemExit as gone:

@@ -30,7 +30,17 @@ FLOORS = (
     ),
     ("conversation",),
     (
-        *("config", "config_gradients", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants"),
+        *(
+            "config",
+            "config_gradients",
+            "config_keys",
+            "config_checks",
+            "config_file",
+            "config_comments",
+            "config_reference",
+            "layout",
+            "determinants",
+        ),
         *("collecting", "experiment", "process"),
     ),
     ("store",),

@@ -77,7 +77,9 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: Files = Field([], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (README).")
+    files: Files = Field(
+        [], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (docs/own-data.md)."
+    )
     dataset: AnySource = Field(None, description="A hub data set id instead of files.")
     name: AnySource = Field(None, description="Configuration of the hub data set, where it has several.")
     revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")

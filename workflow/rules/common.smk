@@ -9,6 +9,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from equipoise import collecting, experiment
+from equipoise.cluster.console import follow
+from equipoise.cluster.ending import tell_end, tell_failure
 from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
@@ -66,6 +68,7 @@ elif "apptainer" in DEPLOYED:
 
 if workflow.is_main_process:
     make_again(CONFIG, PREFIX)
+    follow(str(Path(PREFIX) / CONFIG.layout.config))
 
 LAYOUT = CONFIG.layout
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
@@ -324,7 +327,7 @@ def report_inputs():
     return [
         *all_scores(),
         *experiment.selections(CONFIG),
-        *outputs_of("seal_attribution", "decontaminate"),
+        *outputs_of("seal_attribution", "decontaminate", "prepare_targets"),
         LAYOUT.pool_manifest,
         *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]

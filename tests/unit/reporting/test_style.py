@@ -1,6 +1,6 @@
 """Colours and markers of selectors, and colours of sources."""
 
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -35,6 +35,13 @@ def test_all_colours_that_are_shown_together_stay_apart(sight):
         least = within if (one in selectors) == (other in selectors) else across
         distance = np.linalg.norm((selectors | sources)[one] - (selectors | sources)[other])
         assert distance > least, f"{one} and {other} look alike; free beside all others: {free_colors(one, other)}"
+
+
+def test_neighbours_in_tables_and_legends_differ_at_a_glance():
+    for row in ([known.color for known in SELECTORS if known.chooses], SOURCE_COLORS):
+        for one, other in pairwise(row):
+            distance = np.linalg.norm(_seen(one, np.eye(3)) - _seen(other, np.eye(3)))
+            assert distance > 35, f"{one} and {other} stand side by side and are {distance:.0f} apart"
 
 
 @pytest.mark.parametrize("known", SELECTORS, ids=lambda known: known.name)

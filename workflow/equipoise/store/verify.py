@@ -17,7 +17,7 @@ import numpy as np
 
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.layout import CHUNK_ROWS
 from equipoise.store.artefact import Artefact, below, file_defect, foreign
 from equipoise.store.gradients import UNWRITTEN, VALID, GradientReader, GradientRows, chunk_bounds, chunk_record
@@ -198,8 +198,13 @@ def _arrays(path: Path) -> Checked:
     """A Zarr array or group that no manifest vouches for: each chunk of each array must be there and pass its own checksum."""
     import zarr
 
-    root = zarr.open(str(path), mode="r")
-    arrays = {path: root} if isinstance(root, zarr.Array) else {path / name: array for name, array in root.arrays()}
+    try:
+        root = zarr.open(str(path), mode="r")
+        arrays = {path: root} if isinstance(root, zarr.Array) else {path / name: array for name, array in root.arrays()}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        return Checked(f"{path}: arrays", [f"{path}: its metadata cannot be read ({first_line(error)}); run its stage again"], {path})
+    if not arrays:
+        return Checked(f"{path}: arrays", [f"{path}: a group without arrays, as a killed writer leaves it; run its stage again"], {path})
     checked = Checked(f"{path}: {len(arrays)} arrays, {max(array.shape[0] for array in arrays.values())} rows")
     for place, array in arrays.items():
         for index in np.ndindex(*array.cdata_shape):
