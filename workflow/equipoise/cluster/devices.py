@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "EQUIPOISE_DEVICES"
 TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
-ON_GPU = (
-    *(*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients"),
-    *("collect_pool_states", "collect_target_states", "score_pool", "evaluate"),
-)
+FORWARD = ("score_pool", "collect_pool_states", "collect_target_states")
+ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", *FORWARD, "evaluate")
 _held: list[int] = []
 
 

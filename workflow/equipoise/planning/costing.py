@@ -126,6 +126,10 @@ class Planner:
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
+        if stage in ("score_pool", "collect_pool_states", "collect_target_states"):
+            target = stage == "collect_target_states"
+            length = self.config.targets.longest(self.config.model) if target else self.config.model.max_length
+            return memory.evaluation(self.config, self.shape, max(1, self.config.gradients.token_budget // length), length)
         return {"warm_up": train, "fine_tune": train, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
 
     # sizes
