@@ -21,6 +21,7 @@ include: "workflow/rules/prepare.smk"
 include: "workflow/rules/warm_up.smk"
 include: "workflow/rules/gradients.smk"
 include: "workflow/rules/attribution.smk"
+include: "workflow/rules/validation.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/fine_tune.smk"
 include: "workflow/rules/evaluate.smk"
@@ -54,3 +55,9 @@ rule selections:
     input:
         selections=experiment.selections(CONFIG),
         manifests=all_manifests(),
+
+
+rule validation:
+    """What estimators of influence are worth on this experiment's data (config: validation.estimators)."""
+    input:
+        compared=something_to_validate,

@@ -17,7 +17,7 @@ FLOORS = (
     ("conversation",),
     (
         *("config", "config_gradients", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants"),
-        *("experiment", "process"),
+        *("config_validation", "comparison", "experiment", "process"),
     ),
     ("store",),
     ("modelling",),

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from equipoise.config_keys import JOBS, NO_EFFECT, Section
+from equipoise.config_keys import JOBS, NO_EFFECT, EstimatorName, Section
 from equipoise.estimators import ESTIMATORS
 
 
@@ -44,9 +44,7 @@ class Trak(Section):
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field(
-        "less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + "."
-    )
+    estimator: EstimatorName = Field("less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + ".")
     epochs: Annotated[Literal["all", "last"], JOBS] = Field(
         "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
     )
@@ -62,3 +60,15 @@ class Gradients(Section):
     logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
     ekfac: Ekfac = Field(default_factory=Ekfac, description="Settings of the estimators ekfac and ekfac_unit.")
     trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")
+    _place: str = PrivateAttr("")
+
+    @property
+    def place(self) -> str:
+        """Where stores and matrix of the estimator lie below the model's folder: right there for the experiment's own one."""
+        return self._place
+
+    def of(self, estimator: str) -> "Gradients":
+        """The same settings for another estimator, in a folder of its own."""
+        other = self.model_copy(update={"estimator": estimator})
+        other._place = f"estimators/{estimator}/"
+        return other

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from equipoise.budgets import Budget, parse_budget
 from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS
 from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -53,6 +54,7 @@ def _targets(value: object) -> object:
 
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
+EstimatorName = Literal[*(each.name for each in ESTIMATORS)]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], JOBS]
@@ -73,7 +75,7 @@ StageName = Literal[
         "rank",
         "select_budget",
     ),
-    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
+    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "measure_one_step", "retrain", "validate_influence", "report"),
 ]
 
 

@@ -41,6 +41,12 @@ READS: dict[str, tuple[str, ...]] = {
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
+    "measure_one_step": (
+        *("seed", "model", "-model.precision", "training.loss_on", "training.weight_decay", "targets.max_length"),
+        "validation.one_step",
+    ),
+    "retrain": ("seed", "model", "lora", "training", "targets.max_length", "validation.subsets.share"),
+    "validate_influence": ("seed", "validation"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),
 }

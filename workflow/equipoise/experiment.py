@@ -10,6 +10,7 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
+from equipoise.comparison import compared, groups
 from equipoise.config import Experiment, Suite
 from equipoise.estimators import estimator
 from equipoise.layout import Run, shard_label
@@ -25,12 +26,14 @@ INFLUENCE = MATRICES[0]
 class Item:
     """A piece of a job with outputs of its own: done once they all exist.
 
-    kind: the stage that alone would make it. key: what it is for, in the order that `stages` lists (epoch, shard; run; ...).
+    kind: the stage that alone would make it. key: what it is for, in the order that `stages` lists (epoch, shard; run; ...). estimator:
+    whose it is, where that is not the experiment's own.
     """
 
     kind: str
     key: tuple[Any, ...]
     outputs: tuple[str, ...]
+    estimator: str = ""
 
     @property
     def done(self) -> bool:
@@ -80,6 +83,10 @@ def assembled_shards(config: Experiment) -> dict[str, list[str]]:
 
 def matrices(config: Experiment) -> list[str]:
     """Matrices that the selectors rank on; the attribution matrix always: its valid rows are those that may be chosen."""
+    if config.gradients.place:
+        return [INFLUENCE]
+    if config.validation.estimators:  # RDS and RDS+ are among what estimators are compared with
+        return list(MATRICES)
     used = {selector(name).matrix for name in config.selectors} | {INFLUENCE}
     return [matrix for matrix in MATRICES if matrix in used]
 
@@ -184,7 +191,7 @@ def stages(config: Experiment) -> list[Stage]:
     prepare_targets (task), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
     collect_target_gradients (epoch, task), assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
     selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
-    (selector, selection seed); else ().
+    (selector, selection seed), measure_one_step (epoch), retrain (retraining), retrain_group (group); else ().
     """
     layout = config.layout
     single = {
@@ -193,6 +200,7 @@ def stages(config: Experiment) -> list[Stage]:
         "prepare_pool": (layout.pool, layout.pool_manifest),
         "check_base": (layout.base_manifest,),
         "decontaminate": (layout.contamination,) if config.pool.decontaminate != "skip" else (),
+        "validate_influence": (layout.validation,) if config.validation.estimators else (),
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
     targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
@@ -208,6 +216,8 @@ def stages(config: Experiment) -> list[Stage]:
         *_collection(config),
         *_attribution(config),
         *_selection(config),
+        *_trials(config),
+        *only["validate_influence"],
         *_runs(config),
         *only["report"],
     ]
@@ -255,32 +265,67 @@ def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
 
 
 def _collection(config: Experiment) -> list[Stage]:
+    """The gradients of every estimator that is compared; curvature before them where one needs it then, else between them."""
+    fits = [estimator(each.gradients.estimator).fitted for each in compared(config)]
+    early = any(fit and not fit.from_rows for fit in fits)
+    names = ["collect_pool_gradients", "collect_target_gradients"]
+    if any(fits):
+        names.insert(0 if early else 1, "fit_curvature")
+    jobs: dict[str, list[list[Item]]] = {name: [] for name in names}
+    for each in compared(config):
+        for name, made in _collected(each).items():
+            jobs[name] += made
+    return [Stage(name, jobs[name]) for name in names]
+
+
+def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
+    """Jobs of one estimator's gradients by stage."""
+    layout, own = config.layout, config.gradients.estimator if config.gradients.place else ""
+
     def pool(epoch: int, shard: str) -> Item:
-        return Item("collect_pool_gradients", (epoch, shard), (config.layout.pool_gradients_manifest(epoch, shard),))
+        return Item("collect_pool_gradients", (epoch, shard), (layout.pool_gradients_manifest(epoch, shard),), own)
 
     def target(epoch: int, task: str) -> Item:
-        return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
+        return Item("collect_target_gradients", (epoch, task), (layout.target_gradients_manifest(epoch, task),), own)
 
-    chosen, fit = gradient_epochs(config), estimator(config.gradients.estimator).fitted
-    of_pool = [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
+    chosen = gradient_epochs(config)
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
-    of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)]
-    collected = [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
-    if fit:
-        jobs = [[Item("fit_curvature", (e,), (config.layout.curvature_manifest(e),))] for e in chosen]
-        collected.insert(1 if fit.from_rows else 0, Stage("fit_curvature", jobs))
-    return collected
+    jobs = {
+        "collect_pool_gradients": [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)],
+        "collect_target_gradients": [
+            job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)
+        ],
+    }
+    if estimator(config.gradients.estimator).fitted:
+        jobs["fit_curvature"] = [[Item("fit_curvature", (e,), (layout.curvature_manifest(e),), own)] for e in chosen]
+    return jobs
 
 
 def _attribution(config: Experiment) -> list[Stage]:
-    layout, names = config.layout, matrices(config)
-    assembled = [
-        [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),))]
-        for matrix in names
-        for shard in assembled_shards(config)
-    ]
-    sealed = [[Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),))] for matrix in names]
+    assembled, sealed = [], []
+    for each in compared(config):
+        layout, own = each.layout, each.gradients.estimator if each.gradients.place else ""
+        for matrix in matrices(each):
+            assembled += [
+                [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),), own)]
+                for shard in assembled_shards(each)
+            ]
+            sealed.append([Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),), own)])
     return [Stage("assemble_attribution", assembled), Stage("seal_attribution", sealed)]
+
+
+def _trials(config: Experiment) -> list[Stage]:
+    """What estimators are compared by: single optimizer steps, and fine-tunings by themselves or in groups."""
+    layout = config.layout
+    if not config.validation.estimators:
+        return []
+    steps = [[Item("measure_one_step", (e,), (layout.one_step_manifest(e),))] for e in gradient_epochs(config)]
+    jobs = []
+    for group, members in groups(config).items():
+        items = [Item("retrain", (each,), (layout.retraining(group, each.name),)) for each in members]
+        together = [[*items, Item("retrain_group", (group,), (layout.retraining_group(group),))]]
+        jobs += [[item] for item in items] if config.jobs.runs == "separate" else together
+    return [Stage("measure_one_step", steps if config.validation.one_step.rows else []), Stage("retrain", jobs)]
 
 
 def _selection(config: Experiment) -> list[Stage]:

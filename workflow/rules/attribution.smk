@@ -6,32 +6,34 @@ rule assemble_attribution:
         fitted=fitted_matrix,
         checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
     output:
-        manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
+        manifest=PLACED.matrix_shard_manifest("{matrix}", "{shard}"),
     log:
-        log_of("assemble_attribution", "{matrix}", "shard-{shard}"),
+        log_of("assemble_attribution", "{place}{matrix}", "shard-{shard}"),
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("assemble_attribution")
     params:
         tasks=TASKS,
+        estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} assemble_attribution --config {params.config:q} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log:q}"
+        "{EQUIPOISE} assemble_attribution --config {params.config:q} {params.estimator} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log:q}"
 
 
 rule seal_attribution:
     """Checks that all rows of a matrix are there and merges the column moments."""
     input:
-        shards=expand(LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"), shard=list(ASSEMBLED), allow_missing=True),
+        shards=expand(PLACED.matrix_shard_manifest("{matrix}", "{shard}"), shard=list(ASSEMBLED), allow_missing=True),
     output:
-        manifest=LAYOUT.matrix_manifest("{matrix}"),
+        manifest=PLACED.matrix_manifest("{matrix}"),
     log:
-        log_of("seal_attribution", "{matrix}"),
+        log_of("seal_attribution", "{place}{matrix}"),
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("seal_attribution")
     params:
         tasks=TASKS,
+        estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} seal_attribution --config {params.config:q} --matrix {wildcards.matrix} 2> {log:q}"
+        "{EQUIPOISE} seal_attribution --config {params.config:q} {params.estimator} --matrix {wildcards.matrix} 2> {log:q}"

@@ -1,18 +1,20 @@
 """What the rules share: the validated configuration, wildcard constraints, and functions of what depends on what."""
 
+import functools
 import os
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
 
-from equipoise import experiment
+from equipoise import comparison, experiment
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import ESTIMATORS, estimator
 from equipoise.layout import Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
@@ -38,6 +40,7 @@ except UserError as error:
     sys.exit(2)
 
 LAYOUT = CONFIG.layout
+PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
 STAGE = f"{PYTHON} -m equipoise"
 # Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
@@ -53,6 +56,9 @@ RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
 
 
 wildcard_constraints:
+    place="|" + "|".join(f"estimators/{each.name}/" for each in ESTIMATORS),
+    group=r"[a-z_]+-[a-z_0-9-]+",
+    training=r"[a-z]+-[A-Za-z0-9._-]+",
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
@@ -69,6 +75,12 @@ wildcard_constraints:
 def log_of(rule_name, *wildcards):
     """The log of a rule's jobs: logs/<rule>/<experiment>/<model>/<wildcards>.log."""
     return "/".join(["logs", rule_name, CONFIG.experiment, CONFIG.model.name, *(wildcards or ["all"])]) + ".log"
+
+
+def after_place(*wildcards):
+    """The wildcards of a log whose jobs are of any estimator: its place stands before them."""
+    first, *others = wildcards or ["all"]
+    return ["{place}" + first, *others]
 
 
 def benchmark_of(rule_name, *wildcards):
@@ -94,9 +106,30 @@ def cores(rule_name, wanted):
     return max(threads_of(rule_name), gpus(wanted) * int(os.environ.get("EQUIPOISE_CORES_PER_GPU", "8")))
 
 
-def determined(stage):
+@functools.cache
+def determined(stage, place=""):
     """What of the configuration determines a stage's results: an edit of that, and of nothing else, reruns it."""
-    return determinants(CONFIG, stage, names=True)
+    return determinants(placed(place), stage, names=True)
+
+
+@functools.cache
+def placed(place):
+    """The experiment with the estimator whose stores and matrix lie at a place."""
+    return next(each for each in comparison.compared(CONFIG) if each.gradients.place == place)
+
+
+def determined_by(stage):
+    """The same of the estimator that a job is for."""
+
+    def of_job(wildcards):
+        return determined(stage, wildcards.place)
+
+    return of_job
+
+
+def estimator_argument(wildcards):
+    """The estimator of a job, as the command line takes it; nothing for the experiment's own."""
+    return f"--estimator {placed(wildcards.place).gradients.estimator}" if wildcards.place else ""
 
 
 def base_files():
@@ -146,27 +179,65 @@ def determined_targets(wildcards):
     return determinants(CONFIG, "prepare_targets", names, suites, names=True)
 
 
+def placed_files(pattern, wildcards):
+    """A job's paths of a pattern of any estimator: those of its own, for every epoch where it has several."""
+    paths = pattern if isinstance(pattern, list) else [pattern]
+    return [path.format(**dict(wildcards.items())) for path in paths]
+
+
 def estimator_needs(side):
     """Files that the estimator's rows are made from beside examples and checkpoints."""
-    return [getattr(LAYOUT, name) for name in estimator(CONFIG.gradients.estimator).needs[side]]
+
+    def of_job(wildcards):
+        own = placed(wildcards.place)
+        return [getattr(own.layout, name) for name in estimator(own.gradients.estimator).needs[side]]
+
+    return of_job
+
+
+def fitted_rows(side):
+    """Manifests of what the estimator fits that a job's rows are made with."""
+
+    def of_job(wildcards):
+        return placed_files(per_epoch(experiment.fitted(placed(wildcards.place), side)), wildcards)
+
+    return of_job
+
+
+def fit_inputs(wildcards):
+    """Manifests of what a fit is made from, beside the checkpoint."""
+    return experiment.fitted_from(placed(wildcards.place), wildcards.epoch)
+
+
+def fit_gpus(wildcards):
+    """GPUs of a fit."""
+    return gpus(experiment.fitting_gpus(placed(wildcards.place)))
+
+
+def fit_cores(wildcards):
+    """Cores of a fit."""
+    return cores("fit_curvature", experiment.fitting_gpus(placed(wildcards.place)))
 
 
 def shard_gradients(wildcards):
     """Manifests of the gradient rows that one job's matrix rows are made from."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
+    own = placed(wildcards.place)
+    epochs = experiment.matrix_epochs(own, wildcards.matrix)
+    return [own.layout.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
 
 
 def fitted_matrix(wildcards):
     """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
-    return [path for epoch in epochs for path in experiment.fitted(CONFIG, "matrix", epoch)]
+    own = placed(wildcards.place)
+    epochs = experiment.matrix_epochs(own, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
+    return [path for epoch in epochs for path in experiment.fitted(own, "matrix", epoch)]
 
 
 def target_gradients(wildcards):
     """Manifests of the gradients of all validation examples."""
-    epochs = experiment.matrix_epochs(CONFIG, wildcards.matrix)
-    return [LAYOUT.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
+    own = placed(wildcards.place)
+    epochs = experiment.matrix_epochs(own, wildcards.matrix)
+    return [own.layout.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
 
 
 def ranked_matrices(wildcards):
@@ -223,6 +294,37 @@ def test_files(wildcards):
     return [file for name, task in CONFIG.tasks.items() if task.suite in suites for file in TEST_FILES[name]]
 
 
+def group_matrices(wildcards):
+    """Manifests of what the rows of a group's retrainings are chosen by."""
+    return comparison.group_matrices(CONFIG, wildcards.group)
+
+
+def determined_retrainings(wildcards):
+    """What determines the retrainings of a job: settings, and which they are."""
+    names = [each.name for each in comparison.groups(CONFIG)[wildcards.group]]
+    own = [wildcards.training] if hasattr(wildcards, "training") else names
+    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "retrainings": own}
+
+
+def training_argument(wildcards):
+    """The retraining of a job, as the command line takes it; nothing for its whole group."""
+    return f"--training {wildcards.training}" if hasattr(wildcards, "training") else ""
+
+
+def trials():
+    """Everything that the comparison of estimators is made from."""
+    compares = comparison.candidates(CONFIG)
+    matrices = [path for each in compares for path in comparison.candidate_files(CONFIG, each)]
+    return [*dict.fromkeys(matrices), *outputs_of("measure_one_step"), *retrained()]
+
+
+def retrained():
+    """Manifests of all retrainings, or of their groups."""
+    if CONFIG.jobs.runs == "together":
+        return [LAYOUT.retraining_group(group) for group in comparison.groups(CONFIG)]
+    return outputs_of("retrain")
+
+
 def outputs_of(*names):
     """Outputs of all jobs of some rules."""
     return [output for stage in experiment.stages(CONFIG) if stage.name in names for output in stage.outputs]
@@ -266,7 +368,7 @@ def report_inputs():
     return [
         *all_scores(),
         *experiment.selections(CONFIG),
-        *outputs_of("seal_attribution", "decontaminate"),
+        *outputs_of("seal_attribution", "decontaminate", "validate_influence"),
         LAYOUT.pool_manifest,
         *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]
@@ -279,6 +381,18 @@ def something_to_report(wildcards):
     print(
         "error: tasks: none names a suite, so nothing is evaluated and there is nothing to report; write suite and lm_eval_tasks under a "
         "task and the suite under suites, or ask for the target selections or matrix",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+
+def something_to_validate(wildcards):
+    """The comparison of estimators; ends snakemake where none are named, before any job."""
+    if CONFIG.validation.estimators:
+        return LAYOUT.validation
+    print(
+        "error: validation.estimators: none are named, so there is nothing to compare; write some of "
+        + ", ".join(each.name for each in ESTIMATORS),
         file=sys.stderr,
     )
     sys.exit(2)

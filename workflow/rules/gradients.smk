@@ -1,40 +1,42 @@
 rule fit_curvature:
     """Fits what the estimator needs at an epoch before its rows can be made: curvature (ekfac) or kernel (trak)."""
     input:
-        made_from=experiment.fitted_from(CONFIG),
+        made_from=fit_inputs,
         checkpoint=LAYOUT.checkpoint_manifest("{epoch}"),
     output:
-        manifest=LAYOUT.curvature_manifest("{epoch}"),
+        manifest=PLACED.curvature_manifest("{epoch}"),
     log:
-        log_of("fit_curvature", "epoch-{epoch}"),
+        log_of("fit_curvature", "{place}epoch-{epoch}"),
     benchmark:
-        benchmark_of("fit_curvature", "epoch-{epoch}")
+        benchmark_of("fit_curvature", "{place}epoch-{epoch}")
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("fit_curvature")
     resources:
-        gpu=gpus(experiment.fitting_gpus(CONFIG)),
-        cpus_per_task=cores("fit_curvature", experiment.fitting_gpus(CONFIG)),
+        gpu=fit_gpus,
+        cpus_per_task=fit_cores,
     params:
-        determined=determined("fit_curvature"),
+        determined=determined_by("fit_curvature"),
+        estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} fit_curvature --config {params.config:q} --epochs {wildcards.epoch} 2> {log:q}"
+        "EQUIPOISE_GPUS={resources.gpu} "
+        "{EQUIPOISE} fit_curvature --config {params.config:q} {params.estimator} --epochs {wildcards.epoch} 2> {log:q}"
 
 
 rule collect_pool_gradients:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     input:
         pool=LAYOUT.pool_manifest,
-        fitted=per_epoch(experiment.fitted(CONFIG, "pool")),
+        fitted=fitted_rows("pool"),
         needs=estimator_needs("pool"),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
-        manifests=per_epoch(LAYOUT.pool_gradients_manifest("{epoch}", "{shard}")),
+        manifests=per_epoch(PLACED.pool_gradients_manifest("{epoch}", "{shard}")),
     log:
-        log_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}"),
+        log_of("collect_pool_gradients", *after_place(*EPOCH_IN_LOG, "shard-{shard}")),
     benchmark:
-        benchmark_of("collect_pool_gradients", *EPOCH_IN_LOG, "shard-{shard}")
+        benchmark_of("collect_pool_gradients", *after_place(*EPOCH_IN_LOG, "shard-{shard}"))
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_pool_gradients")
@@ -43,27 +45,28 @@ rule collect_pool_gradients:
         cpus_per_task=cores("collect_pool_gradients", 1),
         shard_slot=1,
     params:
-        determined=determined("collect_pool_gradients"),
+        determined=determined_by("collect_pool_gradients"),
+        estimator=estimator_argument,
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
         "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_pool_gradients --config {params.config:q} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
+        "{EQUIPOISE} collect_pool_gradients --config {params.config:q} {params.estimator} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
 
 
 rule collect_target_gradients:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     input:
         needs=estimator_needs("target"),
-        fitted=per_epoch(experiment.fitted(CONFIG, "target")),
+        fitted=fitted_rows("target"),
         targets=per_task(LAYOUT.target_manifest("{task}")),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
-        manifests=per_task(per_epoch(LAYOUT.target_gradients_manifest("{epoch}", "{task}"))),
+        manifests=per_task(per_epoch(PLACED.target_gradients_manifest("{epoch}", "{task}"))),
     log:
-        log_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG)),
+        log_of("collect_target_gradients", *after_place(*EPOCH_IN_LOG, *TASK_IN_LOG)),
     benchmark:
-        benchmark_of("collect_target_gradients", *(EPOCH_IN_LOG + TASK_IN_LOG))
+        benchmark_of("collect_target_gradients", *after_place(*EPOCH_IN_LOG, *TASK_IN_LOG))
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_target_gradients")
@@ -71,10 +74,11 @@ rule collect_target_gradients:
         gpu=gpus(1),
         cpus_per_task=cores("collect_target_gradients", 1),
     params:
-        determined=determined("collect_target_gradients"),
+        determined=determined_by("collect_target_gradients"),
+        estimator=estimator_argument,
         epochs=epochs_argument,
         tasks=tasks_argument,
         config=LAYOUT.config,
     shell:
         "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_target_gradients --config {params.config:q} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"
+        "{EQUIPOISE} collect_target_gradients --config {params.config:q} {params.estimator} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"

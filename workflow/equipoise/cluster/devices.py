@@ -20,8 +20,8 @@ from equipoise.experiment import fitting_gpus
 from equipoise.progress import log
 
 VARIABLE = "EQUIPOISE_DEVICES"
-TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
-ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "evaluate")
+TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
+ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "evaluate", "measure_one_step")
 _held: list[int] = []
 
 

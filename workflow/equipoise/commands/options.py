@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Iterable
 from pathlib import Path
 
+from equipoise.comparison import compared, estimated_by
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS
 from equipoise.experiment import experiment_runs, gradient_epochs
 from equipoise.layout import Run
 from equipoise.store.manifest import read_manifest
@@ -63,3 +65,17 @@ def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
     for task in tasks:
         read_manifest(config.layout.target_manifest(task), "targets")
+
+
+def estimated(config: Experiment, name: str) -> Experiment:
+    """The experiment with one of the estimators that it compares, its own for an empty name. Raises `UserError` that lists them."""
+    if name:
+        one_of("--estimator", name, (each.gradients.estimator for each in compared(config)))
+    return estimated_by(config, name)
+
+
+def refuse_nothing_compared(config: Experiment) -> None:
+    """Raises `UserError` for an experiment that names no estimators to compare."""
+    if not config.validation.estimators:
+        known = ", ".join(entry.name for entry in ESTIMATORS)
+        raise UserError(f"validation.estimators: none are named, so there is nothing to compare; write some of {known}")
