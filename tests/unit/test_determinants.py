@@ -11,23 +11,24 @@ from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
 GRADIENTS = {"fit_curvature", *COLLECT}
-READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS}
+TRIALS = {"measure_one_step", "retrain"}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *TRIALS}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", *GRADIENTS}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "validate_influence", *GRADIENTS, *TRIALS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
-    ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
-    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS}),
+    ("model.precision", {"warm_up", "fine_tune", "retrain", "evaluate", "check_base"}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *TRIALS}),
     ("model.base", READERS | {"fetch", "check_base"}),
     ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
-    ("lora.*", {"warm_up", "fine_tune", "check_base"}),
+    ("lora.*", {"warm_up", "fine_tune", "retrain", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "collect_target_gradients"}),
+    ("targets.max_length", {"prepare_targets", "collect_target_gradients", *TRIALS}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
@@ -43,7 +44,11 @@ EXPECTED = (
     ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
     ("suites.*", {"evaluate"}),
     ("training.loss_on", READERS - {"evaluate"}),
-    ("training.*", {"warm_up", "fine_tune"}),
+    ("training.weight_decay", {"warm_up", "fine_tune", *TRIALS}),
+    ("training.*", {"warm_up", "fine_tune", "retrain"}),
+    ("validation.one_step.*", {"measure_one_step", "validate_influence"}),
+    ("validation.subsets.share", {"retrain", "validate_influence"}),
+    ("validation.*", {"validate_influence"}),
     ("warmup.*", {"warm_up"}),
     *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one
     ("gradients.adam_form", {"collect_pool_gradients"}),

@@ -279,6 +279,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "reporting.selection_audit": {
         "table_audit": (1, "the pool's rows"),
     },
+    "reporting.validated": {
+        "read_validated": (1, "the comparison's files"),
+    },
     "selection.explain": {
         "_example": (2, "the targets on disk"),
         "_find": (1, "the command's argument"),
@@ -339,6 +342,12 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "training.training_set": {
         "_with_completion": (1, "the training examples"),
         "selected_rows": (1, "the selection on disk"),
+    },
+    "validation.candidates": {
+        "Predictions.__init__": (1, "the matrices sealed"),
+    },
+    "validation.measure_one_step": {
+        "read_one_step": (1, "the files measured"),
     },
 }
 
