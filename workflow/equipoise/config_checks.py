@@ -33,7 +33,8 @@ def impossible(config: "Experiment") -> Iterator[str]:
     for name, task in config.tasks.items():
         yield from _suite(config, name, task)
         yield from _validation_data(config, name, task)
-    for check in (_repeated, _suites, _pool, _files, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
+    checks = (_repeated, _suites, _pool, _files, _budgets, _selectors, _generated_data)
+    for check in (*checks, _gradients, _validation, _training, _environments, _vllm):
         yield from check(config)
 
 
@@ -200,6 +201,23 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
     if gradients.adam_form != "less" and "adam_form" not in estimator(gradients.estimator).reads["pool"]:
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
+
+
+def _validation(config: "Experiment") -> Iterator[str]:
+    """Trials of nothing: tasks that do not exist, shares of the pool that hold no row or all of them."""
+    if not config.validation.estimators:
+        return
+    removal, subsets, limit = config.validation.removal, config.validation.subsets, config.pool.limit
+    for name in removal.tasks:
+        if name not in config.tasks:
+            yield f"validation.removal.tasks: no task {name!r}; write some of {', '.join(config.tasks)}"
+    shares = [("subsets.share", subsets.share)] if subsets.count else []
+    shares += [(f"removal.{key}", share) for key in ("without", "only") for share in getattr(removal, key)]
+    for key, share in shares:
+        try:
+            budget_rows(share, limit or sys.maxsize)
+        except UserError as error:
+            yield f"validation.{key}: with pool.limit: {limit}, {error}"
 
 
 def _training(config: "Experiment") -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item is defined here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
+from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, estimator
@@ -87,10 +88,23 @@ class Planner:
 
     def stages(self) -> list[CostedStage]:
         """Every rule in order."""
-        return [
-            CostedStage(stage.name, [[(item, self._cost(item)) for item in job] for job in stage.jobs], self._memory(stage.name))
-            for stage in stages(self.config)
-        ]
+        costed = []
+        for stage in stages(self.config):
+            planners = [self._by(name) for name in dict.fromkeys(item.estimator for job in stage.jobs for item in job)]
+            peaks = [peak for peak in (planner._memory(stage.name) for planner in planners) if peak is not None]
+            jobs = [[(item, self._by(item.estimator)._cost(item)) for item in job] for job in stage.jobs]
+            costed.append(CostedStage(stage.name, jobs, max(peaks, default=None)))
+        return costed
+
+    def _by(self, name: str) -> "Planner":
+        """The planner of the same experiment with another of the estimators that are compared; this one for an empty name."""
+        if name not in self._planners:
+            self._planners[name] = replace(self, config=estimated_by(self.config, name)) if name else self
+        return self._planners[name]
+
+    @cached_property
+    def _planners(self) -> "dict[str, Planner]":
+        return {}
 
     def _cost(self, item: Item) -> Cost:
         costs: dict[str, Callable[..., Cost]] = {
@@ -106,6 +120,8 @@ class Planner:
             "select_budget": self._selected,
             "fine_tune": self._fine_tuned,
             "evaluate": self._evaluated,
+            "measure_one_step": self._stepped,
+            "retrain": self._retrained,
             "report": lambda: Cost(disk=PAGE_BYTES),
         }
         return costs[item.kind](*item.key) if item.kind in costs else Cost()
@@ -121,7 +137,10 @@ class Planner:
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
-        return {"warm_up": train, "fine_tune": train, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
+        if stage == "measure_one_step":
+            return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * 8 * self.shape.parameters
+        training = dict.fromkeys(("warm_up", "fine_tune", "retrain"), train)
+        return {**training, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
 
     # sizes
     @cached_property
@@ -231,6 +250,27 @@ class Planner:
 
     def _fine_tuned(self, run: Run) -> Cost:
         return self._trained(self._rows(run.budget) / self.pool.rows) * int(run.epochs) + Cost(disk=4 * self.adapter)
+
+    @cached_property
+    def _validation_pass(self) -> Cost:
+        """One forward pass over all validation examples, losses at half of their tokens."""
+        size, half = self.config.targets.size * len(self.config.tasks), TARGET_TOKENS / 2
+        work = flops.reference(self.shape, self.config.lora, size, half, half)
+        return Cost(TARGET_TOKENS * size, work, self._gpu_seconds(work, self.config.model.precision))
+
+    def _stepped(self, epoch: int) -> Cost:
+        """Single steps: a forward pass over the validation examples after each, in float64."""
+        passes = min(self.config.validation.one_step.rows, self.pool.rows) + 2
+        once = self._validation_pass
+        columns = self.config.targets.size * len(self.config.tasks)
+        seconds = passes * once.flops / (self.gpu.fp64 * self.mfu)
+        return Cost(passes * once.tokens, passes * once.flops, seconds, 8 * passes * columns)
+
+    def _retrained(self, each: Retraining) -> Cost:
+        """A fine-tuning on its share of the pool, and the losses after it."""
+        share = self.config.validation.subsets.share if each.kind == SUBSET else each.share if each.kind == ONLY else 1 - each.share
+        columns = self.config.targets.size * len(self.config.tasks)
+        return self._trained(share) * self.config.finetune.epochs + self._validation_pass + Cost(disk=20 * columns)
 
     def _items(self, suite: str) -> list[Items]:
         settings = self.config.suites[suite]
