@@ -157,7 +157,8 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         (
             {"validation": {"estimators": ["ekfac"], "removal": {"only": [0.001]}}, "pool.limit": 100},
             [
-                "validation.removal.only: with pool.limit: 100, budget 0.001 of 100 valid rows selects nothing; write a larger share or a count"
+                "validation.removal.only: with pool.limit: 100, budget 0.001 of 100 valid rows selects nothing; "
+                "write a larger share or a count"
             ],
         ),
         ({"validation": {"removal": {"only": [0.001]}}, "pool.limit": 100}, []),
