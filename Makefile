@@ -6,6 +6,9 @@ SHELL := /bin/bash
 VENV := .venv
 STAMP := $(VENV)/.installed
 TESTED := $(VENV)/.tested
+BOOTSTRAP := $(or $(BOOTSTRAP_PYTHON),python3)
+# The pinned packages of the Python that the environment is made with.
+LOCK = envs/requirements-$(shell $(or $(wildcard $(PYTHON)),$(BOOTSTRAP)) -c 'import sys; print(f"{sys.version_info[0]}.{sys.version_info[1]}")').lock
 # Every file of the project that is not ignored, and their folders, whose times show that files have gone.
 FILES := $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
 PYTHON := $(VENV)/bin/python
@@ -13,24 +16,28 @@ CORES ?= all
 PROFILE ?= profiles/local
 # Test files that run at a time.
 WORKERS ?= 2
+# What torch's CUDA builds bring by themselves and its CPU builds do not have.
+CUDA := triton cuda-bindings cuda-pathfinder cuda-toolkit $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile \
+	curand cusolver cusparse cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx)
 # Further snakemake options, e.g.  make demo ARGS="--config budgets='[0.02,0.05]'"
 ARGS ?=
 
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench lint format clean without-git
+.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench lint format lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 install: $(STAMP) ## Make .venv from the pinned lock
 
-$(STAMP): envs/requirements.lock pyproject.toml
-	@test -x $(PYTHON) || $${BOOTSTRAP_PYTHON:-python3} -m venv $(VENV)
+$(STAMP): $(wildcard envs/*.lock) pyproject.toml
+	@test -f $(LOCK) || { echo "no $(LOCK): use a Python of $(wildcard envs/*.lock)"; exit 2; }
+	@test -x $(PYTHON) || $(BOOTSTRAP) -m venv $(VENV)
 	@# An explicit == keeps pip from taking the newest torch as another package's dependency; it comes first for the same reason.
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' envs/requirements.lock)
-	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r envs/requirements.lock
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check $$(grep '^torch==' $(LOCK))
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r $(LOCK)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
@@ -79,12 +86,21 @@ bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/snakefmt --check Snakefile workflow/rules
+	$(VENV)/bin/snakefmt --check Snakefile workflow/Snakefile workflow/rules
 
 format: $(STAMP) ## Format Python and Snakemake files
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format --quiet .
-	$(VENV)/bin/snakefmt Snakefile workflow/rules
+	$(VENV)/bin/snakefmt Snakefile workflow/Snakefile workflow/rules
+
+lock: $(STAMP) ## Pin all packages anew for every Python; pins that still fit stay (ARGS=--upgrade: the newest of all but torch)
+	@for version in 3.11 3.12 3.13; do \
+		lock=envs/requirements-$$version.lock; test -f $$lock || cp envs/requirements-3.11.lock $$lock; \
+		$(VENV)/bin/uv pip compile --quiet pyproject.toml --all-extras --python-version $$version --no-annotate --no-header \
+			--constraint <(grep '^torch==' envs/requirements-3.11.lock) $(addprefix --no-emit-package ,$(CUDA)) --output-file $$lock $(ARGS); \
+		sed -i "1i # All packages of the project, its tests and its tools, for Python $$version (make lock). torch brings CUDA where its build has it." $$lock; \
+		grep -c == $$lock | xargs echo "$$lock: packages:"; \
+	done
 
 clean: ## Remove results of the embedded experiment
 	rm -rf results/miniature resources/miniature

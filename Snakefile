@@ -5,10 +5,12 @@ snakemake --profile slurm --configfile workflow/experiments/llama3-8b.yaml
 snakemake -n                                what would run;  snakemake -l  lists the rules
 """
 
+from pathlib import Path
+
 # A given --configfile stands alone: the miniature's config.yaml is no base for it.
 if not workflow.config_settings.configfiles:
 
-    configfile: "config.yaml"
+    configfile: "config.yaml" if Path("config.yaml").is_file() else f"{workflow.current_basedir}/config.yaml"
 
 
 # Shards that share one submission run one after the other on its GPU (see profiles/slurm).
@@ -29,10 +31,7 @@ include: "workflow/rules/report.smk"
 
 
 onstart:  # of the snakemake that controls a run: its jobs are called with --no-hooks
-    from equipoise.cluster.controllers import hold_controller
-
-    hold_controller()
-    write_config(CONFIG, LAYOUT.config)
+    begin()
 
 
 rule all:

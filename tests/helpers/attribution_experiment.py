@@ -9,9 +9,11 @@ import numpy as np
 from equipoise.config import Experiment
 from equipoise.config_file import parse_config
 from equipoise.layout import Layout, shard_label
+from equipoise.store.artefact import publish
 from equipoise.store.gradient_writer import GradientStore
-from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds, listed_arrays
+from equipoise.store.kinds import KINDS
+from equipoise.store.manifest import fingerprint
 from helpers.experiment import changed, tiny_values, write_pool, write_target
 
 DIMENSION, HIDDEN = 16, 6
@@ -55,16 +57,15 @@ def part_of(rows, start, stop):
 
 
 def write_store(path, rows, scaled, start=0, stop=None, total=None):
-    """Writes rows [start, stop) of `rows` and returns their digest."""
+    """Writes rows [start, stop) of `rows` and returns the records of their chunks."""
     total = len(rows.norm) if total is None else total
     stop = total if stop is None else stop
-    attributes = {"settings": "s", "estimator": "tracin" if scaled else "less", "side": "pool", "epoch": 1, "scaled": scaled}
-    store = GradientStore(path, total, DIMENSION, attributes, {name: HIDDEN for name in rows.states})
-    digests = []
+    store = GradientStore(path, total, DIMENSION, attributes(scaled), {name: HIDDEN for name in rows.states})
+    records = []
     for chunk in range(start // 1024, -(-stop // 1024)):
         low, high = chunk_bounds(chunk, total)
-        digests.append(store.write(chunk, "f", part_of(rows, low, high))["digest"])
-    return fingerprint(digests)
+        records.append(store.write(chunk, "f", part_of(rows, low, high)))
+    return records
 
 
 def experiment(folder: Path, tasks, shards=1) -> Experiment:
@@ -90,11 +91,13 @@ def pool_columns(rows: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7, 1030), seed=0, scaled=False, examples=3) -> Prepared:
-    """Everything before `assemble_attribution`, rows flagged in the first epoch only."""
+def prepare(
+    folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7, 1030), seed=0, scaled=False, examples=3, columns=None
+) -> Prepared:
+    """Everything before `assemble_attribution`, rows flagged in the first epoch only. columns: of the pool, instead of those it has."""
     config = experiment(folder, tasks, shards)
     layout = config.layout
-    plan = write_pool(layout, pool_columns(rows), shards)
+    plan = write_pool(config, pool_columns(rows) | (columns or {}), shards)
     epochs = range(1, len(RATES) + 1)
     pool = {e: make_rows(np.random.default_rng([seed, e]), rows, flagged if e == 1 else (), states=e == len(RATES)) for e in epochs}
     targets = {
@@ -102,23 +105,29 @@ def prepare(folder: Path, rows=2500, tasks=("gsm", "code"), shards=1, flagged=(7
         for e in epochs
     }
     for task in tasks:
-        write_target(layout, task, [(f"question {task}/{i}", f"answer {task}/{i}", True) for i in range(examples)])
+        write_target(config, task, [(f"question {task}/{i}", f"answer {task}/{i}", True) for i in range(examples)])
     for e in epochs:
-        write_manifest(
-            layout.checkpoint_manifest(e), "checkpoint", epoch=e, step=e, mean_learning_rate=RATES[e - 1], files={}, fingerprint="c"
-        )
+        publish(config, "checkpoint", {"epoch": e}, epoch=e, step=e, mean_learning_rate=RATES[e - 1], fingerprint="c")
         for shard, (start, stop) in enumerate(plan):
-            digest = write_store(layout.pool_gradients(e), pool[e], scaled, start, stop, rows)
-            path = layout.pool_gradients_manifest(e, shard_label(shard))
-            write_manifest(path, "pool_gradients", rows=[start, stop], fingerprint="p", digest=digest)
+            records = write_store(layout.pool_gradients(e), pool[e], scaled, start, stop, rows)
+            _publish(config, "pool_gradients", {"epoch": e, "shard": shard_label(shard)}, layout.pool_gradients(e), records, scaled)
         for task in tasks:
-            digest = write_store(layout.target_gradients(e, task), targets[e][task], scaled)
-            write_manifest(
-                layout.target_gradients_manifest(e, task), "target_gradients", rows=[0, examples], fingerprint="t", digest=digest
-            )
+            records = write_store(layout.target_gradients(e, task), targets[e][task], scaled)
+            _publish(config, "target_gradients", {"epoch": e, "task": task}, layout.target_gradients(e, task), records, scaled)
     valid = np.ones(rows, bool)
     valid[list(flagged)] = False
     return Prepared(config, layout, pool, targets, valid)
+
+
+def attributes(scaled: bool) -> dict[str, object]:
+    return {"settings": "s", "estimator": "tracin" if scaled else "less", "side": "pool", "epoch": 1, "scaled": scaled}
+
+
+def _publish(config: Experiment, kind: str, of: dict[str, object], store: str, records: list[dict], scaled: bool) -> None:
+    """Leaves the manifest of a job that wrote these chunks of a store."""
+    arrays = listed_arrays(KINDS[kind].manifest(config.layout, of), store, records)
+    rows, digest = [records[0]["rows"][0], records[-1]["rows"][1]], fingerprint([record["digest"] for record in records])
+    publish(config, kind, of, arrays=arrays, **attributes(scaled), rows=rows, fingerprint="f", digest=digest)
 
 
 def conversation(row: int) -> list[dict[str, str]]:

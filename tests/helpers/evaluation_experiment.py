@@ -4,6 +4,8 @@ from pathlib import Path
 
 from equipoise.config import Experiment, Lora
 from equipoise.layout import Run
+from equipoise.store.artefact import publish
+from equipoise.store.kinds import run_names
 from helpers.rows import texts, write_jsonl
 
 ANSWERS = """\
@@ -86,4 +88,5 @@ def make_adapter(config: Experiment, run: Run, seed: int) -> str:
             torch.nn.init.normal_(parameter, std=0.5)
     folder = config.layout.adapter(run)
     adapted.save_pretrained(folder)
+    publish(config, "run", run_names(run), sorted(Path(folder).iterdir()), run=vars(run), fingerprint=f"adapter {seed}")
     return folder

@@ -5,10 +5,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from equipoise.config import Experiment
 from equipoise.data.shards import plan_shards
 from equipoise.files import file_digest
-from equipoise.layout import Layout
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
 from helpers.rows import texts, write_jsonl
 
 
@@ -49,23 +49,25 @@ def changed(values: dict, sections: dict) -> dict:
     return merged
 
 
-def write_pool(layout: Layout, columns: dict[str, object], shards: int = 1) -> list[list[int]]:
+def write_pool(config: Experiment, columns: dict[str, object], shards: int = 1) -> list[list[int]]:
     """Leaves the pool of these columns as `prepare_pool` does; its row ranges by shard."""
+    layout = config.layout
     table = pa.table(columns)
     Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, layout.pool)
     digest, plan = file_digest(layout.pool), plan_shards(table.num_rows, shards)
     counts = {each["values"]: each["counts"] for each in table["source"].value_counts().to_pylist()}
-    write_manifest(layout.pool_manifest, "pool", rows=table.num_rows, digest=digest, fingerprint=digest, shards=plan, sources=counts)
+    said = {"rows": table.num_rows, "digest": digest, "fingerprint": digest, "shards": plan, "sources": counts}
+    publish(config, "pool", {}, [layout.pool], **said)
     return plan
 
 
-def write_target(layout: Layout, task: str, rows: list[tuple[str, str, bool]]) -> None:
+def write_target(config: Experiment, task: str, rows: list[tuple[str, str, bool]]) -> None:
     """Leaves validation examples of (prompt, response, chat) as `prepare_targets` does."""
-    path = Path(layout.target(task))
+    path = Path(config.layout.target(task))
     path.parent.mkdir(parents=True, exist_ok=True)
     prompts, responses, chat = zip(*rows, strict=True)
     ids = [f"{task}/{i}" for i in range(len(rows))]
     pq.write_table(pa.table({"id": ids, "task": [task] * len(rows), "prompt": prompts, "response": responses, "chat": chat}), path)
     digest = file_digest(path)
-    write_manifest(layout.target_manifest(task), "targets", task=task, rows=len(rows), digest=digest, fingerprint=digest)
+    publish(config, "targets", {"task": task}, [path], task=task, rows=len(rows), digest=digest, fingerprint=digest)

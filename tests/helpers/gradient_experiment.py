@@ -6,6 +6,7 @@ from equipoise.config import Experiment
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.estimators import estimator
+from equipoise.store.artefact import publish
 from helpers.base import tiny_base, write_checkpoint
 from helpers.experiment import changed, tiny_values, write_target
 from helpers.rows import WORDS, write_jsonl
@@ -35,10 +36,13 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, targets: int 
     config = parse_config(changed(changed(tiny_values(folder, tiny_base()), own), sections))
     prepare_pool(config)
     for number, task in enumerate(config.tasks):
-        write_target(config.layout, task, [(sentence(50 * (number + 1) + i, 12), sentence(i, 12), i != 1) for i in range(targets)])
+        write_target(config, task, [(sentence(50 * (number + 1) + i, 12), sentence(i, 12), i != 1) for i in range(targets)])
     for epoch in range(1, epochs + 1):
         if not Path(config.layout.checkpoint(epoch)).exists():
-            write_checkpoint(config.layout.checkpoint(epoch), config.model, config.lora, epoch)
+            folder = Path(config.layout.checkpoint(epoch))
+            write_checkpoint(folder, config.model, config.lora, epoch)
+            said = {"mean_learning_rate": 1e-4 / epoch, "fingerprint": "warm-up"}
+            publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), **said)
     return config
 
 

@@ -20,7 +20,9 @@ from equipoise.experiment import experiment_runs, selection_seeds
 from equipoise.files import canonical_json, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.kinds import scores_names
+from equipoise.store.manifest import fingerprint
 from helpers.experiment import write_pool
 from helpers.stores import ATTRIBUTES, write_store
 
@@ -100,7 +102,7 @@ def make_experiment(
     layout = config.layout
     generator = np.random.default_rng(seed)
     write_config(config, layout.config)
-    metadata = _write_pool(layout, rows, generator, dressed)
+    metadata = _write_pool(config, rows, generator, dressed)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
     for epoch in range(1, config.warmup.epochs + 1):
         write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
@@ -111,7 +113,7 @@ def make_experiment(
     return config
 
 
-def _write_pool(layout: Layout, rows: int, generator: np.random.Generator, dressed: Callable[[str], str]) -> list[dict[str, object]]:
+def _write_pool(config: Experiment, rows: int, generator: np.random.Generator, dressed: Callable[[str], str]) -> list[dict[str, object]]:
     sources = [SOURCES[i] for i in generator.choice(len(SOURCES), rows, p=[0.35, 0.3, 0.15, 0.1, 0.1])]
     kinds = generator.choice(["right", "wrong", "verbose", "off_task"], rows, p=[0.55, 0.15, 0.2, 0.1])
     metadata = [
@@ -128,7 +130,7 @@ def _write_pool(layout: Layout, rows: int, generator: np.random.Generator, dress
         "completion_tokens": np.r_[0, generator.integers(3, 12, rows - 1)].astype(np.int32),
         "metadata": [json.dumps(fields) for fields in metadata],
     }
-    write_pool(layout, columns)
+    write_pool(config, columns)
     return metadata
 
 
@@ -147,9 +149,11 @@ def _write_matrix(layout: Layout, config: Experiment, rows: int, per_task: int, 
         store = MatrixStore(layout.matrix(name), rows, matrix.shape[1], fingerprint(columns))
         for start in range(0, rows, CHUNK_ROWS):
             store.write(start, matrix[start : start + CHUNK_ROWS], valid[start : start + CHUNK_ROWS])
-        write_manifest(
-            layout.matrix_manifest(name),
+        publish(
+            config,
             "matrix",
+            {"matrix": name},
+            arrays=store.listed(0, rows),
             rows=rows,
             columns=columns,
             valid_rows=int(valid.sum()),
@@ -200,6 +204,7 @@ def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.
         path = Path(layout.ranking(name, selection_seed))
         path.parent.mkdir(parents=True, exist_ok=True)
         pq.write_table(ranking, path)
+        publish(config, "ranking", {"selector": name, "selection_seed": selection_seed}, [path])
         for budget in config.budgets:
             picks = []
             for rank in range(budget_rows(budget, len(order))):
@@ -223,6 +228,8 @@ def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.
             path = Path(layout.selection(name, selection_seed, budget_label(budget)))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(canonical_json(pick) + "\n" for pick in picks), encoding="utf-8")
+            of = {"selector": name, "selection_seed": selection_seed, "budget": budget_label(budget)}
+            publish(config, "selection", of, [path])
 
 
 def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int, dressed) -> None:
@@ -247,9 +254,11 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
                 path = Path(layout.samples(run, suite, suite_seed))
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text("\n".join(map(json.dumps, lines)) + "\n", encoding="utf-8")
-                write_manifest(
-                    layout.scores(run, suite, suite_seed),
+                publish(
+                    config,
                     "scores",
+                    scores_names(run, suite, suite_seed),
+                    [path],
                     run=vars(run),
                     suite=suite,
                     suite_seed=suite_seed,

@@ -1,12 +1,10 @@
 """A tiny experiment whose estimators are compared: everything that `validate_influence` reads, made by the stages themselves."""
 
-import json
 from pathlib import Path
 
 from equipoise.attribution.seal import attribute
 from equipoise.comparison import compared
 from equipoise.config import Experiment
-from equipoise.store.manifest import write_manifest
 from helpers.gradient_experiment import collect_all, make_experiment
 
 SIZES = {
@@ -20,9 +18,6 @@ def make_comparison(folder: Path, estimators: list[str], **sections: object) -> 
     """16 pool rows, two tasks of three validation examples, two epochs; matrices of these estimators, `less` among them."""
     own = {"training": {"batch_size": 16, "micro_batch_size": 8}, "finetune": {"epochs": 3}}
     config = make_experiment(folder, rows=16, validation={"estimators": estimators, **SIZES}, **(own | sections))
-    for epoch in (1, 2):
-        state = json.loads((Path(config.layout.checkpoint(epoch)) / "state.json").read_text())
-        write_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint", epoch=epoch, mean_learning_rate=state["mean_learning_rate"])
     for each in compared(config):
         collect_all(each, [1, 2], list(config.tasks))
         attribute(each)

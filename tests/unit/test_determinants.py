@@ -47,7 +47,6 @@ EXPECTED = (
     ("training.weight_decay", {"warm_up", "fine_tune", *TRIALS}),
     ("training.*", {"warm_up", "fine_tune", "retrain"}),
     ("validation.one_step.*", {"measure_one_step", "validate_influence"}),
-    ("validation.subsets.share", {"retrain", "validate_influence"}),
     ("validation.*", {"validate_influence"}),
     ("warmup.*", {"warm_up"}),
     *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one

@@ -13,7 +13,21 @@ from helpers.places import REPOSITORY
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 
 FLOORS = (
-    ("errors", "progress", "seeds", "selectors", "estimators", "benchmarks", "measures", "programs", "budgets", "files", "hub"),
+    (
+        "errors",
+        "progress",
+        "seeds",
+        "selectors",
+        "estimators",
+        "benchmarks",
+        "measures",
+        "programs",
+        "budgets",
+        "files",
+        "hub",
+        "shipped",
+        "extras",
+    ),
     ("conversation",),
     (
         *("config", "config_gradients", "config_keys", "config_checks", "config_file", "config_comments", "layout", "determinants"),

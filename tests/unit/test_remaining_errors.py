@@ -22,24 +22,18 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "balance": (1, "the arrays given"),
     },
     "attribution.assemble": {
-        "_input_manifests": (1, "the stores collected"),
+        "_open_stores": (1, "the stores collected"),
         "_refuse_non_finite": (1, "the rows computed"),
         "_target_rows": (2, "the stores collected"),
-        "_term": (1, "the stores collected"),
         "assemble_attribution": (1, "the command's argument"),
-        "column_list": (1, "the files of the targets"),
         "epoch_weights": (1, "the checkpoints"),
         "shard_plan": (1, "the pool's plan and the command's argument"),
     },
     "attribution.matrix_store": {
-        "open_array": (1, "the matrix on disk"),
-        "read_rows": (1, "the matrix on disk"),
-        "read_valid": (2, "the matrix on disk"),
-        "refuse_missing_chunks": (1, "the matrix on disk"),
+        "read_valid": (1, "the matrix on disk"),
     },
     "attribution.seal": {
-        "_refuse_changed_rows": (1, "the matrix on disk"),
-        "_shard": (2, "the manifests of the shards"),
+        "_shard": (1, "the manifests of the shards"),
         "seal_attribution": (1, "the pool's manifest"),
     },
     "checking.check_base": {
@@ -163,14 +157,11 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "invert_damped": (1, "the gradients"),
     },
     "gradients.fitted": {
-        "open_fitted": (2, "the files of the fit"),
+        "open_fitted": (1, "the files of the fit"),
     },
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
-    },
-    "gradients.sample": {
-        "pool_sample": (1, "the pool prepared"),
     },
     "harness.drawing": {
         "apart_split": (2, "the definition of the lm-eval task and its data"),
@@ -212,9 +203,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_seed": (1, "the command's argument"),
         "pool_experiment": (1, "the command: other experiments need no generated data"),
         "read_macros": (1, "the report's files"),
-    },
-    "modelling.digests": {
-        "refuse_damaged_blobs": (1, "the files of the hub's cache"),
     },
     "modelling.device": {
         "refuse_missing_gpus": (1, "what the job was given"),
@@ -262,9 +250,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "find_experiment": (1, "the folders of results"),
         "second_model": (5, "the other experiment"),
     },
-    "reporting.influence": {
-        "Influence.ranking": (1, "the rankings on disk"),
-    },
     "reporting.scores": {
         "_check": (1, "the scores and samples"),
         "_read_samples": (3, "the samples"),
@@ -273,14 +258,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "reporting.sealed_matrix": {
         "read_matrix": (1, "the matrix on disk"),
     },
-    "reporting.selected_examples": {
-        "_lines": (1, "the selections on disk"),
-    },
     "reporting.selection_audit": {
         "table_audit": (1, "the pool's rows"),
-    },
-    "reporting.validated": {
-        "read_validated": (1, "the comparison's files"),
     },
     "selection.explain": {
         "_example": (2, "the targets on disk"),
@@ -313,11 +292,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "informative": (2, "the matrix"),
     },
     "selection.rank": {
-        "_problem": (1, "the matrix on disk"),
         "valid_rows": (1, "the matrix on disk"),
     },
     "selection.select_budget": {
-        "_read_ranking": (1, "the ranking on disk"),
         "select_budget": (1, "the number of valid rows"),
     },
     "selection.selection_file": {
@@ -342,12 +319,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "training.training_set": {
         "_with_completion": (1, "the training examples"),
         "selected_rows": (1, "the selection on disk"),
-    },
-    "validation.candidates": {
-        "Predictions.__init__": (1, "the matrices sealed"),
-    },
-    "validation.measure_one_step": {
-        "read_one_step": (1, "the files measured"),
     },
 }
 

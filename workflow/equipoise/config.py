@@ -40,7 +40,7 @@ class Model(Section):
     """The base model that selects (M_s) and is tuned (M_t)."""
 
     name: Annotated[Name, PLACE] = Field(description="Folder name of this model's results.")
-    base: Source = Field(description="Base model: a folder (safetensors and tokenizer) or a hub id.")
+    base: Source = Field(description="Base model: a folder (safetensors and tokenizer), a hub id, or `miniature`, the embedded one.")
     revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
     precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
     attention: Literal["auto", "sdpa", "eager"] = Field(
@@ -300,6 +300,9 @@ class Experiment(Section):
     experiment: Annotated[Name, PLACE] = Field(description="Name; results go to <results>/<experiment>/.")
     results: Annotated[str, PLACE] = Field("results", description="Folder of all results.")
     python: Annotated[str, NO_EFFECT] = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
+    container: Annotated[str | None, NO_EFFECT] = Field(
+        None, description="For --sdm apptainer: the image of the stages, a .sif file or docker://... (made by envs/Dockerfile)."
+    )
     seed: int = Field(0, ge=0, description="Every other seed derives from this one.")
     budgets: Annotated[list[BudgetField], JOBS] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
     selectors: Annotated[list[SelectorName], JOBS] = Field(

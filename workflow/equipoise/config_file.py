@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from equipoise.config import Experiment
 from equipoise.errors import UserError, first_line
 from equipoise.files import write_text
+from equipoise.shipped import shipped
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -42,7 +43,7 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Experimen
 def read_config(path: str | Path) -> Experiment:
     """Reads and validates a YAML file. Raises `UserError` when it is missing, not YAML or not a valid experiment."""
     try:
-        return parse_config(read_mapping(path, "config.yaml"), str(path))
+        return parse_config(read_mapping(shipped(str(path)), "config.yaml"), str(path))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; write the path of an experiment's YAML") from None
 

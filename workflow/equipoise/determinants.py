@@ -45,7 +45,7 @@ READS: dict[str, tuple[str, ...]] = {
         *("seed", "model", "-model.precision", "training.loss_on", "training.weight_decay", "targets.max_length"),
         "validation.one_step",
     ),
-    "retrain": ("seed", "model", "lora", "training", "targets.max_length", "validation.subsets.share"),
+    "retrain": ("seed", "model", "lora", "training", "targets.max_length"),
     "validate_influence": ("seed", "validation"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),

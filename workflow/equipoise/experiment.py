@@ -16,6 +16,7 @@ from equipoise.estimators import estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
 from equipoise.selectors import MATRICES, selector
+from equipoise.shipped import MINIATURE, base_path
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
@@ -172,11 +173,18 @@ def score_files(config: Experiment) -> list[str]:
     return [config.layout.scores(run, *evaluation) for run in experiment_runs(config) for evaluation in evaluations(config)]
 
 
+def base_files(config: Experiment) -> list[str]:
+    """Files that are here and tell of the base: its configuration, where it is a folder of the user's, and a chat template of one's own."""
+    base = [] if config.model.base == MINIATURE else [str(Path(config.model.base) / "config.json")]
+    own = [*base, *([config.model.template_file] if config.model.template_file else [])]
+    return [path for path in own if Path(path).is_file()]
+
+
 def needs_hub(config: Experiment) -> bool:
     """Whether the experiment names anything by hub id: its base, its pool or a benchmark."""
     sources = [BENCHMARKS[task.benchmark] for task in config.tasks.values()]
     benchmarks = any(source.tasks or source.any_task for source in sources)
-    return bool(config.pool.dataset) or benchmarks or not (Path(config.model.base) / "config.json").exists()
+    return bool(config.pool.dataset) or benchmarks or not (base_path(config.model.base) / "config.json").exists()
 
 
 def miniature_files(config: Experiment) -> list[str]:
@@ -332,10 +340,10 @@ def _selection(config: Experiment) -> list[Stage]:
     runs = trained_runs(config)
     rankings = dict.fromkeys((run.selector, run.selection_seed) for run in runs)
     picks = dict.fromkeys((run.selector, run.selection_seed, run.budget) for run in runs)
-    return [
-        Stage("rank", [[Item("rank", ranking, (config.layout.ranking(*ranking),))] for ranking in rankings]),
-        Stage("select_budget", [[Item("select_budget", pick, (config.layout.selection(*pick),))] for pick in picks]),
-    ]
+    layout = config.layout
+    ranked = [Item("rank", ranking, (layout.ranking(*ranking), layout.ranking_manifest(*ranking))) for ranking in rankings]
+    picked = [Item("select_budget", pick, (layout.selection(*pick), layout.selection_manifest(*pick))) for pick in picks]
+    return [Stage("rank", [[item] for item in ranked]), Stage("select_budget", [[item] for item in picked])]
 
 
 def _runs(config: Experiment) -> list[Stage]:

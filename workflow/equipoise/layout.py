@@ -181,9 +181,15 @@ class Layout:
     def ranking(self, selector: str, selection_seed: int | str) -> str:
         return f"{self.root}/ranking/{selector}/selection-{selection_seed}.parquet"
 
+    def ranking_manifest(self, selector: str, selection_seed: int | str) -> str:
+        return f"{self.root}/ranking/{selector}/selection-{selection_seed}.json"
+
     def selection(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
         label = budget if isinstance(budget, str) else budget_label(budget)
         return f"{self.root}/selection/{selector}/selection-{selection_seed}/budget-{label}.jsonl"
+
+    def selection_manifest(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
+        return self.selection(selector, selection_seed, budget).removesuffix("l")
 
     # runs
     def run(self, run: Run) -> str:

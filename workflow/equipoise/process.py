@@ -8,24 +8,28 @@ import subprocess
 import sys
 import warnings
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-from equipoise.config import Experiment
 from equipoise.errors import UserError
+
+if TYPE_CHECKING:
+    from equipoise.config import Experiment
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 PR_SET_PDEATHSIG = 1
 CONTINUED = "EQUIPOISE_CONTINUED_IN"
 DETERMINISTIC = "EQUIPOISE_DETERMINISTIC"
 """`model.deterministic`, for what sets torch up (modelling/device.py)."""
+LIBRARY_LEVELS = dict.fromkeys(("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY"), "error")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
-def stage_threads(config: Experiment, stage: str) -> int:
+def stage_threads(config: "Experiment", stage: str) -> int:
     """CPU threads of a stage: `jobs.threads` by its name, else `default`, else 1."""
     return config.jobs.threads.get(stage, config.jobs.threads.get("default", 1))
 
 
-def refuse_missing_reporters(config: Experiment) -> None:
+def refuse_missing_reporters(config: "Experiment") -> None:
     """Raises `UserError` when what `training.report_to` names is not installed for this interpreter, before hours of training."""
     for name in config.training.report_to:
         try:
@@ -35,11 +39,9 @@ def refuse_missing_reporters(config: Experiment) -> None:
             raise UserError(f"training.report_to: {name} is not installed in {sys.prefix}; {advice}") from None
 
 
-def prepare_process(config: Experiment, stage: str) -> None:
+def prepare_process(config: "Experiment", stage: str) -> None:
     """Fixes thread counts (so that bytes do not depend on `--cores`) and keeps freed memory. Call before numpy or torch is imported."""
-    # of transformers and PEFT to each other; a user can do nothing about them. Errors and UserWarnings stay.
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=DeprecationWarning)
+    silence_libraries()
     threads = str(stage_threads(config, stage))
     for variable in THREAD_VARIABLES:
         os.environ[variable] = threads
@@ -54,6 +56,17 @@ def prepare_process(config: Experiment, stage: str) -> None:
     if "WORLD_SIZE" in os.environ:
         die_with_parent()
     keep_freed_memory()
+
+
+def silence_libraries() -> None:
+    """Keeps what libraries say to each other out of the user's log: a user can do nothing about it. Their errors stay, and our warnings.
+
+    Call before they are imported: they read these variables then. A user who has set one of them gets what it says.
+    """
+    warnings.filterwarnings("ignore")
+    warnings.filterwarnings("default", module=r"equipoise($|\.)")
+    for variable, level in LIBRARY_LEVELS.items():
+        os.environ.setdefault(variable, level)
 
 
 def die_with_parent() -> None:

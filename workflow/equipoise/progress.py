@@ -22,7 +22,8 @@ def log(message: str) -> None:
 def logged_warnings() -> Iterator[None]:
     """Logs the user warnings of a block, each on its own line, when it ends."""
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+        warnings.simplefilter("ignore")  # what libraries say to each other
+        warnings.filterwarnings("always", category=UserWarning, module=r"equipoise($|\.)")
         yield
     for warning in caught:
         log(f"warning: {warning.message}")

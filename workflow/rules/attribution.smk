@@ -17,7 +17,7 @@ rule assemble_attribution:
         estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} assemble_attribution --config {params.config:q} {params.estimator} --matrix {wildcards.matrix} --shard {wildcards.shard} 2> {log:q}"
+        stage("assemble_attribution", "{params.estimator} --matrix {wildcards.matrix} --shard {wildcards.shard}")
 
 
 rule seal_attribution:
@@ -36,4 +36,4 @@ rule seal_attribution:
         estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} seal_attribution --config {params.config:q} {params.estimator} --matrix {wildcards.matrix} 2> {log:q}"
+        stage("seal_attribution", "{params.estimator} --matrix {wildcards.matrix}")

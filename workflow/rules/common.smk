@@ -4,12 +4,14 @@ import functools
 import os
 import shlex
 import sys
+from contextlib import chdir, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from equipoise import comparison, experiment
+from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
@@ -25,27 +27,49 @@ from equipoise.selectors import MATRICES, SELECTORS, selector
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
     os.environ["EQUIPOISE_ON_CLUSTER"] = "1"
 
-IN_CONDA = "conda" in map(str, workflow.deployment_settings.deployment_method)
+PREFIX = workflow.modifier.path_modifier.prefix or ""
+"""Where Snakemake puts all relative paths of these rules, when another workflow uses them as a module with a `prefix`."""
+
+
+def within_prefix():
+    """A context in which relative paths are what they are for these rules and their stages."""
+    return chdir(PREFIX) if PREFIX and Path(PREFIX).is_dir() else nullcontext()
+
+
+# Where Snakemake brings the stages' software, their `python` is the one that it brings.
+DEPLOYED = sorted({"conda", "apptainer"} & set(map(str, workflow.deployment_settings.deployment_method)))
 
 try:
-    CONFIG = parse_config(config, "configuration")
-    SECOND_MODEL = second_model(CONFIG)
-    POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
-    TEST_FILES = {name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()}
-    TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
-    if CONFIG.python == "python" and not IN_CONDA:  # the stages run in this very environment
-        refuse_missing_reporters(CONFIG)
+    with within_prefix():
+        CONFIG = parse_config(config, "configuration")
+        SECOND_MODEL = second_model(CONFIG)
+        POOL_FILES, WARMUP_FILES = input_files(CONFIG.pool.files), input_files(CONFIG.warmup.files)
+        TEST_FILES = {
+            name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()
+        }
+        TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
+        BASE_FILES = experiment.base_files(CONFIG)
+        NEEDS_HUB = experiment.needs_hub(CONFIG)
+        if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment
+            refuse_missing_reporters(CONFIG)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
+if CONFIG.container:
+
+    container: CONFIG.container
+
+elif "apptainer" in DEPLOYED:
+    print("error: container: --sdm apptainer needs an image; make one by envs/Dockerfile and write its .sif file", file=sys.stderr)
+    sys.exit(2)
+
+if workflow.is_main_process:
+    make_again(CONFIG, PREFIX)
+
 LAYOUT = CONFIG.layout
 PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
-PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not IN_CONDA else CONFIG.python)
-STAGE = f"{PYTHON} -m equipoise"
-# Compute nodes have no internet, and a stage must not depend on what the hub says today: `fetch` alone may ask it.
-OFFLINE = "env HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1"
-EQUIPOISE = f"{OFFLINE} {STAGE}"
+PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
 ASSEMBLED = experiment.assembled_shards(CONFIG)
@@ -70,6 +94,42 @@ wildcard_constraints:
     seed=r"\d+",
     suite="|".join(CONFIG.suites) or "none",
     part="|".join([r"seed-\d+", *(measure.name for measure in MEASURES)]),
+
+
+def stage(name, options="", gpu=False, offline=True):
+    """The shell command of a stage, with Snakemake's fields in it: whole, since a rule that another workflow uses sees no name of this one.
+
+    gpu: whether the stage is told how many GPUs its job has. offline: every stage but `fetch`, as compute nodes have no internet and no
+    result may depend on what the hub says today. Paths are the stage's as they are Snakemake's: within the prefix of a module.
+    """
+    given = [f"--chdir={shlex.quote(PREFIX)}"] if PREFIX else []
+    given += ["EQUIPOISE_GPUS={resources.gpu}"] if gpu else []
+    given += ["HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=1"] if offline else []
+    return " ".join(["env", *given, PYTHON, "-m equipoise", name, "--config {params.config:q}", options, "2> {log:q}"])
+
+
+def begin(log=None):
+    """What a run starts with, once it has the lock of its files: it shows that it lives, and writes the effective configuration."""
+    from equipoise.cluster.controllers import hold_controller
+
+    hold_controller()
+    Path(PREFIX).mkdir(parents=True, exist_ok=True)
+    with within_prefix():
+        write_config(CONFIG, LAYOUT.config)
+
+
+def begin_with(register):
+    """Snakemake's `onstart` of the workflow that uses these rules as a module, which would be called instead of ours: it calls both."""
+
+    def both(func):
+        register(lambda log: (begin(log), func(log)))
+
+    return both
+
+
+if not workflow.modifier.is_main_snakefile():
+    workflow.onstart, started = begin_with(workflow.onstart), workflow._onstart
+    workflow._onstart = lambda log: (begin(log), started(log))
 
 
 def log_of(rule_name, *wildcards):
@@ -138,8 +198,7 @@ def base_files():
     Only that the manifest is there counts: its parts that matter to a rule are in that rule's parameters, so that a new task does not
     rerun the pool.
     """
-    own = [str(Path(CONFIG.model.base) / "config.json"), *([CONFIG.model.template_file] if CONFIG.model.template_file else [])]
-    return [*(path for path in own if Path(path).is_file()), *([ancient(LAYOUT.fetch_manifest)] if experiment.needs_hub(CONFIG) else [])]
+    return [*BASE_FILES, *([ancient(LAYOUT.fetch_manifest)] if NEEDS_HUB else [])]
 
 
 def per_epoch(pattern):
@@ -303,7 +362,7 @@ def determined_retrainings(wildcards):
     """What determines the retrainings of a job: settings, and which they are."""
     names = [each.name for each in comparison.groups(CONFIG)[wildcards.group]]
     own = [wildcards.training] if hasattr(wildcards, "training") else names
-    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "retrainings": own}
+    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "share": CONFIG.validation.subsets.share, "retrainings": own}
 
 
 def training_argument(wildcards):

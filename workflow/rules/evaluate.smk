@@ -24,6 +24,4 @@ rule evaluate:
         part=part_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} evaluate --config {params.config:q} --run {params.run} "
-        "--suite {wildcards.suite} {params.part} 2> {log:q}"
+        stage("evaluate", "--run {params.run} --suite {wildcards.suite} {params.part}", gpu=True)

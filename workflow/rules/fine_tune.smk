@@ -24,7 +24,7 @@ rule fine_tune:
         run=RUN.path,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} fine_tune --config {params.config:q} --run {params.run} 2> {log:q}"
+        stage("fine_tune", "--run {params.run}", gpu=True)
 
 
 rule fine_tune_and_evaluate:
@@ -54,6 +54,4 @@ rule fine_tune_and_evaluate:
         runs=fold_runs,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} fine_tune_and_evaluate --config {params.config:q} --selector {wildcards.selector} "
-        "--selection-seed {wildcards.selection_seed} 2> {log:q}"
+        stage("fine_tune_and_evaluate", "--selector {wildcards.selector} --selection-seed {wildcards.selection_seed}", gpu=True)

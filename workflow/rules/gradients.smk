@@ -20,8 +20,7 @@ rule fit_curvature:
         estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} fit_curvature --config {params.config:q} {params.estimator} --epochs {wildcards.epoch} 2> {log:q}"
+        stage("fit_curvature", "{params.estimator} --epochs {wildcards.epoch}", gpu=True)
 
 
 rule collect_pool_gradients:
@@ -50,8 +49,7 @@ rule collect_pool_gradients:
         epochs=epochs_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_pool_gradients --config {params.config:q} {params.estimator} --epochs {params.epochs} --shard {wildcards.shard} 2> {log:q}"
+        stage("collect_pool_gradients", "{params.estimator} --epochs {params.epochs} --shard {wildcards.shard}", gpu=True)
 
 
 rule collect_target_gradients:
@@ -80,5 +78,4 @@ rule collect_target_gradients:
         tasks=tasks_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} collect_target_gradients --config {params.config:q} {params.estimator} --epochs {params.epochs} --tasks {params.tasks} 2> {log:q}"
+        stage("collect_target_gradients", "{params.estimator} --epochs {params.epochs} --tasks {params.tasks}", gpu=True)

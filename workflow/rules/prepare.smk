@@ -14,7 +14,7 @@ rule fetch:
         determined=determined("fetch"),
         config=LAYOUT.config,
     shell:
-        "{STAGE} fetch --config {params.config:q} 2> {log:q}"
+        stage("fetch", offline=False)
 
 
 if CONFIG.miniature:
@@ -32,7 +32,7 @@ if CONFIG.miniature:
             determined=determined("generate_miniature"),
             config=LAYOUT.config,
         shell:
-            "{EQUIPOISE} miniature generate --config {params.config:q} 2> {log:q}"
+            stage("miniature generate")
 
 
 rule decontaminate:
@@ -54,7 +54,7 @@ rule decontaminate:
         determined=determined("decontaminate"),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} decontaminate --config {params.config:q} 2> {log:q}"
+        stage("decontaminate")
 
 
 rule prepare_pool:
@@ -76,7 +76,7 @@ rule prepare_pool:
         shards=CONFIG.pool.shards,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} prepare_pool --config {params.config:q} 2> {log:q}"
+        stage("prepare_pool")
 
 
 rule prepare_targets:
@@ -98,4 +98,4 @@ rule prepare_targets:
         names=tasks_argument,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} prepare_targets --config {params.config:q} --tasks {params.names} 2> {log:q}"
+        stage("prepare_targets", "--tasks {params.names}")

@@ -5,6 +5,7 @@ rule rank:
         pool=LAYOUT.pool_manifest,
     output:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
+        manifest=LAYOUT.ranking_manifest("{selector}", "{selection_seed}"),
     log:
         log_of("rank", "{selector}", "selection-{selection_seed}"),
     benchmark:
@@ -16,7 +17,7 @@ rule rank:
         determined=determined("rank"),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} rank --config {params.config:q} --selector {wildcards.selector} --selection-seed {wildcards.selection_seed} 2> {log:q}"
+        stage("rank", "--selector {wildcards.selector} --selection-seed {wildcards.selection_seed}")
 
 
 rule select_budget:
@@ -27,6 +28,7 @@ rule select_budget:
         matrix=LAYOUT.matrix_manifest(MATRICES[0]),
     output:
         selection=LAYOUT.selection("{selector}", "{selection_seed}", "{budget}"),
+        manifest=LAYOUT.selection_manifest("{selector}", "{selection_seed}", "{budget}"),
     log:
         log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
     conda:
@@ -35,5 +37,4 @@ rule select_budget:
     params:
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} select_budget --config {params.config:q} --selector {wildcards.selector} "
-        "--selection-seed {wildcards.selection_seed} --budget {wildcards.budget} 2> {log:q}"
+        stage("select_budget", "--selector {wildcards.selector} --selection-seed {wildcards.selection_seed} --budget {wildcards.budget}")

@@ -20,7 +20,7 @@ rule measure_one_step:
         determined=determined("measure_one_step"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} measure_one_step --config {params.config:q} --epochs {wildcards.epoch} 2> {log:q}"
+        stage("measure_one_step", "--epochs {wildcards.epoch}", gpu=True)
 
 
 RETRAINED_IN_LOG = ["{group}"] if CONFIG.jobs.runs == "together" else ["{group}", "{training}"]
@@ -50,8 +50,7 @@ rule retrain:
         training=training_argument,
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} "
-        "{EQUIPOISE} retrain --config {params.config:q} --group {wildcards.group} {params.training} 2> {log:q}"
+        stage("retrain", "--group {wildcards.group} {params.training}", gpu=True)
 
 
 rule validate_influence:
@@ -73,4 +72,4 @@ rule validate_influence:
         estimators=CONFIG.validation.estimators,
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} validate_influence --config {params.config:q} 2> {log:q}"
+        stage("validate_influence")

@@ -13,7 +13,7 @@ rule check_base:
         determined=determined("check_base"),
         config=LAYOUT.config,
     shell:
-        "{EQUIPOISE} check_base --config {params.config:q} 2> {log:q}"
+        stage("check_base")
 
 
 rule warm_up:
@@ -39,4 +39,4 @@ rule warm_up:
         determined=determined("warm_up"),
         config=LAYOUT.config,
     shell:
-        "EQUIPOISE_GPUS={resources.gpu} " "{EQUIPOISE} warm_up --config {params.config:q} 2> {log:q}"
+        stage("warm_up", gpu=True)

@@ -17,7 +17,7 @@ from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, write_gradients, write
 
 
 def defects_of(path):
-    return [defect for _, defects in verify(path) for defect in defects]
+    return [defect for checked in verify(path) for defect in checked.defects]
 
 
 KILLED_BEFORE_RECORD = """

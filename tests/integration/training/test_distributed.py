@@ -11,7 +11,7 @@ import pytest
 from equipoise.layout import Layout
 from equipoise.store.manifest import read_manifest
 from equipoise.training.warm_up import warm_up
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 from helpers.trainings import RUN, losses, prepared, run, start
 
 SECONDS_TO_WAIT = 300
@@ -86,7 +86,7 @@ def test_a_fine_tuning_killed_for_real_resumes_to_the_same_manifest(tiny_values,
     for name, save_steps in (("whole", 1000), ("killed", 7)):
         config, path = prepared(values, tmp_path, name, batch_size=2, micro_batch_size=1, save_steps=save_steps)
         rows = [{"row": row, "rank": rank} for rank, row in enumerate(range(0, 40, 2))]
-        write_jsonl(Path(config.layout.selection("bids", 0, "0.2")), rows)
+        write_selection(config, "bids", 0, "0.2", rows)
         if name == "killed":
             with open(tmp_path / "killed.log", "w") as log:
                 kill_after_first_save(start("fine_tune", path, log, "--run", RUN.path), Path(config.layout.run(RUN)) / "trainer")

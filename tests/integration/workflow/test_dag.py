@@ -1,5 +1,6 @@
 """What depends on what: dry runs and a small real run of the DAG up to the selections."""
 
+import shutil
 import subprocess
 import sys
 
@@ -11,7 +12,18 @@ from helpers.places import REPOSITORY
 from helpers.rows import texts, write_jsonl
 from helpers.workflow_runs import Workflow, evaluated
 
+UNKNOWN = {
+    "warmup/epoch-2/moments.safetensors": ("warm_up", {"prepare_pool", "prepare_targets"}),
+    "gradients/pool/epoch-1/store/directions/c/1/0": ("collect_pool_gradients", {"prepare_pool", "warm_up", "collect_target_gradients"}),
+    "attribution/influence/matrix.zarr/c/0/0": ("assemble_attribution", {"prepare_pool", "warm_up", "collect_pool_gradients"}),
+}
+"""Files that no rule names, the rule that makes each, and rules that losing it does not concern."""
 MATRIX_AND_SELECTIONS = "**/attribution/**/*", "**/selection/**/*.jsonl"
+
+
+def listing(folder) -> dict[str, int]:
+    """Every file below a folder and when it was written."""
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.fixture
@@ -125,6 +137,25 @@ def test_a_real_run_reruns_only_what_depends_on_a_change(workflow, tmp_path):
     workflow.run("selections", cores=2)
     assert lost.read_bytes() == content
     assert {pattern: workflow.digests(pattern) for pattern in MATRIX_AND_SELECTIONS} == first
+
+    # What a manifest vouches for, and snakemake does not know of: its job is planned, nothing is touched, and the run makes the same again.
+    root = workflow.results / "tiny" / "tiny"
+    for gone, (rule, spared) in UNKNOWN.items():
+        whole = (root / gone).read_bytes()
+        (root / gone).unlink()
+        left = listing(workflow.results)
+        planned = workflow.planned("selections")
+        assert planned[rule] == 1, gone
+        assert not planned.keys() & spared, gone
+        assert listing(workflow.results) == left
+        if rule != "assemble_attribution":
+            (root / gone).write_bytes(whole)
+    workflow.run("selections", cores=2)
+    assert {pattern: workflow.digests(pattern) for pattern in MATRIX_AND_SELECTIONS} == first
+    shutil.copytree(workflow.results, tmp_path / "elsewhere", copy_function=shutil.copyfile)
+    shutil.rmtree(workflow.results)
+    (tmp_path / "elsewhere").rename(workflow.results)
+    assert workflow.planned("selections") == {}, "a copy of the results stays valid"
 
     # A new budget is a prefix: no ranking is made again.
     workflow.values["budgets"] = [0.05, 0.1, 0.2]

@@ -7,7 +7,9 @@ from equipoise.attribution.assemble import assemble_attribution
 from equipoise.attribution.reliability import co_moments, forecast, merged, reliability
 from equipoise.attribution.seal import seal_attribution
 from equipoise.planning.plan import plan
-from equipoise.store.manifest import read_manifest, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import read_manifest
+from helpers.artefacts import publish_anew
 from helpers.attribution_experiment import RATES, prepare
 from helpers.gradient_experiment import make_experiment
 
@@ -77,6 +79,10 @@ def test_a_matrix_without_projection_noise_or_of_states_tells_none(tmp_path):
     prepared = prepare(tmp_path)
     assert sealed(prepared, "last_token")["reliability"] is None
     prepared.config.gradients.projection.kind = "identity"
+    for epoch in (1, 2):
+        publish_anew(prepared.config, "pool_gradients", {"epoch": epoch, "shard": "00000"})
+        for task in prepared.config.tasks:
+            publish_anew(prepared.config, "target_gradients", {"epoch": epoch, "task": task})
     assert sealed(prepared)["reliability"] is None
 
 
@@ -87,7 +93,7 @@ def test_the_plan_forecasts_from_the_sealed_matrix(tmp_path):
         said == "projection: 4,096 numbers leave a noise of about 0.016 in a cosine; its reliability is told when a first matrix is sealed"
     )
     path = config.layout.matrix_manifest("influence")
-    write_manifest(path, "matrix", reliability={"dimension": 1024, "median": 0.8, "columns": []})
+    publish(config, "matrix", {"matrix": "influence"}, reliability={"dimension": 1024, "median": 0.8, "columns": []})
     (said,) = [line for line in plan(config).assumptions if line.startswith("projection: ")]
     assert said.endswith(f"; reliability {4 * 0.8 / (1 + 3 * 0.8):.3f}, by the 0.800 that 1,024 numbers had in {path}")
     config.gradients.projection.kind = "identity"

@@ -12,6 +12,7 @@ from equipoise.attribution.assemble import assemble_attribution
 from equipoise.attribution.matrix_store import read_valid
 from equipoise.attribution.seal import attribute, seal_attribution
 from equipoise.errors import UserError
+from equipoise.store.artefact import open_artefact
 from equipoise.store.manifest import read_manifest
 from helpers.attribution_experiment import RATES, prepare
 
@@ -41,7 +42,7 @@ def test_the_matrix_is_the_weighted_sum_of_products_of_the_stored_rows(tmp_path,
     assert A.dtype == np.float32
     assert np.isnan(A[~prepared.valid]).all()
     np.testing.assert_allclose(A[prepared.valid], expected(prepared, scaled)[prepared.valid], atol=1e-6)
-    np.testing.assert_array_equal(read_valid(prepared.layout.matrix("influence")), prepared.valid)
+    np.testing.assert_array_equal(read_valid(open_artefact(prepared.config, "matrix", matrix="influence")), prepared.valid)
 
 
 @pytest.mark.parametrize("kind", ["last_token", "position_weighted"])
@@ -135,9 +136,9 @@ def test_a_pool_of_other_shards_than_configured_is_not_sealed_in_part(tmp_path):
     [
         (lambda p: (Path(p.layout.pool_gradients(2)) / "directions/c/1/0").unlink(), r"epoch-2/store/directions/c/1/0: missing"),
         (lambda p: _flip(Path(p.layout.pool_gradients(1)) / "directions/c/0/0"), r"epoch-1/store/directions/c/0/0: damaged"),
-        (lambda p: shutil.rmtree(p.layout.target_gradients(1, "code")), r"epoch-1/code/store: no gradient store"),
+        (lambda p: shutil.rmtree(p.layout.target_gradients(1, "code")), r"epoch-1/code/store/directions/c/0/0: missing"),
         (lambda p: Path(p.layout.checkpoint_manifest(2)).unlink(), r"epoch-2\.json: missing; run the stage"),
-        (lambda p: Path(p.layout.target("gsm")).unlink(), r"gsm/validation.parquet: missing; run prepare_targets"),
+        (lambda p: Path(p.layout.target("gsm")).unlink(), r"gsm/validation.parquet: missing; run `equipoise verify --heal"),
     ],
 )
 def test_missing_or_damaged_inputs_are_refused_by_name(tmp_path, damage, message):
@@ -155,7 +156,7 @@ def test_missing_or_damaged_inputs_are_refused_by_name(tmp_path, damage, message
         (lambda p: Path(p.layout.matrix_shard_manifest("influence", "00001")).unlink(), r"shard-00001.json: missing"),
         (
             lambda p: _flip(Path(p.layout.matrix_shard_manifest("influence", "00000").replace(".json", ".moments.npy"))),
-            "moments.npy: does not match",
+            "moments.npy: damaged or another one",
         ),
     ],
 )

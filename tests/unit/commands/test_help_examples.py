@@ -44,7 +44,7 @@ def test_examples_name_files_and_runs_that_exist():
 
 
 def test_the_front_page_has_an_example_too():
-    assert ROOT.epilog == "Example:  equipoise config check config.yaml"
+    assert ROOT.epilog == "Example:  equipoise check config.yaml"
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=" ".join)

@@ -14,6 +14,7 @@ from equipoise.gradients.fitted import open_fitted
 from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import read_manifest
 from equipoise.store.verify import verify
+from helpers.artefacts import publish_anew
 from helpers.gradient_experiment import collect_all, make_experiment
 
 
@@ -38,7 +39,7 @@ def test_a_fit_that_was_cut_off_goes_on_to_the_same_bytes(tmp_path, monkeypatch)
     monkeypatch.setattr(ekfac.Covariances, "add", never)
     fit_curvature(config, [1])
     assert (files(config), Path(config.layout.curvature_manifest(1)).read_bytes()) == (whole, manifest)
-    assert not [defect for _, defects in verify(config.layout.root + "/curvature") for defect in defects]
+    assert not [defect for checked in verify(config.layout.root + "/curvature") for defect in checked.defects]
 
 
 def test_a_damaged_file_is_fitted_again(tmp_path):
@@ -47,8 +48,8 @@ def test_a_damaged_file_is_fitted_again(tmp_path):
     whole = files(config)
     path = Path(config.layout.curvature(1)) / "bases.safetensors"
     path.write_bytes(path.read_bytes()[:-8] + bytes(8))
-    assert [defect for _, defects in verify(config.layout.root + "/curvature") for defect in defects]
-    with pytest.raises(UserError, match=r"bases\.safetensors: missing, or not the file .*; run fit_curvature --epochs 1"):
+    assert [defect for checked in verify(config.layout.root + "/curvature") for defect in checked.defects]
+    with pytest.raises(UserError, match=r"bases\.safetensors: damaged or another one: .*; run `equipoise verify --heal"):
         collect_target_gradients(config, [1], ["alpha"])
     fit_curvature(config, [1])
     assert files(config) == whole
@@ -63,7 +64,7 @@ def test_a_stale_curvature_is_refused_and_another_one_makes_other_rows(tmp_path)
     collect_target_gradients(config, [1], ["alpha"])
     rows = GradientReader(config.layout.target_gradients(1, "alpha")).read(0, 3).directions
     config.gradients.ekfac.labels = "empirical"
-    with pytest.raises(UserError, match="was fitted with other settings"):
+    with pytest.raises(UserError, match=r"was made with gradients.ekfac.labels: .*; run fit_curvature again"):
         collect_target_gradients(config, [1], ["alpha"])
     fit_curvature(config, [1])
     collect_target_gradients(config, [1], ["alpha"])
@@ -94,9 +95,10 @@ def test_the_kernel_is_that_of_the_stored_rows_and_follows_them(tmp_path):
     np.testing.assert_allclose(kernel.KernelFit(config).solved(1, targets), targets @ np.linalg.inv(damped), rtol=1e-9)
     manifest = read_manifest(config.layout.curvature_manifest(1), "curvature")
     assert (manifest["rows"], manifest["floored"]) == (19, 0)
-    config.seed = 5  # another projection
-    collect_pool_gradients(config, [1], 0)
-    with pytest.raises(UserError, match="from other rows; run fit_curvature --epochs 1"):
+    publish_anew(config, "pool_gradients", {"epoch": 1, "shard": "00000"}, fingerprint="other rows")
+    with pytest.raises(
+        UserError, match=r"was made from another tiny/gradients/pool/epoch-1/shard-00000\.json than is there now; run fit_curv"
+    ):
         open_fitted(config, 1)
 
 

@@ -146,7 +146,7 @@ def test_target_gradients_are_those_of_the_length_for_targets(tmp_path):
     for length in (None, 200):
         config = make_experiment(tmp_path / str(length), epochs=1, targets={"max_length": length})
         layout = config.layout
-        write_target(layout, "alpha", [long, (sentence(1, 12), sentence(2, 12), True)])
+        write_target(config, "alpha", [long, (sentence(1, 12), sentence(2, 12), True)])
         collect_target_gradients(config, [1], ["alpha"])
         flagged[length] = read_manifest(layout.target_gradients_manifest(1, "alpha"), "target_gradients")["flagged"]["no_completion_token"]
     assert flagged == {None: 1, 200: 0}

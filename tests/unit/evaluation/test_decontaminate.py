@@ -79,7 +79,7 @@ def test_a_search_of_another_pool_is_refused(values, tmp_path):
     prepare_targets(config, list(config.tasks))
     decontaminate(config)
     write_jsonl(tmp_path / "mixed.jsonl", [{"prompt": f"w7 {i}", "response": "w32"} for i in range(20)])
-    with pytest.raises(UserError, match="was made for another pool; run decontaminate again"):
+    with pytest.raises(UserError, match="was made from the experiment's files as they were before; run decontaminate again"):
         prepare_pool(config)
 
 

@@ -14,8 +14,10 @@ from equipoise.evaluation.items import choose
 from equipoise.evaluation.session import Session
 from equipoise.layout import Layout, Run
 from equipoise.store.manifest import read_manifest
+from helpers.artefacts import publish_anew
 from helpers.evaluation_experiment import evaluation_values, make_adapter
 from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 
 ZERO = Run("zero_shot", 0, "1.0", 0, 0)
 A, B = Run("bids", 0, "0.1", 1, 0), Run("task_max", 0, "0.1", 1, 0)
@@ -87,7 +89,7 @@ def test_a_base_that_fine_tuning_has_used_evaluates_as_a_freshly_loaded_one(expe
     prepare_pool(config)
     base = load_base(config.model, config.model.precision, "cpu")
     for run, rows in ((A, range(20)), (B, range(20, 40))):
-        write_jsonl(Path(layout(config).selection(run.selector, 0, run.budget)), [{"row": row} for row in rows])
+        write_selection(config, run.selector, 0, run.budget, [{"row": row} for row in rows])
     with monkeypatch.context() as patch:
         patch.setattr(sessions, "load_base", lambda *_: pytest.fail("loaded again"))
         session, shared = Session(config, base), []
@@ -162,13 +164,14 @@ def test_validation_examples_that_stand_in_the_test_data_are_not_evaluated(tiny_
 
 
 def test_recorded_hold_outs_are_left_out_and_changed_data_are_refused(experiment, tmp_path):
-    path = Path(layout(experiment).target_manifest("first"))
-    manifest = json.loads(path.read_text())
-    session = Session(experiment)
-    hashes = session.items("chat").hashes["tiny_first"]
-    path.write_text(json.dumps(manifest | {"holdout": {"tiny_first": [2, 5]}, "holdout_hashes": {"tiny_first": [hashes[2], hashes[5]]}}))
+    def hold_out(fifth):
+        said = {"holdout": {"tiny_first": [2, 5]}, "holdout_hashes": {"tiny_first": [hashes[2], fifth]}}
+        publish_anew(experiment, "targets", {"task": "first"}, **said)
+
+    hashes = Session(experiment).items("chat").hashes["tiny_first"]
+    hold_out(hashes[5])
     assert Session(experiment).items("chat").samples["tiny_first"] == [i for i in range(30) if i not in (2, 5)]
-    path.write_text(json.dumps(manifest | {"holdout": {"tiny_first": [2, 5]}, "holdout_hashes": {"tiny_first": [hashes[2], hashes[6]]}}))
+    hold_out(hashes[6])
     with pytest.raises(UserError, match="document 5 of tiny_first has changed"):
         Session(experiment).items("chat")
 
@@ -227,7 +230,7 @@ def test_vllm_is_imported_only_when_a_suite_chooses_it(tiny_values, tmp_path):
 def test_mistakes_are_named(experiment, tiny_values):
     with pytest.raises(UserError, match="no suite 'nothing'; write one of chat, plain"):
         evaluate(experiment, ZERO, "nothing", 0)
-    with pytest.raises(UserError, match=r"run fine_tune for this run first"):
+    with pytest.raises(UserError, match=r"manifest\.json: missing; run the stage that writes it \(fine_tune\)"):
         evaluate(experiment, A, "chat", 0)
     tiny_values["tasks"]["first"]["metric"] = "bleu,none"
     with pytest.raises(UserError, match="write one of exact_match,none"):

@@ -1,6 +1,5 @@
 """The gradient stages, on a random Llama with real checkpoints and real stores."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
 from equipoise.store.gradients import GradientReader
+from helpers.artefacts import publish_anew
 from helpers.gradient_experiment import make_experiment
 
 
@@ -117,9 +117,7 @@ def test_rows_do_not_depend_on_the_number_of_shards(tmp_path):
     collect_pool_gradients(config, [1], 0)
     whole = stored_bytes(layout.pool_gradients(1))
     shutil.rmtree(layout.pool_gradients(1))
-    manifest = json.loads(Path(layout.pool_manifest).read_text(encoding="utf-8"))
-    manifest["shards"] = [[0, 1024], [1024, 2100]]
-    Path(layout.pool_manifest).write_text(json.dumps(manifest), encoding="utf-8")
+    publish_anew(config, "pool", {}, shards=[[0, 1024], [1024, 2100]])
     collect_pool_gradients(config, [1], 1)
     collect_pool_gradients(config, [1], 0)
     assert stored_bytes(layout.pool_gradients(1)) == whole
@@ -150,7 +148,8 @@ def test_finished_chunks_are_kept_and_a_damaged_one_is_computed_again(tmp_path, 
 def test_a_store_of_other_settings_is_started_anew(tmp_path, capsys):
     config = make_experiment(tmp_path, epochs=1)
     collect_pool_gradients(config, [1], 0)
-    other = config.model_copy(update={"seed": 1})
+    other = config.model_copy(deep=True)
+    other.gradients.projection.kind = "identity"
     collect_pool_gradients(other, [1], 0)
     assert "starting again" in capsys.readouterr().err
     store = layout_of(config).pool_gradients(1)
@@ -166,15 +165,13 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
 
     from equipoise.commands.stores import app
 
-    config = make_experiment(tmp_path, epochs=1)
-    shorter = config.targets.model_copy(update={"max_length": config.model.max_length // 2})  # cuts validation examples alone
-    config = config.model_copy(update={"targets": shorter})
+    config = make_experiment(tmp_path, epochs=1, targets={"max_length": 48})  # cuts validation examples alone
     layout = layout_of(config)
     collect_pool_gradients(config, [1], 0)
     collect_target_gradients(config, [1], ["alpha"])
     verified = CliRunner().invoke(app, ["verify", layout.root])
     assert verified.exit_code == 0, verified.output
-    assert verified.output.count("ok ") == 5  # two stores, their manifests, the pool's
+    assert verified.output.count("ok ") == 8  # two stores, and the manifests of them, the pool, both tasks and the checkpoint
     found = audit(config, 1, None, 5, 0) + audit(config, 1, "alpha", 2, 0)
     assert len(found) == 7
     assert min(one.cosine for one in found) > 0.9999999
@@ -188,7 +185,7 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
     manifest.write_text(manifest.read_text(encoding="utf-8").replace('"settings": "', '"settings": "x'), encoding="utf-8")
     damaged = CliRunner().invoke(app, ["verify", layout.root])
     assert damaged.exit_code == 1
-    assert "was made with other settings" in damaged.output
+    assert f"{manifest}: damaged, changed by hand" in damaged.output
 
 
 def test_neither_the_results_folder_nor_threads_nor_activation_checkpointing_reach_the_stores(tmp_path):

@@ -5,6 +5,7 @@ A new estimator has its plain form in `PLAIN` (docs/extending.md).
 
 from dataclasses import dataclass
 from functools import partial, reduce
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 from equipoise.attribution.assemble import assemble_attribution
-from equipoise.attribution.matrix_store import open_array
+from equipoise.attribution.matrix_store import open_values
 from equipoise.config import Experiment
 from equipoise.curvature.ekfac import EkfacFit
 from equipoise.data.encoding import encode_file
@@ -26,7 +27,8 @@ from equipoise.gradients.projection import build_projector
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import Encoded, pad
-from equipoise.store.manifest import read_manifest, write_manifest
+from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.manifest import read_manifest
 from helpers.gradient_experiment import collect_all, make_experiment
 
 POOL_ROWS = 12
@@ -37,9 +39,10 @@ WEIGHTS = {1: 0.75, 2: 0.25}
 def assembled(config):
     """The influence matrix as the stages make it: its valid rows, the columns of the first task."""
     for epoch, weight in WEIGHTS.items():
-        write_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint", mean_learning_rate=1e-4 * weight)
+        folder = Path(config.layout.checkpoint(epoch))
+        publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), mean_learning_rate=1e-4 * weight, fingerprint="warm-up")
     assemble_attribution(config, "influence", 0)
-    return np.asarray(open_array(config.layout.matrix("influence"))[:])[VALID, :3]
+    return open_values(open_artefact(config, "matrix_shard", matrix="influence", shard="00000"), rows=POOL_ROWS)[:][VALID, :3]
 
 
 def examples_of(config, layout):

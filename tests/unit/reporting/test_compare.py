@@ -40,7 +40,7 @@ def test_compare_command_prints_the_table(tmp_path):
     make_experiment(tmp_path, name="second", **FEW)
     done = CliRunner().invoke(app, ["compare", "first", "second", "--results", str(tmp_path), "--output", str(tmp_path / "out")])
     assert done.exit_code == 0, done.output
-    assert done.output.startswith("**second against first.**")
+    assert done.output.startswith("second against first: shown to differ in none of 4 comparisons.\n")
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".md", ".tex", ".html"}
 
 

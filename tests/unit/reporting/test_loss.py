@@ -19,7 +19,9 @@ from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.reporting.table import Column, Table, cells
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.kinds import scores_names
+from equipoise.store.manifest import fingerprint
 from helpers.reporting_experiment import make_experiment
 
 LOSSES = {"zero_shot": 3.0, "random": 2.0, "task_max": 2.1, "bids": 1.5, "full": 1.8}
@@ -45,7 +47,7 @@ def with_losses(config, losses=LOSSES, items=40, measure="both"):
             path = Path(config.layout.samples(run, suite, "loss"))
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-            write_manifest(config.layout.scores(run, suite, "loss"), "scores", run=vars(run), tasks=scores, fingerprint="")
+            publish(config, "scores", scores_names(run, suite, "loss"), [path], run=vars(run), tasks=scores, fingerprint="")
     return config
 
 
@@ -170,7 +172,7 @@ def test_a_run_of_no_losses_is_named(both):
     kept = path.read_text()
     path.unlink()
     try:
-        with pytest.raises(Exception, match=r"loss.samples.jsonl: missing; run the stage evaluate"):
+        with pytest.raises(Exception, match=r"loss.samples.jsonl: missing; run `equipoise verify --heal"):
             read_evaluation(both, LOSS)
     finally:
         path.write_text(kept)

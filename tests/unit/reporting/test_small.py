@@ -16,7 +16,9 @@ from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.kinds import scores_names
+from helpers.artefacts import publish_anew
 from helpers.reporting_experiment import FEW, make_experiment
 
 
@@ -85,12 +87,16 @@ def test_broken_inputs_are_named(tmp_path):
     samples = Path(layout.samples(run, "skills", 0))
     whole = samples.read_text(encoding="utf-8")
 
-    samples.write_text(whole.replace('"score": 1.0', '"score": 0.0', 3), encoding="utf-8")
+    def write(text):
+        samples.write_text(text, encoding="utf-8")
+        publish_anew(config, "scores", scores_names(run, "skills", 0))
+
+    write(whole.replace('"score": 1.0', '"score": 0.0', 3))
     with pytest.raises(UserError, match="the scores file says") as error:
         read_evaluation(config)
     assert str(samples) in str(error.value)
 
-    samples.write_text("\n".join(whole.splitlines()[1:]) + "\n", encoding="utf-8")
+    write("\n".join(whole.splitlines()[1:]) + "\n")
     with pytest.raises(UserError, match="other items"):
         read_evaluation(config)
 
@@ -106,7 +112,8 @@ def fail(config, failed) -> None:
             for suite, seed in evaluations(config):
                 Path(config.layout.samples(run, suite, seed)).write_text("")
                 reason = f"{run.path}: loss is nan at step 7"
-                write_manifest(config.layout.scores(run, suite, seed), "scores", run=vars(run), tasks={}, failed=reason)
+                of = scores_names(run, suite, seed)
+                publish(config, "scores", of, [config.layout.samples(run, suite, seed)], run=vars(run), tasks={}, failed=reason)
 
 
 @pytest.mark.parametrize(

@@ -119,12 +119,9 @@ TOOLS = [{"type": "function", "function": {"name": "f"}}]
 
 
 def test_selections_and_exports_keep_tool_calls_further_keys_and_tools(tmp_path):
-    prepared = prepare(tmp_path, rows=1100)
-    pool = pq.read_table(prepared.layout.pool)
     odd = [json.dumps(CALLS) if i % 2 else json.dumps(conversation(i)) for i in range(1100)]
-    pool = pool.set_column(pool.schema.get_field_index("messages"), "messages", [odd])
     tools = [json.dumps(TOOLS) if i % 2 else None for i in range(1100)]
-    pq.write_table(pool.set_column(pool.schema.get_field_index("tools"), "tools", [tools]), prepared.layout.pool)
+    prepared = prepare(tmp_path, rows=1100, columns={"messages": odd, "tools": tools})
     attribute(prepared.config, ["influence"])
     rank(prepared.config, "bids", 0)
     select_budget(prepared.config, "bids", 0, "0.05")

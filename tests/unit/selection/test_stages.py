@@ -15,7 +15,8 @@ from equipoise.errors import UserError
 from equipoise.selection.rank import rank
 from equipoise.selection.select_budget import select_budget
 from equipoise.selectors import selector_names
-from helpers.attribution_experiment import prepare
+from helpers.attribution_experiment import pool_columns, prepare
+from helpers.experiment import write_pool
 
 
 @pytest.fixture
@@ -82,9 +83,7 @@ def test_oracle_follows_the_planted_ranks_and_is_refused_without_them(sealed, tm
     rows = pq.read_table(sealed.layout.ranking("oracle", 0))["row"].to_pylist()
     planted = [row for row in range(1499, -1, -1) if row % 2 and row != 7]
     assert rows == planted + [row for row in range(0, 1500, 2) if row != 1030]
-    table = pq.read_table(sealed.layout.pool)
-    at = table.schema.get_field_index("metadata")
-    pq.write_table(table.set_column(at, "metadata", [["{}"] * 1500]), sealed.layout.pool)
+    write_pool(sealed.config, pool_columns(1500) | {"metadata": ["{}"] * 1500})
     with pytest.raises(UserError, match="no oracle_rank"):
         rank(sealed.config, "oracle", 0)
 
@@ -94,5 +93,5 @@ def test_a_budget_beyond_the_ranking_is_refused_with_the_key_to_raise(sealed):
     rank(sealed.config, "sum", 0)
     with pytest.raises(UserError, match=r"write a larger selection.rank_to than 0\.1"):
         select_budget(sealed.config, "sum", 0, "0.2")
-    with pytest.raises(UserError, match="run rank --selector bids"):
+    with pytest.raises(UserError, match=r"ranking/bids/selection-0\.json: missing; run the stage that writes it \(rank\)"):
         select_budget(sealed.config, "bids", 0, "0.1")

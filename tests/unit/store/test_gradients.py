@@ -106,7 +106,7 @@ def test_an_error_while_writing_reaches_the_computing_thread(tmp_path):
 
 
 def defects_of(path):
-    return [defect for _, defects in verify(path) for defect in defects]
+    return [defect for checked in verify(path) for defect in checked.defects]
 
 
 def test_verify_names_each_kind_of_damage(tmp_path):
@@ -123,7 +123,7 @@ def test_verify_names_each_kind_of_damage(tmp_path):
     assert "chunk 2 was never finished" in unfinished
     write_store(path)
     shutil.copy(path / "norm/c/0", path / "norm/c/1")
-    assert "chunk 1 (rows 1024 to 2047) does not match its record" in defects_of(path)[0]
+    assert "norm/c/1: not the chunk its manifest vouches for" in defects_of(path)[0]
     rows = some_rows(1024)
     rows.directions[7] *= 2
     rows.status[8] = -1

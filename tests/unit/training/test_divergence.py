@@ -14,7 +14,8 @@ from equipoise.store.manifest import read_manifest
 from equipoise.training.divergence import Diverged, failure
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
-from helpers.rows import write_jsonl
+from helpers.artefacts import publish_anew
+from helpers.selections import write_selection
 
 RUN = Run("bids", 0, "0.2", 1, 0)
 
@@ -73,7 +74,7 @@ def selected(config, runs):
     prepare_pool(config)
     for run in runs:
         rows = [{"row": row, "rank": row} for row in range(8)]
-        write_jsonl(Path(config.layout.selection(run.selector, run.selection_seed, run.budget)), rows)
+        write_selection(config, run.selector, run.selection_seed, run.budget, rows)
 
 
 def test_a_fine_tuning_that_diverges_leaves_its_reason_and_no_adapter(tiny_config, spoil):
@@ -95,11 +96,12 @@ def test_a_failed_run_is_not_tried_again_until_something_changes(tiny_config, sp
     fine_tune(tiny_config, RUN)
     monkeypatch.undo()
     fine_tune(tiny_config, RUN)
-    assert "loss is inf" in failure(tiny_config.layout, RUN)
+    assert "loss is inf" in failure(tiny_config, RUN)
     values = tiny_config.model_dump()
     values["training"]["learning_rate"] = 0.005
-    fine_tune(parse_config(values), RUN)
-    assert failure(tiny_config.layout, RUN) is None
+    slower = parse_config(values)
+    fine_tune(slower, RUN)
+    assert failure(slower, RUN) is None
 
 
 def test_a_failed_run_is_evaluated_to_its_reason(tiny_config, spoil):
@@ -134,7 +136,7 @@ def test_the_other_runs_of_a_fold_go_on_and_its_manifest_names_the_failed_one(ti
     monkeypatch.setattr(session, "Session", lambda *a: None)
     monkeypatch.setattr(evaluate, "evaluate", lambda *a: None)
     fine_tune_and_evaluate.fine_tune_and_evaluate(config, "bids", 0)
-    assert [failure(config.layout, run) is None for run in runs] == [True, False, True]
+    assert [failure(config, run) is None for run in runs] == [True, False, True]
     fold = read_manifest(config.layout.fold_manifest("bids", 0), "fold")
     assert list(fold["failed"]) == [runs[1].path]
     assert "loss is nan at step 1" in fold["failed"][runs[1].path]
@@ -153,9 +155,11 @@ def test_a_checkpoint_with_nan_is_named_wherever_it_is_read(tiny_config):
         whole = load_file(path)
         name = sorted(whole)[0]
         save_file(whole | {name: torch.full_like(whole[name], float("nan"))}, path, metadata={"format": "pt"})
+        publish_anew(tiny_config, "checkpoint", {"epoch": epoch})
         with pytest.raises(UserError, match=rf"epoch-{epoch}: non-finite weights in .*{name}"):
             collect_pool_gradients(tiny_config, epochs, 0)
         save_file(whole, path, metadata={"format": "pt"})
+        publish_anew(tiny_config, "checkpoint", {"epoch": epoch})
 
 
 def test_a_base_with_nan_is_not_blamed_on_its_output_layer(tiny_base):

@@ -7,7 +7,7 @@ import pytest
 from equipoise.errors import UserError
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.warm_up import warm_up
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection
 from helpers.trainings import RUN, losses, prepared
 
 
@@ -35,7 +35,7 @@ def fine_tuned(values, tmp_path, name, model=None, **training):
 
     values = {**values, "model": values["model"] | (model or {})}
     config, _ = prepared(values, tmp_path, name, report_to=["tensorboard"], **training)
-    write_jsonl(Path(config.layout.selection("bids", 0, "0.2")), [{"row": row, "rank": row} for row in range(16)])
+    write_selection(config, "bids", 0, "0.2", [{"row": row, "rank": row} for row in range(16)])
     fine_tune(config, RUN)
     folder = Path(config.layout.run(RUN))
     return [value for _, value in losses(folder / "tensorboard")], load_file(folder / "adapter" / "adapter_model.safetensors")

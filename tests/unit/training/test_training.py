@@ -14,7 +14,7 @@ from equipoise.store.manifest import read_manifest
 from equipoise.training.fine_tune import fine_tune
 from equipoise.training.schedule import learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
 from equipoise.training.warm_up import warm_up, warm_up_fingerprint
-from helpers.rows import write_jsonl
+from helpers.selections import write_selection as publish_selection
 
 
 def layout_of(config):
@@ -63,7 +63,7 @@ def test_warm_up_leaves_checkpoints_with_moments_by_saved_name(warmed_up):
         assert state["step"] == epoch * per_epoch == epoch * 5
         assert state["mean_learning_rate"] == mean_learning_rate(warmed_up.training, epoch, per_epoch, 2)
         manifest = read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")
-        assert set(manifest["files"]) == {path.name for path in folder.iterdir()}
+        assert set(manifest["files"]) == {f"epoch-{epoch}/{path.name}" for path in folder.iterdir()}
         assert manifest["adapted"] == {f"model.layers.*.self_attn.{name}_proj": 2 for name in "kqvo"}
     assert not Path(layout.checkpoint("trainer")).exists()
 
@@ -142,7 +142,7 @@ def test_a_scratch_of_other_inputs_is_not_resumed(warmed_up):
 
 def write_selection(config, run, rows):
     lines = [{"row": row, "rank": rank} for rank, row in enumerate(rows)]
-    write_jsonl(Path(layout_of(config).selection(run.selector, run.selection_seed, run.budget)), lines)
+    publish_selection(config, run.selector, run.selection_seed, run.budget, lines)
 
 
 def test_fine_tuning_repeats_to_the_same_bytes_and_leaves_the_base_untouched(tiny_config):

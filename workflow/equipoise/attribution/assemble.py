@@ -16,20 +16,20 @@ import numpy as np
 from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
-from equipoise.attribution.matrix_store import MatrixStore, chunk_digest, open_array, read_rows, valid_path
+from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.reliability import co_moments, half
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.experiment import INFLUENCE, fitted, matrix_epochs, tells_reliability
-from equipoise.files import atomic_path, file_digest
-from equipoise.layout import CHUNK_ROWS, Layout, shard_label
+from equipoise.files import atomic_path
+from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
+from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
 from equipoise.store.gradients import VALID, GradientReader, one_minus_p
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.manifest import fingerprint
 
-SHARD_KIND = "matrix_shard"
 SCALE = np.float32(2.0**112)  # the difference of the two formats' exponent biases, 127 - 15
 
 
@@ -71,24 +71,25 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     if matrix not in MATRICES:
         raise UserError(f"matrix {matrix!r}: write one of {', '.join(MATRICES)}")
     layout = config.layout
-    rows, shards = shard_plan(layout, shard, config.jobs.assembly)
+    rows, shards = shard_plan(config, shard, config.jobs.assembly)
     start, stop = shards[shard][0], shards[max(shards)][1]
+    columns = column_list(config)
     epochs = matrix_epochs(config, matrix)
-    columns = column_list(config, layout)
-    inputs = _input_manifests(config, matrix, epochs, shards)
     residual = matrix == INFLUENCE and estimator(config.gradients.estimator).residual
-    weights = [1 / len(epochs)] * len(epochs) if residual else epoch_weights(config, layout, epochs)
+    weights = [1 / len(epochs)] * len(epochs) if residual else epoch_weights(config, epochs)
+    stores = [_open_stores(config, matrix, epoch, shards) for epoch in epochs]
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
-    determined = {"inputs": inputs, "weights": weights, "identity": identity}
+    determined = {"inputs": [part for each in stores for part in each.identity], "weights": weights, "identity": identity}
     halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
     described["fingerprint"] = fingerprint(determined | {"residual": residual, "halves": halves is not None})
-    manifest = layout.matrix_shard_manifest(matrix, shard_label(shard))
-    if _is_current(manifest, layout.matrix(matrix), described):
+    of = {"matrix": matrix, "shard": shard_label(shard)}
+    manifest = layout.matrix_shard_manifest(**of)
+    if _is_current(config, of, described, rows):
         log(f"{manifest}: inputs unchanged, rows intact; nothing to do")
         return
     state = None if matrix == INFLUENCE else matrix
-    terms = [_term(config, epoch, weight, state, rows, residual) for epoch, weight in zip(epochs, weights, strict=True)]
+    terms = [_term(config, each, weight, state, rows, residual) for each, weight in zip(stores, weights, strict=True)]
     store = MatrixStore(layout.matrix(matrix), rows, len(columns), identity)
     digests, counts, partials = [], [], []
     for at, values, valid in assemble_chunks(terms, start, stop, halves):
@@ -100,7 +101,8 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     store.sync(start, stop)
     with atomic_path(moments_path(manifest)) as part, open(part, "wb") as file:
         np.save(file, np.array(partials) if halves is None else np.concatenate([partials, halves], axis=1), allow_pickle=False)
-    write_manifest(manifest, SHARD_KIND, **described, digests=digests, counts=counts, moments=file_digest(moments_path(manifest)))
+    arrays = store.listed(start, stop)
+    publish(config, "matrix_shard", of, [moments_path(manifest)], arrays, **described, digests=digests, counts=counts)
 
 
 def assemble_chunks(
@@ -149,106 +151,106 @@ def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> Non
         raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
-def shard_plan(layout: Layout, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
+def shard_plan(config: Experiment, first: int, count: int = 1) -> tuple[int, dict[int, list[int]]]:
     """Rows of the pool, and the ranges [start, stop) of at most `count` shards from `first` on.
 
     Raises `UserError` for a shard that does not exist.
     """
-    pool = read_manifest(layout.pool_manifest, "pool")
+    pool = open_artefact(config, "pool")
     if not 0 <= first < len(pool["shards"]):
-        raise UserError(f"shard {first}: {layout.pool_manifest} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
+        raise UserError(f"shard {first}: {pool.path} plans {len(pool['shards'])}; write 0 to {len(pool['shards']) - 1}")
     return pool["rows"], dict(list(enumerate(pool["shards"]))[first : first + count])
 
 
-def epoch_weights(config: Experiment, layout: Layout, epochs: list[int]) -> list[float]:
+def epoch_weights(config: Experiment, epochs: list[int]) -> list[float]:
     """Mean learning rate of each epoch, divided by their sum."""
-    rates = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"] for epoch in epochs]
+    rates = [open_artefact(config, "checkpoint", epoch=epoch)["mean_learning_rate"] for epoch in epochs]
     if not sum(rates) > 0:
-        raise UserError(f"{layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again")
+        raise UserError(
+            f"{config.layout.checkpoint_manifest(epochs[0])}: mean learning rates {rates} must sum to more than 0; run warm_up again"
+        )
     return [rate / sum(rates) for rate in rates]
 
 
-def column_list(config: Experiment, layout: Layout) -> list[dict[str, str]]:
+def column_list(config: Experiment) -> list[dict[str, str]]:
     """{task, id} of every column, tasks in config order, ids in the order of their validation.parquet."""
+    return [{"task": task, "id": str(name)} for task in config.tasks for name in _target_ids(config, task)]
+
+
+def _target_ids(config: Experiment, task: str) -> list[str]:
     import pyarrow.parquet as pq
 
-    columns = []
-    for task in config.tasks:
-        path = layout.target(task)
-        if not Path(path).is_file():
-            raise UserError(f"{path}: missing; run prepare_targets for task {task}")
-        columns += [{"task": task, "id": str(i)} for i in pq.read_table(path, columns=["id"])["id"].to_pylist()]
-    return columns
+    return pq.read_table(open_artefact(config, "targets", task=task).only_file(), columns=["id"])["id"].to_pylist()
 
 
-def _input_manifests(config: Experiment, matrix: str, epochs: list[int], shards: dict[int, list[int]]) -> list[Any]:
-    """What determines the shards' rows: fingerprint and digest of every store part and fit they are made from."""
-    layout, parts = config.layout, []
-    for epoch in epochs:
-        for path in fitted(config, "matrix", epoch) if matrix == INFLUENCE else []:
-            fit = read_manifest(path, "curvature")
-            parts.append([fit["fingerprint"], fit["files"]])
-        for shard, rows in shards.items():
-            path = layout.pool_gradients_manifest(epoch, shard_label(shard))
-            manifest = read_manifest(path, "pool_gradients")
-            if manifest["rows"] != rows:
-                raise UserError(f"{path}: holds rows {manifest['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
-            parts.append([manifest["fingerprint"], manifest["digest"]])
-        for task in config.tasks:
-            target = read_manifest(layout.target_gradients_manifest(epoch, task), "target_gradients")
-            parts.append([target["fingerprint"], target["digest"]])
-    return parts
+@dataclass(frozen=True)
+class _Stores:
+    """The stores of an epoch: manifests of the shards' part of the pool's, of every task's, and of the fit that the matrix is made with."""
+
+    epoch: int
+    pool: list[Artefact]
+    targets: dict[str, Artefact]
+    fit: Artefact | None
+
+    @property
+    def identity(self) -> list[Any]:
+        """What determines the epoch's share of the rows: fingerprint and digest of every store part and fit."""
+        fit = [[self.fit["fingerprint"], self.fit["files"]]] if self.fit else []
+        return [*fit, *([part["fingerprint"], part["digest"]] for part in (*self.pool, *self.targets.values()))]
 
 
-def _term(config: Experiment, epoch: int, weight: float, state: str | None, rows: int, residual: bool) -> Term:
-    layout, fit = config.layout, estimator(config.gradients.estimator).fitted
-    reader = GradientReader(layout.pool_gradients(epoch))
-    if reader.rows != rows:
-        raise UserError(f"{reader.path}: has {reader.rows} rows, the pool {rows}; run collect_pool_gradients again")
+def _open_stores(config: Experiment, matrix: str, epoch: int, shards: dict[int, list[int]]) -> _Stores:
+    pool = []
+    for shard, rows in shards.items():
+        part = open_artefact(config, "pool_gradients", epoch=epoch, shard=shard_label(shard))
+        if part["rows"] != rows:
+            raise UserError(f"{part.path}: holds rows {part['rows']}, the pool's plan says {rows}; run collect_pool_gradients again")
+        pool.append(part)
+    targets = {task: open_artefact(config, "target_gradients", epoch=epoch, task=task) for task in config.tasks}
+    with_fit = matrix == INFLUENCE and fitted(config, "matrix", epoch)
+    return _Stores(epoch, pool, targets, open_artefact(config, "curvature", epoch=epoch) if with_fit else None)
+
+
+def _term(config: Experiment, stores: _Stores, weight: float, state: str | None, rows: int, residual: bool) -> Term:
+    reader = GradientReader(config.layout.pool_gradients(stores.epoch), stores.pool, rows)
     scaled = state is None and reader.scaled
-    targets = np.concatenate([_target_rows(layout, epoch, task, state, reader) for task in config.tasks])
-    if state is None and fit and "matrix" in fit.sides:
-        targets = fit.load()(config).solved(epoch, targets)
+    targets = np.concatenate([_target_rows(config, stores, task, state, reader) for task in config.tasks])
+    if stores.fit is not None:
+        targets = estimator(config.gradients.estimator).fitted.load()(config).solved(stores.epoch, targets)
     return Term(reader, (targets * weight).astype(np.float32), scaled, state, weight if residual else 0.0)
 
 
-def _target_rows(layout: Layout, epoch: int, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
-    import pyarrow.parquet as pq
-
-    reader = GradientReader(layout.target_gradients(epoch, task))
+def _target_rows(config: Experiment, stores: _Stores, task: str, state: str | None, pool: GradientReader) -> np.ndarray:
+    part = stores.targets[task]
+    reader = GradientReader(config.layout.target_gradients(stores.epoch, task), [part], part["rows"][1])
     if state is None and (reader.scaled, reader.dimension) != (pool.scaled, pool.dimension):
         raise UserError(f"{reader.path}: was collected with another estimator or projection than {pool.path}; collect both again")
     rows = reader.read(0, reader.rows)
     if (rows.status != VALID).any():
-        name = pq.read_table(layout.target(task), columns=["id"])["id"].to_pylist()[int(np.argmax(rows.status != VALID))]
+        name = _target_ids(config, task)[int(np.argmax(rows.status != VALID))]
         raise UserError(f"{reader.path}: validation example {name} of task {task} has no usable gradient; take it out of the task's data")
     if state is not None:
         return reader.read_states(0, reader.rows, state).astype(np.float64)
     return rows.directions.astype(np.float64) * (rows.norm[:, None].astype(np.float64) if reader.scaled else 1.0)
 
 
-def moments_path(manifest: str) -> str:
+def moments_path(manifest: str | Path) -> str:
     """Where a shard's partial moments lie."""
-    return manifest.removesuffix(".json") + ".moments.npy"
+    return str(manifest).removesuffix(".json") + ".moments.npy"
 
 
-def _is_current(manifest: str, matrix: str, described: dict[str, Any]) -> bool:
+def _is_current(config: Experiment, of: dict[str, str], described: dict[str, Any], rows: int) -> bool:
     """Whether the shard was made from the same inputs and its rows are still what its manifest says."""
-    if not Path(manifest).is_file():
+    recorded = is_made(config, "matrix_shard", **of)
+    if recorded is None or any(recorded.get(key) != value for key, value in described.items()):
         return False
+    start, stop = described["rows"]
     try:
-        recorded = read_manifest(manifest, SHARD_KIND)
-        if any(recorded.get(key) != value for key, value in described.items()):
-            return False
-        start, stop = described["rows"]
-        values, flags = open_array(matrix), open_array(valid_path(matrix))
-        if values.attrs.get("identity") != described["identity"] or file_digest(moments_path(manifest)) != recorded["moments"]:
-            return False
-        for at, digest in zip(range(start, stop, CHUNK_ROWS), recorded["digests"], strict=True):
-            end = min(at + CHUNK_ROWS, stop)
-            if chunk_digest(read_rows(matrix, values, at, end), np.asarray(flags[at:end]) == 1) != digest:
-                return False
-    except (UserError, OSError, ValueError, KeyError):
+        for name in recorded["arrays"]:
+            array = recorded.array(name, rows)
+            for at in range(start, stop, CHUNK_ROWS):
+                array.read(at, min(at + CHUNK_ROWS, stop))
+    except UserError:
         return False
     return True
 

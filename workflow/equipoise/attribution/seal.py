@@ -5,49 +5,51 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from equipoise import experiment
-from equipoise.attribution.assemble import SHARD_KIND, assemble_attribution, column_list, moments_path, shard_plan
+from equipoise.attribution.assemble import assemble_attribution, column_list
 from equipoise.attribution.column_moments import Moments, finish_moments, merge_partials
-from equipoise.attribution.matrix_store import chunk_digest, open_array, read_rows, read_valid, refuse_missing_chunks
+from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.attribution.reliability import ENOUGH, forecast, merged, reliability
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import file_digest
-from equipoise.layout import CHUNK_ROWS, Layout, shard_label
+from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
-
-MATRIX_KIND = "matrix"
+from equipoise.store.artefact import Artefact, open_artefact, publish
+from equipoise.store.manifest import fingerprint
 
 
 def seal_attribution(config: Experiment, matrix: str) -> None:
-    """Writes layout.matrix_manifest(matrix), kind `matrix`.
+    """Writes the manifest of a matrix, kind `matrix`.
 
     It holds rows, columns ([{task, id}]), valid_rows, mean and std of every column over the valid rows (float64, ddof = 1; null where
     there are too few rows), reliability (`_told`; null where there is no projection noise, or halves do not tell it), digest (of
     all chunks in row order) and fingerprint (of columns and digest). Nothing in it depends on the number of shards. Raises `UserError` for
     missing, foreign, stale or damaged parts, by name.
     """
-    layout = config.layout
-    columns = column_list(config, layout)
-    pool = read_manifest(layout.pool_manifest, "pool")
+    columns = column_list(config)
+    pool = open_artefact(config, "pool")
     identity = fingerprint({"matrix": matrix, "columns": columns})
-    shards, stop = {}, 0
+    parts, stop = [], 0
     for first in map(int, experiment.assembled_shards(config)):
-        parts = list(shard_plan(layout, first, config.jobs.assembly)[1].values())
-        shards[first], stop = _shard(layout, matrix, first, [parts[0][0], parts[-1][1]], identity), parts[-1][1]
-    if stop != pool["rows"]:
-        raise UserError(f"{layout.pool_manifest}: plans other shards than pool.shards: {config.pool.shards}; run prepare_pool again")
-    digests = [digest for manifest in shards.values() for digest in manifest["digests"]]
-    _refuse_changed_rows(layout.matrix(matrix), pool["rows"], digests)
-    moments, told = _merged_moments(layout, matrix, shards, len(columns))
+        planned = pool["shards"][first : first + config.jobs.assembly]
+        if planned:
+            parts.append(_shard(config, matrix, first, [planned[0][0], planned[-1][1]], identity))
+            stop = planned[-1][1]
+    if stop != pool["rows"] or len(pool["shards"]) != config.pool.shards:
+        raise UserError(f"{pool.path}: plans other shards than pool.shards: {config.pool.shards}; run prepare_pool again")
+    digests = [digest for part in parts for digest in part["digests"]]
+    _refuse_changed_rows(parts, pool["rows"])
+    moments, told = _merged_moments(parts, len(columns))
     known = moments.count >= 2
-    write_manifest(
-        layout.matrix_manifest(matrix),
-        MATRIX_KIND,
+    publish(
+        config,
+        "matrix",
+        {"matrix": matrix},
+        arrays=_listed(parts),
         matrix=matrix,
         rows=pool["rows"],
         columns=columns,
@@ -71,37 +73,40 @@ def attribute(config: Experiment, matrices: Sequence[str] | None = None) -> None
         seal_attribution(config, matrix)
 
 
-def _shard(layout: Layout, matrix: str, shard: int, rows: list[int], identity: str) -> dict:
-    path = layout.matrix_shard_manifest(matrix, shard_label(shard))
-    manifest = read_manifest(path, SHARD_KIND)
-    if manifest["rows"] != rows or manifest["identity"] != identity:
-        raise UserError(f"{path}: was made for another pool or other validation examples; run assemble_attribution --shard {shard} again")
-    if file_digest(moments_path(path)) != manifest["moments"]:
-        raise UserError(f"{moments_path(path)}: does not match {path}; run assemble_attribution --shard {shard} again")
-    return manifest
+def _shard(config: Experiment, matrix: str, shard: int, rows: list[int], identity: str) -> Artefact:
+    part = open_artefact(config, "matrix_shard", matrix=matrix, shard=shard_label(shard))
+    if part["rows"] != rows or part["identity"] != identity:
+        raise UserError(
+            f"{part.path}: was made for another pool or other validation examples; run assemble_attribution --shard {shard} again"
+        )
+    return part
 
 
-def _refuse_changed_rows(matrix: str, rows: int, digests: list[str]) -> None:
-    array = open_array(matrix)
-    refuse_missing_chunks(matrix, array)
-    valid = read_valid(matrix)
-    for chunk, digest in enumerate(digests):
-        start, stop = chunk * CHUNK_ROWS, min((chunk + 1) * CHUNK_ROWS, rows)
-        if chunk_digest(read_rows(matrix, array, start, stop), valid[start:stop]) != digest:
-            place = f"{matrix}/c/{chunk}/0: rows {start} to {stop - 1}"
-            raise UserError(f"{place} do not match their shard's manifest; run assemble_attribution again")
+def _refuse_changed_rows(parts: list[Artefact], rows: int) -> None:
+    values = open_values(parts[0], parts[1:], rows)
+    read_valid(parts[0], parts[1:], rows)
+    for start in range(0, rows, CHUNK_ROWS):
+        values.read(start, min(start + CHUNK_ROWS, rows))
 
 
-def _merged_moments(layout: Layout, matrix: str, shards: dict[int, dict], columns: int) -> tuple[Moments, np.ndarray | None]:
+def _listed(parts: list[Artefact]) -> dict[str, dict[str, Any]]:
+    """Values and flags as the whole matrix's manifest lists them: the chunks of all shards."""
+    return {
+        name: {**first, "crc32c": [crc32c for part in parts for crc32c in part["arrays"][name]["crc32c"]]}
+        for name, first in parts[0]["arrays"].items()
+    }
+
+
+def _merged_moments(parts: list[Artefact], columns: int) -> tuple[Moments, np.ndarray | None]:
     """Moments of all rows, and the co-moments of their halves where they were taken."""
     count, mean, squares = 0, np.zeros(columns), np.zeros(columns)
     counts: list[int] = []
     halves: list[np.ndarray] = []
-    for shard, manifest in shards.items():
-        partials = np.load(moments_path(layout.matrix_shard_manifest(matrix, shard_label(shard))), allow_pickle=False)
-        for rows, partial in zip(manifest["counts"], partials, strict=True):
+    for part in parts:
+        partials = np.load(part.only_file(), allow_pickle=False)
+        for rows, partial in zip(part["counts"], partials, strict=True):
             count = merge_partials(rows, partial[0], partial[1], 0, columns, count, mean, squares)
-        counts += manifest["counts"]
+        counts += part["counts"]
         halves += list(partials[:, 2:])
     return finish_moments(count, mean, squares), merged(counts, halves) if halves[0].size and count >= 2 else None
 

@@ -17,7 +17,8 @@ from equipoise.modelling.base_files import read_architecture, weight_files
 from equipoise.modelling.chat import Encoded, encode_many
 from equipoise.modelling.targets import patterns
 from equipoise.progress import log
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -35,7 +36,7 @@ def check_base(config: Experiment) -> None:
     """Writes the base's manifest: its class, its attention, what gets an adapter. Raises `UserError` for what later stages would refuse."""
     found = examine(config)
     content = {"config": determinants(config, "check_base"), "base": base_identity(config.model), "adapted": found["adapted"]}
-    write_manifest(config.layout.base_manifest, "base", **found, fingerprint=fingerprint(content))
+    publish(config, "base", {}, **found, weights=content["base"], fingerprint=fingerprint(content))
 
 
 def examine(config: Experiment) -> dict[str, Any]:

@@ -13,11 +13,13 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import fitting_gpus
 from equipoise.progress import log
+
+if TYPE_CHECKING:
+    from equipoise.config import Experiment
 
 VARIABLE = "EQUIPOISE_DEVICES"
 TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
@@ -36,13 +38,15 @@ def offer_devices() -> list[str]:
     return [device for device in os.environ[VARIABLE].split(",") if device]
 
 
-def take_devices(config: Experiment, stage: str) -> None:
+def take_devices(config: "Experiment", stage: str) -> None:
     """Waits for as many free devices as the stage needs and shows this process only those (CUDA_VISIBLE_DEVICES) until it ends.
 
     Does nothing without $EQUIPOISE_DEVICES, for CPU stages and experiments, and in training processes, whose parent has taken them.
     Raises `UserError` when the stage needs more than are offered. Call before torch is imported.
     """
     offered = [device for device in os.environ.get(VARIABLE, "").split(",") if device]
+    from equipoise.experiment import fitting_gpus
+
     if stage == "fit_curvature" and not fitting_gpus(config):
         return
     if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:

@@ -17,6 +17,7 @@ from pathlib import Path
 from equipoise.cluster.controllers import hold_controller, leases_of, living_controller
 from equipoise.errors import UserError
 from equipoise.progress import log
+from equipoise.shipped import SNAKEFILE, shipped, shipped_profile
 from equipoise.store.lease import lease
 
 RUNS_NOTHING = (
@@ -25,6 +26,8 @@ RUNS_NOTHING = (
     *("conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output", "delete_temp_output"),
 )
+SHIPPED = {"--profile": shipped_profile, "--workflow-profile": shipped_profile, "--configfile": shipped, "--configfiles": shipped}
+"""Snakemake's options whose files may be the program's own."""
 RUN_NAME = re.compile(r"(?:[A-Za-z0-9_-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The name that snakemake gives all Slurm jobs of one run, a prefix before it."""
 CANCELLING_TAKES_AT_MOST = 600.0
@@ -37,6 +40,7 @@ def run_snakemake(arguments: list[str]) -> None:
     """
     from snakemake.cli import args_to_api, parse_args, print_exception
 
+    arguments = with_shipped_files(arguments)
     try:
         parser, options = parse_args(arguments)
     except Exception as error:  # as snakemake's own entry does: an unreadable profile, a missing folder
@@ -48,6 +52,26 @@ def run_snakemake(arguments: list[str]) -> None:
         clear_leftovers(folder, arguments)
         options.rerun_incomplete = True  # whatever the profile says: a job that a kill cut off runs again when the command is retyped
     sys.exit(0 if args_to_api(options, parser) else 1)
+
+
+def with_shipped_files(arguments: list[str]) -> list[str]:
+    """Snakemake's arguments with the shipped Snakefile, profiles and experiments where none of these names lies here.
+
+    So the same command works in a checkout and, after an installation from a wheel, in any folder.
+    """
+    from snakemake.common import SNAKEFILE_CHOICES
+
+    named, place = [], None
+    for argument in arguments:
+        option, given, value = argument.partition("=")
+        if argument.startswith("-"):
+            place = SHIPPED.get(option)
+            argument = f"{option}={place(value)}" if place and given else argument
+        elif place:
+            argument = place(argument)
+        named.append(argument)
+    own = any(argument.partition("=")[0] in ("--snakefile", "-s") for argument in arguments)
+    return named if own or any(path.exists() for path in SNAKEFILE_CHOICES) else [*named, "--snakefile", str(SNAKEFILE)]
 
 
 def runs_nothing(options: Namespace) -> bool:

@@ -18,10 +18,11 @@ from equipoise.cluster.devices import ON_GPU
 from equipoise.cluster.submission import SlurmSite, fix_submission
 from equipoise.config_file import read_mapping
 from equipoise.errors import UserError
+from equipoise.shipped import ROOT, WORKFLOW
 
 VARIABLE = "EQUIPOISE_SITE"
-PLACES = (Path("profiles/slurm/site.yaml"), Path(__file__).resolve().parents[3] / "profiles" / "slurm" / "site.yaml")
-RULES = Path(__file__).resolve().parents[2] / "rules"
+PLACES = (Path("profiles/slurm/site.yaml"), ROOT / "profiles" / "slurm" / "site.yaml")
+RULES = WORKFLOW / "rules"
 RULE_SECTIONS = ("set-resources", "groups", "set-threads")
 OWN_KEYS = tuple(key.name for key in dataclasses.fields(SlurmSite) if key.name != "cpu_resources")
 CORES = "EQUIPOISE_CORES_PER_GPU"

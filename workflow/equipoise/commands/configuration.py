@@ -4,28 +4,30 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(
-    name="config",
+from equipoise.commands.panels import MAINTENANCE
+
+app = typer.Typer()
+config = typer.Typer(
     help="Check, show and document configuration files.",
     epilog="Example:  equipoise config check config.yaml",
     no_args_is_help=True,
-    rich_markup_mode=None,
 )
+app.add_typer(config, name="config", rich_help_panel=MAINTENANCE)
 
 ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
 
 
-@app.command(epilog="Example:  equipoise config check config.yaml")
+@config.command(epilog="Example:  equipoise config check config.yaml")
 def check(path: ConfigPath) -> None:
     """Validates a configuration file; says in one line what is wrong."""
     from equipoise.config_file import read_config
     from equipoise.experiment import experiment_runs
 
-    config = read_config(path)
-    typer.echo(f"{path}: valid; experiment {config.experiment}, {len(config.tasks)} tasks, {len(experiment_runs(config))} runs")
+    experiment = read_config(path)
+    typer.echo(f"{path}: valid; experiment {experiment.experiment}, {len(experiment.tasks)} tasks, {len(experiment_runs(experiment))} runs")
 
 
-@app.command(epilog="Example:  equipoise config show config.yaml")
+@config.command(epilog="Example:  equipoise config show config.yaml")
 def show(path: ConfigPath) -> None:
     """Prints the effective configuration, all defaults filled in."""
     import yaml
@@ -35,7 +37,7 @@ def show(path: ConfigPath) -> None:
     typer.echo(yaml.safe_dump(read_config(path).model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120), nl=False)
 
 
-@app.command(epilog="Example:  equipoise config schema > workflow/schemas/config.schema.json")
+@config.command(epilog="Example:  equipoise config schema > workflow/schemas/config.schema.json")
 def schema() -> None:
     """Prints the JSON schema of configuration files."""
     from equipoise.config_file import json_schema
@@ -43,7 +45,7 @@ def schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
-@app.command(epilog="Example:  equipoise config comment config.yaml --write")
+@config.command(epilog="Example:  equipoise config comment config.yaml --write")
 def comment(
     path: ConfigPath, write: Annotated[bool, typer.Option("--write", help="Replace the file instead of printing.")] = False
 ) -> None:

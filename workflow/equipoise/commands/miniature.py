@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from equipoise.commands.panels import MAINTENANCE
+
 app = typer.Typer(no_args_is_help=True)
 miniature = typer.Typer(
     help="The embedded experiment: its data, its base model, its study.",
     epilog="Example:  equipoise miniature generate --profile noisy --seed 0",
     no_args_is_help=True,
-    rich_markup_mode=None,
 )
-app.add_typer(miniature, name="miniature")
+app.add_typer(miniature, name="miniature", rich_help_panel=MAINTENANCE)
 
 
 @miniature.command(epilog="Example:  equipoise miniature generate --profile noisy --seed 0")

@@ -3,14 +3,14 @@
 import difflib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from equipoise.comparison import compared, estimated_by
-from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS
-from equipoise.experiment import experiment_runs, gradient_epochs
 from equipoise.layout import Run
-from equipoise.store.manifest import read_manifest
+
+if TYPE_CHECKING:
+    from equipoise.config import Experiment
 
 
 def one_of(option: str, value: str, known: Iterable[str]) -> str:
@@ -27,10 +27,12 @@ def some_of(option: str, text: str, known: Iterable[str]) -> list[str]:
     return [one_of(option, name, known) for name in text.split(",")] if text else known
 
 
-def epochs_of(config: Experiment, text: str) -> list[int]:
+def epochs_of(config: "Experiment", text: str) -> list[int]:
     """Epochs of the warm-up from a comma-separated text, those of `gradients.epochs` for an empty one. Raises `UserError` that says which
     exist."""
     if not text:
+        from equipoise.experiment import gradient_epochs
+
         return gradient_epochs(config)
     try:
         return [int(epoch) for epoch in some_of("--epochs", text, map(str, range(1, config.warmup.epochs + 1)))]
@@ -38,12 +40,14 @@ def epochs_of(config: Experiment, text: str) -> list[int]:
         raise UserError(f"--epochs {text}: write epochs from 1 to {config.warmup.epochs}, separated by commas") from None
 
 
-def run_of(config: Experiment, text: str, trained: bool) -> Run:
+def run_of(config: "Experiment", text: str, trained: bool) -> Run:
     """The run of a path: one of the experiment's, or another one whose selection (trained) or adapter exists.
 
     trained: whether the run is to be trained now, as the untouched base never is. Raises `UserError` that names the closest runs,
     or the selection that is missing.
     """
+    from equipoise.experiment import experiment_runs
+
     run, layout = Run.parse(text), config.layout
     known = [run for run in experiment_runs(config) if run.trained or not trained]
     basis = layout.selection(run.selector, run.selection_seed, run.budget) if trained else layout.run_manifest(run)
@@ -55,26 +59,32 @@ def run_of(config: Experiment, text: str, trained: bool) -> Run:
     return run
 
 
-def refuse_missing_checkpoints(config: Experiment, epochs: Iterable[int]) -> None:
+def refuse_missing_checkpoints(config: "Experiment", epochs: Iterable[int]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
+    from equipoise.store.artefact import open_artefact
+
     for epoch in epochs:
-        read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")
+        open_artefact(config, "checkpoint", epoch=epoch)
 
 
-def refuse_missing_targets(config: Experiment, tasks: Iterable[str]) -> None:
+def refuse_missing_targets(config: "Experiment", tasks: Iterable[str]) -> None:
     """Raises `UserError` for a task whose validation examples `prepare_targets` has not drawn."""
+    from equipoise.store.artefact import open_artefact
+
     for task in tasks:
-        read_manifest(config.layout.target_manifest(task), "targets")
+        open_artefact(config, "targets", task=task)
 
 
-def estimated(config: Experiment, name: str) -> Experiment:
+def estimated(config: "Experiment", name: str) -> "Experiment":
     """The experiment with one of the estimators that it compares, its own for an empty name. Raises `UserError` that lists them."""
+    from equipoise.comparison import compared, estimated_by
+
     if name:
         one_of("--estimator", name, (each.gradients.estimator for each in compared(config)))
     return estimated_by(config, name)
 
 
-def refuse_nothing_compared(config: Experiment) -> None:
+def refuse_nothing_compared(config: "Experiment") -> None:
     """Raises `UserError` for an experiment that names no estimators to compare."""
     if not config.validation.estimators:
         known = ", ".join(entry.name for entry in ESTIMATORS)

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json
+
 app = typer.Typer()
 
 
-@app.command(epilog="Example:  equipoise check config.yaml")
+@app.command(rich_help_panel=EVERYDAY, epilog="Example:  equipoise check config.yaml")
 def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment.")]) -> None:
     """Validates a configuration; tries base, validation data and lm-eval tasks as stages use them; says in one line what is wrong."""
     import os
@@ -35,14 +37,14 @@ def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment."
     typer.echo(f"{path}: valid; {found['model']}, attention {found['attention']}, adapter: {adapted}")
 
 
-@app.command(epilog="Example:  equipoise plan workflow/experiments/llama3-8b.yaml --gpu H100 --mfu 0.4")
+@app.command(rich_help_panel=EXPERIMENT, epilog="Example:  equipoise plan workflow/experiments/llama3-8b.yaml --gpu H100 --mfu 0.4")
 def plan(
     config: Annotated[str, typer.Argument(help="YAML file of an experiment.")],
     gpu: Annotated[str, typer.Option(help="A100, H100 or H200.")] = "H100",
     mfu: Annotated[float, typer.Option(help="Share of the GPU's peak rate that matrix products reach.")] = 0.4,
     rows: Annotated[int | None, typer.Option(help="Rows of the pool; default: from its files, else assumed.", min=1)] = None,
     mean_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a pool row; default: from its files, else assumed.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print exact numbers as JSON instead of the table.")] = False,
+    json: Json = False,
 ) -> None:
     """Prints jobs, tokens, FLOPs, GPU-hours, GPU memory and disk of every stage, and what is left of them."""
     from equipoise.config_file import read_config
@@ -51,25 +53,41 @@ def plan(
 
     made = make_plan(read_config(config), gpu, mfu, rows, mean_tokens)
     if json:
-        from json import dumps
-
-        typer.echo(dumps(as_values(made), indent=1))
+        print_json(as_values(made))
     else:
         typer.echo(as_text(made), nl=False)
 
 
 @app.command(
+    rich_help_panel=EVERYDAY,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    options_metavar="[OPTIONS AND TARGETS OF SNAKEMAKE]",
     epilog="Example:  equipoise run --profile profiles/local --cores 2",
 )
 def run(context: typer.Context) -> None:
-    """Runs snakemake with the options given, removing the lock of a run that was killed (never that of a live one)."""
+    """Runs the experiment: snakemake with the options given, safe to type again after a kill.
+
+    It removes the lock of a run that was killed, never that of a live one. Every option and target of snakemake is taken; those most used:
+
+    \b
+    --configfile my.yaml         the experiment; else the embedded one
+    --profile profiles/local     where it runs; slurm, profiles/kubernetes, ...
+    --cores 2                    cores that jobs may use at a time
+    --config budgets='[0.02]'    keys that replace the file's
+    -n                           only show what would run, and why
+    --forcerun report            run a stage again with all that follows
+    --until rank                 go no further than a stage
+    selections                   a target: end with these (also: matrix)
+
+    \b
+    snakemake --help tells the rest.
+    """
     from equipoise.cluster.run import run_snakemake
 
     run_snakemake(context.args)
 
 
-@app.command(epilog="Example:  equipoise status results")
+@app.command(rich_help_panel=EVERYDAY, epilog="Example:  equipoise status results")
 def status(
     results: Annotated[str, typer.Argument(help="Folder of results, or <results>/<experiment>.")] = "results",
     folder: Annotated[str, typer.Option(help="Where snakemake runs (its .snakemake and logs lie there).")] = ".",

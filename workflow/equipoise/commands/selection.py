@@ -4,11 +4,14 @@ from typing import Annotated
 
 import typer
 
+from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json
+
 app = typer.Typer()
 
 
 @app.command(
     "select",
+    rich_help_panel=EVERYDAY,
     epilog="Example (after make demo):  equipoise select results/miniature/miniature-base/attribution/influence/matrix.zarr "
     "--tasks results/miniature/miniature-base/attribution/influence/manifest.json --selector bids --budget 0.1 --output picks.jsonl",
 )
@@ -31,7 +34,7 @@ def select_command(
     write_picks(matrix, tasks, selector, budget, seed, valid, normalisation, output, header)
 
 
-@app.command("attribute", epilog="Example:  equipoise attribute --config config.yaml")
+@app.command("attribute", rich_help_panel=EXPERIMENT, epilog="Example:  equipoise attribute --config config.yaml")
 def attribute_command(
     config: Annotated[str, typer.Option(help="Effective configuration, or any experiment's YAML.")],
     matrix: Annotated[str, typer.Option(help="influence, last_token or position_weighted; default: those the selectors rank on.")] = "",
@@ -48,23 +51,29 @@ def attribute_command(
 
 @app.command(
     "explain",
+    rich_help_panel=EVERYDAY,
     epilog="Example (after make demo):  equipoise explain results/miniature/miniature-base/selection/bids/selection-0/budget-0.1.jsonl "
     "--row noisy-0-0514",
 )
 def explain_command(
     run: Annotated[str, typer.Argument(help="A selection file, or the folder of a run that was trained on one.")],
     row: Annotated[str, typer.Option(help="The pool record's id, or its row number.")],
+    json: Json = False,
 ) -> None:
     """Shows why a row was chosen: the record and the validation example that asked for it, side by side."""
     import shutil
 
-    from equipoise.selection.explain import explain
+    from equipoise.selection.explain import explain, explained
 
+    if json:
+        print_json(explained(run, row))
+        return
     typer.echo(explain(run, row, shutil.get_terminal_size((120, 40)).columns))
 
 
 @app.command(
     "export",
+    rich_help_panel=EVERYDAY,
     epilog="Example (after make demo):  equipoise export results/miniature/miniature-base/selection/bids/selection-0/budget-0.1.jsonl "
     "--format huggingface --output my-selection",
 )

@@ -1,6 +1,7 @@
 """The stages of the workflow, one command per rule, under the rule's name. What is heavy is imported by the command that needs it."""
 
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,19 +17,20 @@ from equipoise.commands.options import (
     run_of,
     some_of,
 )
-from equipoise.comparison import groups
-from equipoise.config import Experiment
-from equipoise.config_file import read_config
+from equipoise.commands.panels import STAGES
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, estimator
-from equipoise.experiment import folds
 from equipoise.layout import shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
 from equipoise.selectors import MATRICES, selector_names
 from equipoise.store.lease import one_writer
 
+if TYPE_CHECKING:
+    from equipoise.config import Experiment
+
 app = typer.Typer()
+stage = partial(app.command, rich_help_panel=STAGES)
 
 ConfigOption = Annotated[
     str, typer.Option("--config", help="An experiment's YAML; the workflow passes <results>/<experiment>/config.yaml.")
@@ -43,37 +45,41 @@ SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
 RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epochs-2/seed-0")]
 
 
-def _open(path: str, stage: str) -> Experiment:
+def _open(path: str, stage: str) -> "Experiment":
     """Reads the configuration; fixes threads, allocator and, on a workstation, GPUs before any library starts its own."""
+    from equipoise.config_file import read_config
+
     config = read_config(path)
     prepare_process(config, stage)
     take_devices(config, stage)
     return config
 
 
-def _open_training(path: str, stage: str) -> Experiment:
+def _open_training(path: str, stage: str) -> "Experiment":
     config = _open(path, stage)
     refuse_missing_reporters(config)
     return config
 
 
-@app.command("fetch", epilog="Example:  equipoise fetch --config workflow/experiments/smollm2-135m.yaml")
+@stage("fetch", epilog="Example:  equipoise fetch --config workflow/experiments/smollm2-135m.yaml")
 def fetch_command(config: ConfigOption) -> None:
     """Brings base, pool and benchmark data from the hub into the local cache, so that every later stage runs offline."""
+    from equipoise.config_file import read_config
     from equipoise.data.fetch import fetch
 
     fetch(read_config(config))
 
 
-@app.command("decontaminate", epilog="Example (after make demo):  equipoise decontaminate --config config.yaml")
+@stage("decontaminate", epilog="Example (after make demo):  equipoise decontaminate --config config.yaml")
 def decontaminate_command(config: ConfigOption) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
+    from equipoise.config_file import read_config
     from equipoise.evaluation.decontaminate import decontaminate
 
     decontaminate(read_config(config))
 
 
-@app.command("prepare_pool", epilog="Example:  equipoise prepare_pool --config config.yaml")
+@stage("prepare_pool", epilog="Example:  equipoise prepare_pool --config config.yaml")
 def prepare_pool_command(config: ConfigOption) -> None:
     """Reads the pool into one Parquet file with ids and token counts, and plans its shards."""
     from equipoise.data.pool import prepare_pool
@@ -81,7 +87,7 @@ def prepare_pool_command(config: ConfigOption) -> None:
     prepare_pool(_open(config, "prepare_pool"))
 
 
-@app.command("prepare_targets", epilog="Example:  equipoise prepare_targets --config config.yaml --tasks gsm,math")
+@stage("prepare_targets", epilog="Example:  equipoise prepare_targets --config config.yaml --tasks gsm,math")
 def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     """Draws the validation examples of target tasks and the hold-outs of their evaluation."""
     from equipoise.data.targets import prepare_targets
@@ -90,7 +96,7 @@ def prepare_targets_command(config: ConfigOption, tasks: Tasks = "") -> None:
     prepare_targets(experiment, some_of("--tasks", tasks, experiment.tasks))
 
 
-@app.command("check_base", epilog="Example:  equipoise check_base --config config.yaml")
+@stage("check_base", epilog="Example:  equipoise check_base --config config.yaml")
 def check_base_command(config: ConfigOption) -> None:
     """Tries base, tokenizer and lm-eval tasks with all that later stages do to them; needs prepare_targets where tasks have suites."""
     experiment = _open(config, "check_base")
@@ -100,7 +106,7 @@ def check_base_command(config: ConfigOption) -> None:
         check_base(experiment)
 
 
-@app.command("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
+@stage("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
 def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     experiment = _open_training(config, "warm_up")
@@ -112,7 +118,7 @@ def warm_up_command(config: ConfigOption) -> None:
         warm_up(experiment)
 
 
-@app.command("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
+@stage("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
 def fit_curvature_command(config: ConfigOption, epochs: Epochs = "", by: EstimatorOption = "") -> None:
     """Fits what the estimator needs at epoch checkpoints before its rows can be made: curvature (ekfac) or kernel (trak)."""
     from equipoise.curvature.fit import fit_curvature
@@ -127,7 +133,7 @@ def fit_curvature_command(config: ConfigOption, epochs: Epochs = "", by: Estimat
         fit_curvature(experiment, numbers)
 
 
-@app.command("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
+@stage("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
 def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: Epochs = "", by: EstimatorOption = "") -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     from equipoise.attribution.assemble import shard_plan
@@ -135,13 +141,13 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
     experiment = estimated(_open(config, "collect_pool_gradients"), by)
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
 
 
-@app.command("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
+@stage("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
 def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "", by: EstimatorOption = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     from equipoise.gradients.collect import collect_target_gradients
@@ -154,19 +160,19 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
         collect_target_gradients(experiment, numbers, names)
 
 
-@app.command("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
+@stage("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
 def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence", by: EstimatorOption = "") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import assemble_attribution, shard_plan
 
     experiment = estimated(_open(config, "assemble_attribution"), by)
     one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment.layout, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
 
-@app.command("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
+@stage("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
 def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence", by: EstimatorOption = "") -> None:
     """Checks that all rows of the matrix are there and merges the column moments."""
     from equipoise.attribution.seal import seal_attribution
@@ -175,7 +181,7 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence",
     seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
 
 
-@app.command("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
+@stage("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")
 def rank_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Ranks the pool with a selector, up to selection.rank_to."""
     from equipoise.selection.rank import rank
@@ -184,7 +190,7 @@ def rank_command(config: ConfigOption, selector: Selector, selection_seed: Selec
     rank(experiment, one_of("--selector", selector, selector_names()), selection_seed)
 
 
-@app.command("select_budget", epilog="Example:  equipoise select_budget --config config.yaml --selector bids --budget 0.1")
+@stage("select_budget", epilog="Example:  equipoise select_budget --config config.yaml --selector bids --budget 0.1")
 def select_budget_command(
     config: ConfigOption,
     selector: Selector,
@@ -199,7 +205,7 @@ def select_budget_command(
     select_budget(experiment, selector, selection_seed, budget_label(parse_budget(budget)))
 
 
-@app.command("fine_tune", epilog="Example:  equipoise fine_tune --config config.yaml --run bids/selection-0/budget-0.1/epochs-4/seed-0")
+@stage("fine_tune", epilog="Example:  equipoise fine_tune --config config.yaml --run bids/selection-0/budget-0.1/epochs-4/seed-0")
 def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     """Fine-tunes a fresh adapter on a selection."""
     experiment = _open_training(config, "fine_tune")
@@ -212,7 +218,7 @@ def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
         fine_tune(experiment, asked)
 
 
-@app.command(
+@stage(
     "evaluate",
     epilog="Example:  equipoise evaluate --config config.yaml --suite miniature --run zero_shot/selection-0/budget-1.0/epochs-0/seed-0",
 )
@@ -236,10 +242,11 @@ def evaluate_command(
     evaluate(experiment, asked, suite, suite_seed if measure == ACCURACY.name else measure)
 
 
-@app.command("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
+@stage("fine_tune_and_evaluate", epilog="Example:  equipoise fine_tune_and_evaluate --config config.yaml --selector bids")
 def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, selection_seed: SelectionSeed = 0) -> None:
     """Makes all runs on a selector's selections in one process (jobs.runs: together); finished ones are kept."""
     from equipoise.evaluation.fine_tune_and_evaluate import fine_tune_and_evaluate
+    from equipoise.experiment import folds
 
     experiment = _open_training(config, "fine_tune_and_evaluate")
     one_of("--selector", selector, dict.fromkeys(name for name, _ in folds(experiment)))
@@ -250,7 +257,7 @@ def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, sel
         fine_tune_and_evaluate(experiment, selector, selection_seed)
 
 
-@app.command("measure_one_step", epilog="Example:  equipoise measure_one_step --config config.yaml --epochs 1")
+@stage("measure_one_step", epilog="Example:  equipoise measure_one_step --config config.yaml --epochs 1")
 def measure_one_step_command(config: ConfigOption, epochs: Epochs = "") -> None:
     """Takes single optimizer steps, each on one pool row, and measures the losses of all validation examples after it."""
     experiment = _open(config, "measure_one_step")
@@ -263,13 +270,15 @@ def measure_one_step_command(config: ConfigOption, epochs: Epochs = "") -> None:
         measure_one_step(experiment, numbers)
 
 
-@app.command("retrain", epilog="Example:  equipoise retrain --config config.yaml --group subsets-seed-0")
+@stage("retrain", epilog="Example:  equipoise retrain --config config.yaml --group subsets-seed-0")
 def retrain_command(
     config: ConfigOption,
     group: Annotated[str, typer.Option(help="Group of retrainings, as subsets-seed-0 or rows-less.")],
     training: Annotated[str, typer.Option(help="One retraining of the group, as subset-000; default: all.")] = "",
 ) -> None:
     """Fine-tunes on some rows and measures the losses of all validation examples, for the comparison of estimators."""
+    from equipoise.comparison import groups
+
     experiment = _open_training(config, "retrain")
     one_of("--group", group, groups(experiment))
     names = some_of("--training", training, (each.name for each in groups(experiment)[group]))
@@ -283,7 +292,7 @@ def retrain_command(
         retrain(experiment, group, names)
 
 
-@app.command("validate_influence", epilog="Example (after make demo):  equipoise validate_influence --config config.yaml")
+@stage("validate_influence", epilog="Example (after make demo):  equipoise validate_influence --config config.yaml")
 def validate_influence_command(config: ConfigOption) -> None:
     """Compares validation.estimators with each other and with baselines, by single steps and retrainings; makes those that are missing."""
     experiment = _open_training(config, "validate_influence")
@@ -295,7 +304,7 @@ def validate_influence_command(config: ConfigOption) -> None:
         typer.echo(validate_influence(experiment))
 
 
-@app.command("report", epilog="Example:  equipoise report --config config.yaml")
+@stage("report", epilog="Example:  equipoise report --config config.yaml")
 def report_command(config: ConfigOption) -> None:
     """Writes scores, tables, figures and the page."""
     from equipoise.reporting.report import report

@@ -1,35 +1,52 @@
-"""`equipoise verify` and `equipoise audit_gradients`: is what the stores hold complete, and is it right?"""
+"""`equipoise verify` and `equipoise audit-gradients`: is what the stores hold complete, and is it right?"""
 
 from typing import Annotated
 
 import typer
 
+from equipoise.commands.panels import MAINTENANCE, Json, print_json
+
 app = typer.Typer()
 
 
-@app.command(epilog="Example:  equipoise verify results")
-def verify(path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")]) -> None:
-    """Checks every chunk, manifest and row count at or below PATH and names what is damaged (exit status 1)."""
+@app.command(rich_help_panel=MAINTENANCE, epilog="Example:  equipoise verify results")
+def verify(
+    path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")],
+    heal: Annotated[bool, typer.Option("--heal", help="Remove what is damaged and its manifests; the next run makes it again.")] = False,
+) -> None:
+    """Reads every file, chunk and manifest at or below PATH and names what is damaged (exit status 1)."""
+    from equipoise.modelling.base import weight_defects
+    from equipoise.store.verify import heal as remove
     from equipoise.store.verify import verify as check
 
-    damaged = 0
-    for what, defects in check(path):
-        typer.echo(f"{'DAMAGED' if defects else 'ok':8}{what}")
-        for defect in defects:
+    found = []
+    for checked in check(path, weight_defects):
+        typer.echo(f"{'DAMAGED' if checked.defects else 'ok':8}{checked.what}")
+        for defect in checked.defects:
             typer.echo(f"        {defect}")
-        damaged += len(defects)
-    if damaged:
-        typer.echo(f"{damaged} defects; rerunning the stages recomputes what is damaged", err=True)
+        found.append(checked)
+    defects = sum(len(checked.defects) for checked in found)
+    if not defects:
+        typer.echo(f"All is sound: {len(found)} artefacts and stores were read, and each is what its manifest says.")
+        return
+    if not heal:
+        again = f"`equipoise verify --heal {path}` removes what is damaged, and the next run of the workflow makes it again"
+        typer.echo(f"{defects} defects in {len(found)} artefacts and stores; {again}.", err=True)
         raise typer.Exit(1)
+    removed = remove(found)
+    typer.echo(f"{defects} defects: removed {len(removed)} files; run the workflow, which makes them again.")
 
 
-@app.command("audit_gradients", epilog="Example:  equipoise audit_gradients --config config.yaml --epoch 1 --rows 8")
+@app.command(
+    "audit-gradients", rich_help_panel=MAINTENANCE, epilog="Example:  equipoise audit-gradients --config config.yaml --epoch 1 --rows 8"
+)
 def audit_gradients(
     config: Annotated[str, typer.Option("--config", help="An experiment's YAML.")],
     epoch: Annotated[int, typer.Option(help="Epoch checkpoint.")] = 1,
     task: Annotated[str, typer.Option(help="A target task; default: the pool.")] = "",
     rows: Annotated[int, typer.Option(min=1, help="Number of rows to recompute.")] = 16,
     seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
+    json: Json = False,
 ) -> None:
     """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
     from equipoise.commands.options import one_of
@@ -44,6 +61,9 @@ def audit_gradients(
     from equipoise.gradients.audit_gradients import audit
 
     audited = audit(experiment, epoch, task or None, rows, seed)
+    if json:
+        print_json([vars(one) for one in audited])
+        return
     typer.echo(f"{'row':>9}  {'cosine':>10}  {'norm':>9}  {'loss':>9}   (norm and loss: stored over recomputed)")
     for one in audited:
         typer.echo(f"{one.row:9}  {one.cosine:10.7f}  {one.norm_ratio:9.6f}  {one.loss_ratio:9.6f}")

@@ -13,8 +13,9 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.files import atomic_path, file_digest
-from equipoise.gradients.fitted import KIND, fit_settings
+from equipoise.gradients.fitted import fit_settings
 from equipoise.progress import log
+from equipoise.store.artefact import publish
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Parts:
 
     def __init__(self, folder: Path, mark: str):
         self._folder, self._mark = folder, mark
-        self.files: dict[str, str] = {}
+        self.names: list[str] = []
 
     def finished(self, name: str) -> dict[str, Any] | None:
         """The notes beside a file that is whole and of this fit, else None."""
@@ -52,7 +53,7 @@ class Parts:
                 return None
         except (UserError, OSError, KeyError):
             return None
-        self.files[self.path(name).name] = record["digest"]
+        self.names.append(name)
         log(f"{self.path(name)}: is already there")
         return record["notes"]
 
@@ -70,7 +71,7 @@ class Parts:
             save_file(dict(arrays), part)
         digest = file_digest(self.path(name))
         write_manifest(self._record(name), PART_KIND, fingerprint=self._mark, digest=digest, notes=notes)
-        self.files[self.path(name).name] = digest
+        self.names.append(name)
         return json.loads(json.dumps(notes))
 
     def path(self, name: str) -> Path:
@@ -91,17 +92,17 @@ def fit_curvature(config: Experiment, epochs: list[int]) -> None:
     for epoch in epochs:
         settings, inputs = fit_settings(config, epoch), fit.inputs(epoch)
         parts = Parts(Path(layout.curvature(epoch)), fingerprint([settings, inputs]))
-        manifest = Path(layout.curvature_manifest(epoch))
-        manifest.unlink(missing_ok=True)
+        Path(layout.curvature_manifest(epoch)).unlink(missing_ok=True)
         facts = fit.fit(epoch, parts)
-        write_manifest(
-            manifest,
-            KIND,
+        publish(
+            config,
+            "curvature",
+            {"epoch": epoch},
+            [parts.path(name) for name in parts.names],
             **facts,
             fit=entry.fitted.implementation,
             epoch=epoch,
             settings=settings,
             inputs=inputs,
             fingerprint=fingerprint([settings, inputs]),
-            files=dict(sorted(parts.files.items())),
         )

@@ -14,7 +14,7 @@ from equipoise.errors import UserError
 from equipoise.gradients.fitted import open_fitted, pool_rows_identity
 from equipoise.layout import CHUNK_ROWS
 from equipoise.progress import log, track
-from equipoise.store.gradients import LEAST_DOUBT, VALID, GradientReader, one_minus_p
+from equipoise.store.gradients import LEAST_DOUBT, VALID, GradientReader, one_minus_p, open_pool_rows
 
 CHOLESKY = "cholesky"
 """File of a fitted kernel, safetensors: `lower` float64 [k, k], L of L L^T = Phi^T Phi + lambda I."""
@@ -46,9 +46,10 @@ class KernelFit:
         notes = parts.finished(CHOLESKY)
         if notes is not None:
             return notes
-        kernel, rows, floored = kernel_of(GradientReader(self._config.layout.pool_gradients(epoch)), f"kernel, epoch {epoch}")
+        reader = open_pool_rows(self._config, epoch)
+        kernel, rows, floored = kernel_of(reader, f"kernel, epoch {epoch}")
         if not rows:
-            raise UserError(f"{self._config.layout.pool_gradients(epoch)}: has no valid row, so there is no kernel")
+            raise UserError(f"{reader.path}: has no valid row, so there is no kernel")
         if floored:
             log(f"epoch {epoch}: {floored:,} of {rows:,} rows have a loss so small that 1 - p is raised to {LEAST_DOUBT:g}")
         kernel[np.diag_indices_from(kernel)] += self._config.gradients.trak.damping * np.trace(kernel) / len(kernel)

@@ -8,7 +8,7 @@ from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.config import Experiment, Task
 from equipoise.errors import UserError
 from equipoise.progress import log
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
 
 
 def fetch(config: Experiment) -> None:
@@ -26,14 +26,14 @@ def fetch(config: Experiment) -> None:
     content |= {"base": _fetch_base(config), "pool": _fetch_pool(config), "tasks": {}}
     for name in config.tasks:
         content["tasks"][name] = _fetch_task(config, name)
-    write_manifest(config.layout.fetch_manifest, "fetch", **content)
+    publish(config, "fetch", {}, **content)
     log("fetch: everything is in the cache; set HF_HUB_OFFLINE=1 for the stages on machines without internet")
 
 
 def _fetch_base(config: Experiment) -> dict[str, str]:
     from equipoise.modelling.base import base_folder
     from equipoise.modelling.base_files import read_architecture, weight_files
-    from equipoise.modelling.digests import refuse_damaged_blobs
+    from equipoise.store.digests import refuse_damaged_blobs
 
     folder = base_folder(config.model)
     read_architecture(folder, config.model.base)

@@ -17,9 +17,9 @@ from equipoise.conversation.sources import dataset_rows, load_hub
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, file_digest
-from equipoise.layout import Layout
 from equipoise.progress import log, track
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
@@ -50,7 +50,7 @@ def prepare_pool(config: Experiment) -> None:
     if not read:
         source = config.pool.dataset or ", ".join(config.pool.files)
         raise UserError(f"pool: no example in {source} ({summary.rows} rows); name a source with at least one")
-    clean = _uncontaminated(config, layout, read) if config.pool.decontaminate == "remove" else read
+    clean = _uncontaminated(config, read) if config.pool.decontaminate == "remove" else read
     tokenizer = load_tokenizer(config.model)
     records, lengths = tokenised(config, tokenizer, clean, summary)
     tokens, completion, cuts = map(list, zip(*lengths, strict=True))
@@ -77,9 +77,11 @@ def prepare_pool(config: Experiment) -> None:
         first = records[flagged[0]].id
         log(f"{len(flagged)} rows have no completion token within {config.model.max_length} tokens and cannot be selected, as {first}")
     digest = file_digest(layout.pool)
-    write_manifest(
-        layout.pool_manifest,
+    publish(
+        config,
         "pool",
+        {},
+        [layout.pool],
         rows=len(records),
         digest=digest,
         fingerprint=fingerprint({"pool": digest, "max_length": config.model.max_length}),
@@ -117,11 +119,11 @@ def records_digest(records: list[Record]) -> str:
     return fingerprint([record.key for record in records])
 
 
-def _uncontaminated(config: Experiment, layout: Layout, records: list[Record]) -> list[Record]:
+def _uncontaminated(config: Experiment, records: list[Record]) -> list[Record]:
     """The records without those that share words with a test item. Raises `UserError` when other records were searched, or none is left."""
-    contamination = read_manifest(layout.contamination, "contamination")
+    contamination = open_artefact(config, "contamination")
     if contamination["source"] != records_digest(records):
-        raise UserError(f"{layout.contamination}: was made for another pool; run decontaminate again")
+        raise UserError(f"{contamination.path}: was made for another pool; run decontaminate again")
     removed = set().union(*(task["rows"] for task in contamination["tasks"].values()))
     kept = [record for number, record in enumerate(records) if number not in removed]
     if not kept:

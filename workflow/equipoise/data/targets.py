@@ -20,7 +20,8 @@ from equipoise.errors import UserError
 from equipoise.files import atomic_path, canonical_json, file_digest
 from equipoise.hub import hub_reason
 from equipoise.progress import log
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import fingerprint
 
 COLUMNS = ("id", "task", "prompt", "response", "chat", "content_hash", "origin")
 
@@ -289,6 +290,6 @@ def _write(config: Experiment, name: str, rows: list[dict[str, Any]], manifest: 
     table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(list(types.items())))
     with atomic_path(path) as part:
         pyarrow.parquet.write_table(table, part)
-    write_manifest(layout.target_manifest(name), "targets", digest=file_digest(path), **manifest)
+    publish(config, "targets", {"task": name}, [path], digest=file_digest(path), **manifest)
     held_out = sum(map(len, manifest["holdout"].values()))
     log(f"prepare_targets {name}: {len(rows)} validation examples, {held_out} test items held out")

@@ -59,7 +59,7 @@ def decode(
             logits = causal(**inputs, return_dict=True).logits[:, -1]
             logits = logits.float()
             token = logits.argmax(-1) if temperature == 0.0 else torch.softmax(logits / temperature, dim=-1).multinomial(1).squeeze(-1)
-            out[rows[alive], end] = token[alive]
+            out[rows, end] = torch.where(alive, token, pad)  # no mask that picks rows: the processor would wait for the GPU
             end += 1
             alive &= ~torch.isin(token, ends)
             if (end - length) % STOP_CHECK_INTERVAL == 0 and alive.any():

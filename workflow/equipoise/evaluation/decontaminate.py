@@ -17,7 +17,8 @@ from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
 from equipoise.harness.words import GRAM, grams
 from equipoise.progress import log, track
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.manifest import fingerprint
 
 
 def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[str]], size: int = GRAM) -> dict[str, list[int]]:
@@ -53,7 +54,7 @@ def decontaminate(config: Experiment) -> None:
             texts[name] = [text for leaf in leaves for text in _texts(items.tasks[leaf], items.samples[leaf], items.targets[leaf], columns)]
     for name, task in config.tasks.items():
         if task.suite and not task.lm_eval_tasks:
-            validation = set(read_manifest(config.layout.target_manifest(name), "targets")["hashes"])
+            validation = set(open_artefact(config, "targets", task=name)["hashes"])
             texts[name] = [" ".join(map(message_text, record.messages)) for _, record in held_out_records(config, name, validation)[0]]
     texts = {name: texts[name] for name in config.tasks if name in texts}
     records = list(pool_records(config, Summary()))
@@ -66,8 +67,7 @@ def decontaminate(config: Experiment) -> None:
         "found": len(set().union(*hits.values())),
         "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in hits.items()},
     }
-    path = config.layout.contamination
-    write_manifest(path, "contamination", **content, fingerprint=fingerprint(content))
+    publish(config, "contamination", {}, **content, fingerprint=fingerprint(content))
     for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
 

@@ -17,11 +17,13 @@ from equipoise.evaluation.loss_items import LossItems
 from equipoise.evaluation.session import Session, adapter_digest
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.modelling.base import own_template
 from equipoise.progress import log
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import is_made, open_artefact, publish
+from equipoise.store.kinds import run_names, scores_names
+from equipoise.store.manifest import fingerprint
 from equipoise.training.divergence import failure
 
 
@@ -37,18 +39,18 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
     if suite not in config.suites:
         raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
     layout = config.layout
-    if run.trained and Path(layout.run_manifest(run)).exists() and (reason := failure(layout, run)):
-        _write(layout, run, suite, suite_seed, [], tasks={}, failed=reason, fingerprint=fingerprint(reason))
+    if run.trained and Path(layout.run_manifest(run)).exists() and (reason := failure(config, run)):
+        _write(config, run, suite, suite_seed, [], tasks={}, failed=reason, fingerprint=fingerprint(reason))
         log(f"evaluate {run.path}, suite {suite}: nothing to evaluate, {reason}")
         return
     session = session or Session(config)
-    adapter = layout.adapter(run) if run.trained else None
+    adapter = str(open_artefact(config, "run", **run_names(run)).folder()) if run.trained else None
     measure = LOSS if suite_seed == LOSS.name else ACCURACY
     items = session.loss_items(suite) if measure is LOSS else session.items(suite)
     identity = (
         _loss_fingerprint(session, items, suite, adapter) if measure is LOSS else _fingerprint(session, items, suite, suite_seed, adapter)
     )
-    if is_evaluated(layout, run, suite, suite_seed, identity):
+    if is_evaluated(config, run, suite, suite_seed, identity):
         log(f"evaluate {run.path}, suite {suite}: already there")
         return
     if measure is LOSS:
@@ -64,18 +66,20 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
         scores = task_scores(config, items, samples, cut)
         for line in _cut_prompts(scores, suite):
             log(f"WARNING: {line}")
-    _write(layout, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
+    _write(config, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
     said = ", ".join(f"{task} {value['score']:.{measure.digits}f}" for task, value in scores.items())
     log(f"evaluate {run.path}, suite {suite}: {said} ({measure.unit if measure is LOSS else 'per cent'})")
 
 
-def _write(layout: Layout, run: Run, suite: str, suite_seed: int | str, samples: list[dict[str, Any]], **content: Any) -> None:
-    path = layout.samples(run, suite, suite_seed)
+def _write(config: Experiment, run: Run, suite: str, suite_seed: int | str, samples: list[dict[str, Any]], **content: Any) -> None:
+    path = config.layout.samples(run, suite, suite_seed)
     with atomic_path(path) as part, open(part, "w", encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in samples)
-    write_manifest(
-        layout.scores(run, suite, suite_seed),
+    publish(
+        config,
         "scores",
+        scores_names(run, suite, suite_seed),
+        [path],
         run=vars(run),
         suite=suite,
         suite_seed=suite_seed,
@@ -84,13 +88,10 @@ def _write(layout: Layout, run: Run, suite: str, suite_seed: int | str, samples:
     )
 
 
-def is_evaluated(layout: Layout, run: Run, suite: str, suite_seed: int | str, identity: str) -> bool:
+def is_evaluated(config: Experiment, run: Run, suite: str, suite_seed: int | str, identity: str) -> bool:
     """Whether scores and samples of the same inputs exist and are complete."""
-    scores, samples = Path(layout.scores(run, suite, suite_seed)), Path(layout.samples(run, suite, suite_seed))
-    if not (scores.exists() and samples.exists()):
-        return False
-    manifest = read_manifest(scores, "scores")
-    return manifest["fingerprint"] == identity and manifest["samples_digest"] == file_digest(samples)
+    made = is_made(config, "scores", **scores_names(run, suite, suite_seed))
+    return made is not None and made["fingerprint"] == identity
 
 
 def _ask(

@@ -2,9 +2,8 @@
 
 from equipoise.config import Experiment
 from equipoise.experiment import evaluations, folds
-from equipoise.files import file_digest
 from equipoise.progress import track
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
 
 
 def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
@@ -22,15 +21,15 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     runs = folds(config)[selector, selection_seed]
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     session = Session(config, base)
-    digests, failed = {}, {}
+    scores, failed = [], {}
     for run in track(runs, f"runs of {selector}", len(runs), "runs"):
         if run.trained:
             fine_tune(config, run, base)
-            if reason := failure(layout, run):
+            if reason := failure(config, run):
                 failed[run.path] = reason
         for suite, suite_seed in evaluations(config):
             evaluate(config, run, suite, suite_seed, session)
-            digests[layout.scores(run, suite, suite_seed)] = file_digest(layout.scores(run, suite, suite_seed))
+            scores.append(layout.scores(run, suite, suite_seed))
     said = {"failed": failed} if failed else {}
-    manifest, made = layout.fold_manifest(selector, selection_seed), [run.path for run in runs]
-    write_manifest(manifest, "fold", selector=selector, selection_seed=selection_seed, runs=made, scores=digests, **said)
+    of, made = {"selector": selector, "selection_seed": selection_seed}, [run.path for run in runs]
+    publish(config, "fold", of, scores, selector=selector, selection_seed=selection_seed, runs=made, **said)

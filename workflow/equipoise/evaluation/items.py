@@ -17,7 +17,7 @@ from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_own_item, without_validation_shots
 from equipoise.harness.tasks import load_tasks, set_up
 from equipoise.progress import log
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     from lm_eval.api.task import Task
@@ -55,8 +55,8 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
         check_sandbox(config.sandbox)
     items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
     for name, listed in names.items():
-        path = config.layout.target_manifest(name)
-        manifest = read_manifest(path, "targets")
+        manifest = open_artefact(config, "targets", task=name)
+        path = str(manifest.path)
         items.target_manifests[name] = file_digest(path)
         items.leaves[name] = [leaf for lm_eval_task in listed for leaf in loaded[name].leaves[lm_eval_task]]
         items.held_out[name] = 0
@@ -65,12 +65,12 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
             if leaf in items.tasks:
                 raise UserError(f"tasks.{name}.lm_eval_tasks: {leaf} is evaluated for another task already; name it once")
             task = loaded[name].tasks[leaf]
-            _same_commits(leaf, commits(task.dataset), manifest.get("sources", {}).get(leaf), path)
+            _same_commits(leaf, commits(task.dataset), (manifest.get("sources") or {}).get(leaf), path)
             set_up(task, settings)
             held_out = manifest["holdout"].get(leaf, [])
             docs = list(task.eval_docs)  # a task with process_docs makes them again at every call
             hashes = [content_hash(question(task, doc)) for doc in docs]
-            _same_documents(leaf, hashes, manifest.get("holdout_hashes", {}).get(leaf, []), held_out, path)
+            _same_documents(leaf, hashes, (manifest.get("holdout_hashes") or {}).get(leaf, []), held_out, path)
             kept = choose(leaf, hashes, held_out, validation, None if whole else settings.limit)
             if not whole:
                 refuse_without_punkt_tab(f"suites.{suite}: {name}", (docs[doc_id] for doc_id in kept))

@@ -23,7 +23,8 @@ from equipoise.harness.drawing import in_one_line
 from equipoise.harness.tasks import reseed_fewshot
 from equipoise.measures import LOSS
 from equipoise.progress import log
-from equipoise.store.manifest import fingerprint, read_manifest
+from equipoise.store.artefact import open_artefact
+from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,7 +80,7 @@ def loss_items(config: Experiment, suite: str, tokenizer: "PreTrainedTokenizerBa
 
 
 def _of_files(config: Experiment, name: str, counts: Counter[str]) -> list[Row]:
-    task, manifest = config.tasks[name], read_manifest(config.layout.target_manifest(name), "targets")
+    task, manifest = config.tasks[name], open_artefact(config, "targets", task=name)
     suite = config.suites[task.suite]
     records, counts["held_out"] = held_out_records(config, name, set(manifest["hashes"]))
     return [

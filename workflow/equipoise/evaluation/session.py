@@ -10,8 +10,8 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.items import SuiteItems, suite_items
 from equipoise.evaluation.loss_items import LossItems, loss_items
-from equipoise.files import file_digest
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
+from equipoise.store.digests import digest_once
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -123,4 +123,4 @@ def adapter_digest(adapter: str | None) -> str | None:
     weights = Path(adapter) / "adapter_model.safetensors"
     if not weights.is_file():
         raise UserError(f"{adapter}: no adapter_model.safetensors; run fine_tune for this run first")
-    return file_digest(weights)
+    return digest_once(weights)

@@ -15,8 +15,8 @@ from pickle import UnpicklingError  # what torch.load(weights_only=True) raises 
 from typing import TYPE_CHECKING, Any, Literal
 
 from equipoise.errors import UserError, first_line
-from equipoise.files import file_digest
 from equipoise.modelling.adapter import lora_parameters, saved_name
+from equipoise.store.digests import digest_once
 
 if TYPE_CHECKING:
     import torch
@@ -75,7 +75,7 @@ def adam_constants(moments: Moments, form: Literal["less", "torch"], device: "to
 
 def moments_identity(folder: str | Path) -> dict[str, str]:
     """What identifies Adam's moments in fingerprints: the digests of their files. Raises `UserError` when there are none."""
-    return {name: file_digest(Path(folder) / name) for name in _files(Path(folder))}
+    return {name: digest_once(Path(folder) / name) for name in _files(Path(folder))}
 
 
 def load_moments(folder: str | Path, model: "PeftModel") -> Moments:

@@ -12,6 +12,7 @@ from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import Encoded
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     import torch
@@ -71,9 +72,13 @@ class Less(Tracin):
 
     def inputs(self, side: str, epoch: int) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: Adam's moments for the pool."""
-        return {"moments": moments_identity(self._config.layout.checkpoint(epoch))} if side == "pool" else {}
+        return {"moments": moments_identity(open_artefact(self._config, "checkpoint", epoch=epoch).folder())} if side == "pool" else {}
 
     def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
         if side == "target":
             return None
-        return adam_constants(load_moments(self._config.layout.checkpoint(epoch), model), self._config.gradients.adam_form, model.device)
+        return adam_constants(
+            load_moments(open_artefact(self._config, "checkpoint", epoch=epoch).folder(), model),
+            self._config.gradients.adam_form,
+            model.device,
+        )

@@ -1,6 +1,7 @@
 """`equipoise audit_gradients`: stored rows against rows computed one example at a time by plain autograd in fp32."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
-from equipoise.store.gradients import VALID, GradientReader
+from equipoise.store.artefact import open_artefact
+from equipoise.store.gradients import VALID, GradientReader, open_pool_rows
 
 
 @dataclass(frozen=True)
@@ -29,17 +31,22 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     The model is the unmodified PEFT model in fp32, one example at a time; the estimator says how a row is made from autograd's gradients.
     Raises `UserError` for a store without valid rows.
     """
-    layout = config.layout
-    path, data = (
-        (layout.pool_gradients(epoch), layout.pool) if task is None else (layout.target_gradients(epoch, task), layout.target(task))
-    )
-    reader = GradientReader(path)
+    reader, data = _open(config, epoch, task)
     drawn = _drawn_rows(reader, rows, seed)
+    folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
     examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
-    model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), layout.checkpoint(epoch))
+    model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), folder)
     recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
+
+
+def _open(config: Experiment, epoch: int, task: str | None) -> tuple[GradientReader, Path]:
+    """The store of the pool or of a task, and the file of its examples."""
+    if task is None:
+        return open_pool_rows(config, epoch), open_artefact(config, "pool").only_file()
+    part, file = open_artefact(config, "target_gradients", epoch=epoch, task=task), open_artefact(config, "targets", task=task).only_file()
+    return GradientReader(config.layout.target_gradients(epoch, task), [part], part["rows"][1]), file
 
 
 def _drawn_rows(reader: GradientReader, rows: int, seed: int) -> list[int]:

@@ -19,8 +19,9 @@ from equipoise.modelling.base import base_identity, load_base, load_tokenizer, r
 from equipoise.modelling.chat import Encoded
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
 from equipoise.progress import log
-from equipoise.store.gradients import STATES
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.gradients import STATES, listed_arrays
+from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     from equipoise.gradients.engine import Engine
@@ -35,6 +36,7 @@ class _Part:
 
     store: str
     manifest: str
+    of: dict[str, object]
     start: int
     rows: int
     examples: list[Encoded]
@@ -44,15 +46,15 @@ class _Part:
 
 def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
     """Collects the Adam-form gradients of one shard of the pool at the checkpoints of `epochs`."""
-    layout = config.layout
-    pool = read_manifest(layout.pool_manifest, "pool")
+    layout, pool = config.layout, open_artefact(config, "pool")
     start, stop = pool["shards"][shard]
     tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
-    examples = encode_file(layout.pool, tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
+    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
 
     def part(epoch: int) -> _Part:
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
-        return _Part(store, manifest, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
+        of = {"epoch": epoch, "shard": shard_label(shard)}
+        return _Part(store, manifest, of, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
 
     _collect(config, "pool", {epoch: [part(epoch)] for epoch in epochs})
 
@@ -62,11 +64,12 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     layout = config.layout
     tokenizer = load_tokenizer(config.model)
     longest = config.targets.longest(config.model)
-    examples = {task: encode_file(layout.target(task), tokenizer, longest, last_turn=config.training.last_turn) for task in tasks}
+    files = {task: open_artefact(config, "targets", task=task).only_file() for task in tasks}
+    examples = {task: encode_file(file, tokenizer, longest, last_turn=config.training.last_turn) for task, file in files.items()}
 
     def part(epoch: int, task: str) -> _Part:
         store, manifest = layout.target_gradients(epoch, task), layout.target_gradients_manifest(epoch, task)
-        return _Part(store, manifest, 0, len(examples[task]), examples[task], {"task": task}, task)
+        return _Part(store, manifest, {"epoch": epoch, "task": task}, 0, len(examples[task]), examples[task], {"task": task}, task)
 
     _collect(config, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
 
@@ -109,14 +112,14 @@ def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> No
             states, budget = _states(config, epoch), config.gradients.token_budget
             collection = Collection(part.store, part.start, part.rows, attributes, states, budget, title)
             records = collect(collection, part.examples, engine, maker)
-            _write_manifest(part, collection, maker.dimension, records)
+            _publish(config, part, collection, maker.dimension, records)
 
 
 def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) -> "Engine":
     """The engine at an epoch's checkpoint; one from another epoch, if given, is taken there, so that the base is loaded once."""
     from equipoise.gradients.engine import Engine
 
-    folder = config.layout.checkpoint(epoch)
+    folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
     if engine is None:
         base = load_base(config.model, config.gradients.precision, resolve_device(config.model.device))
         return Engine(load_adapter(base, folder), config.gradients.activation_checkpointing)
@@ -125,15 +128,17 @@ def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) ->
     return engine
 
 
-def _write_manifest(part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:
+def _publish(config: Experiment, part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:
     flagged = {kind: sum(record[kind] for record in records) for kind in ("no_completion_token", "non_finite")}
     rows = len(part.examples)
     if any(flagged.values()):
         counts = f"{flagged['no_completion_token']} rows without completion token, {flagged['non_finite']} without finite gradient"
         log(f"{part.manifest}: {counts}; they cannot be selected")
-    write_manifest(
-        part.manifest,
+    publish(
+        config,
         f"{collection.attributes['side']}_gradients",
+        part.of,
+        arrays=listed_arrays(part.manifest, part.store, records),
         **part.described,
         **collection.attributes,
         rows=[part.start, part.start + rows],

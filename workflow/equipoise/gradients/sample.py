@@ -4,8 +4,8 @@ import numpy as np
 
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_rows, text_columns
-from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded
+from equipoise.store.artefact import open_artefact
 
 
 def pool_sample(config: Experiment, count: int) -> list[Encoded]:
@@ -14,11 +14,7 @@ def pool_sample(config: Experiment, count: int) -> list[Encoded]:
 
     from equipoise.modelling.base import load_tokenizer
 
-    pool = config.layout.pool
-    try:
-        file = pq.ParquetFile(pool)
-    except FileNotFoundError:
-        raise UserError(f"{pool}: missing; run prepare_pool") from None
+    file = pq.ParquetFile(open_artefact(config, "pool").only_file())
     table = file.read([*text_columns(file), "completion_tokens"])
     usable = np.flatnonzero(table["completion_tokens"].to_numpy() > 0)
     count = min(count, len(usable))

@@ -7,7 +7,7 @@ from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 
 def commits(splits: Mapping[str, Any]) -> list[str]:
@@ -24,7 +24,7 @@ def refuse_other_commits(config: Experiment, where: str, loaded: list[str], *pat
     manifest = config.layout.fetch_manifest
     if not Path(manifest).is_file():
         return
-    fetched: Any = read_manifest(manifest, "fetch")
+    fetched: Any = open_artefact(config, "fetch").content
     for part in path:
         fetched = fetched.get(part, {})
     if fetched and fetched != loaded:

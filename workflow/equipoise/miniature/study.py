@@ -21,7 +21,7 @@ from equipoise.files import read_jsonl, write_text
 from equipoise.miniature.composition import Audit, audit_selection, read_metadata
 from equipoise.progress import log
 from equipoise.selectors import selector as find_selector
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 PROFILE = "profiles/local"
 README_MARKS = ("<!-- study: written by `make study` -->", "<!-- end of study -->")
@@ -148,12 +148,12 @@ def audit_rows(experiment: Experiment) -> list[dict[str, object]]:
     """The audit of every selection of an experiment, one mapping each."""
     import pyarrow.parquet as pq
 
-    layout = experiment.layout
-    pool = pq.read_table(layout.pool, columns=["id", "source", "metadata"]).to_pydict()
+    pool = pq.read_table(open_artefact(experiment, "pool").only_file(), columns=["id", "source", "metadata"]).to_pydict()
     metadata = read_metadata(pool["metadata"])
     rows = []
     for selector, seed, budget in dict.fromkeys((r.selector, r.selection_seed, r.budget) for r in trained_runs(experiment)):
-        picked = [line["row"] for _, line in read_jsonl(layout.selection(selector, seed, budget))]
+        selection = open_artefact(experiment, "selection", selector=selector, selection_seed=seed, budget=budget)
+        picked = [line["row"] for _, line in read_jsonl(selection.only_file())]
         audit = audit_selection(picked, pool["id"], pool["source"], metadata)
         rows.append({"experiment": experiment.experiment, "selector": selector, "selection_seed": seed, "budget": budget, **_flat(audit)})
     return rows
@@ -166,7 +166,7 @@ def _flat(audit: Audit) -> dict[str, object]:
 
 def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
     """Mean standard deviation of the attribution matrix's columns by task: the scales that normalisation evens out."""
-    manifest = read_manifest(experiment.layout.matrix_manifest("influence"), "matrix")
+    manifest = open_artefact(experiment, "matrix", matrix="influence")
     by_task: dict[str, list[float]] = {}
     for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
         by_task.setdefault(column["task"], []).append(deviation)

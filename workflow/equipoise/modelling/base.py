@@ -7,14 +7,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from equipoise.config import Lora, Model
+from equipoise.config import Experiment, Lora, Model
 from equipoise.config_keys import OWN, PAPER
 from equipoise.errors import UserError, first_line
-from equipoise.files import full_disk
+from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
-from equipoise.modelling.digests import remembered_digest
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
+from equipoise.shipped import base_path
+from equipoise.store.artefact import Artefact
+from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
@@ -48,8 +50,8 @@ def base_folder(model: Model) -> Path:
 
     Raises `UserError` when there is neither.
     """
-    if Path(model.base).is_dir():
-        return Path(model.base)
+    if (here := base_path(model.base)).is_dir():
+        return here
     if model.base.startswith((".", "/")) or model.base.count("/") != 1:
         raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
     from huggingface_hub import snapshot_download
@@ -75,6 +77,18 @@ def base_identity(model: Model) -> dict[str, Any]:
     if model.template_file:
         return digests | {"chat_template": fingerprint(_template_file(model.template_file))}
     return digests | {"chat_template": OWN} if model.chat_template == OWN else digests
+
+
+def weight_defects(config: Experiment, base: Artefact) -> list[str]:
+    """Files of the base that are not those that `check_base` found, all of them read; none for artefacts of other kinds."""
+    if base["kind"] != "base":
+        return []
+    try:
+        folder = base_folder(config.model)
+    except UserError:
+        return []  # not on this machine
+    changed = [name for name, digest in base["weights"].items() if not (folder / name).is_file() or file_digest(folder / name) != digest]
+    return [f"{folder / name}: not the file of the base that was checked; copy or fetch it again" for name in changed]
 
 
 def positions_for(model: Model) -> int | None:

@@ -22,6 +22,7 @@ from equipoise.modelling.adapter import (
     saved_shapes,
 )
 from equipoise.modelling.targets import patterns
+from equipoise.store.digests import digest_once
 
 if TYPE_CHECKING:
     import torch
@@ -139,7 +140,7 @@ def adapter_identity(folder: str | Path) -> dict[str, Any]:
         raise UserError(f"{folder}: no epoch checkpoint (adapter_model.safetensors and adapter_config.json); run warm_up")
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     shape = {key: sorted(config[key]) if isinstance(config.get(key), list) else config.get(key) for key in ADAPTER_KEYS}
-    return {"weights": file_digest(folder / "adapter_model.safetensors"), "config": shape}
+    return {"weights": digest_once(folder / "adapter_model.safetensors"), "config": shape}
 
 
 def adapted_patterns(folder: str | Path) -> dict[str, int]:

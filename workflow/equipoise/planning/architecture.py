@@ -9,6 +9,7 @@ from typing import Any
 from equipoise.config import Lora, Model
 from equipoise.config_keys import ALL_LINEAR, ATTENTION
 from equipoise.errors import UserError
+from equipoise.shipped import base_path
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def from_config(values: Mapping[str, Any], where: str) -> Architecture:
 
 
 def _local_config(model: Model) -> Path | None:
-    folder = Path(model.base)
+    folder = base_path(model.base)
     if folder.is_dir():
         return folder / "config.json"
     if model.base.count("/") != 1 or model.base.startswith((".", "/")):

@@ -17,7 +17,7 @@ from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.workload import SPREAD, pool_load
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_alone
 
 VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
@@ -80,7 +80,7 @@ def _projection_assumptions(config: Experiment) -> list[str]:
     path = config.layout.matrix_manifest(INFLUENCE)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by
-        known = read_manifest(path, "matrix").get("reliability")
+        known = open_alone(path, "matrix").get("reliability")  # of this width or another
     if not known:
         return [f"{said}; its reliability is told when a first matrix is sealed"]
     expected = forecast(known["median"], width / known["dimension"])

@@ -4,7 +4,6 @@ import json
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
 from equipoise.planning.flops import Load
+from equipoise.store.artefact import is_made
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,10 +61,11 @@ class PoolLoad:
 
 def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | None = None) -> PoolLoad:
     """The pool's load: exact once it is prepared, else from rows and mean tokens (given, counted from the files, or assumed)."""
-    if Path(config.layout.pool).exists() and rows is None and mean_tokens is None:
+    prepared = is_made(config, "pool") if rows is None and mean_tokens is None else None
+    if prepared is not None:
         import pyarrow.parquet as pq
 
-        table = pq.read_table(config.layout.pool, columns=["tokens", "completion_tokens"])
+        table = pq.read_table(prepared.only_file(), columns=["tokens", "completion_tokens"])
         return PoolLoad(table.num_rows, table["tokens"].to_numpy(), table["completion_tokens"].to_numpy())
     counted, characters = _files(config)
     said = []

@@ -4,8 +4,7 @@ from pathlib import Path
 from textwrap import fill
 
 from equipoise.reporting.catalogue import RESULTS
-
-WORKFLOW = Path(__file__).parents[2]
+from equipoise.shipped import WORKFLOW
 
 
 def caption_files() -> dict[Path, str]:

@@ -62,6 +62,17 @@ def _compared(first: Experiment, second: Experiment, names: list[str], measure: 
     return pd.DataFrame(rows), tasks, paired
 
 
+def verdict(table: Table) -> str:
+    """The comparison in a sentence."""
+    second, first = table.title.split(" against ")
+    said = []
+    for name, rows in table.frame.groupby("measure", sort=False):
+        found = [f"{word} in {count}" for word in ("higher", "lower") if (count := int((rows["verdict"] == word).sum()))]
+        of = f"of {len(rows)} comparisons" + (f" by {name}" if table.frame["measure"].nunique() > 1 else "")
+        said.append(f"{', '.join(found) or 'shown to differ in none'} {of}")
+    return f"{second} against {first}: {'; '.join(said)}."
+
+
 def _name(config: Experiment, other: Experiment) -> str:
     """The experiment's name, with its model where both have the same name."""
     return config.experiment if config.experiment != other.experiment else f"{config.experiment} ({config.model.name})"

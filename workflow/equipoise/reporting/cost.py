@@ -12,7 +12,7 @@ from equipoise.reporting.material import Material
 from equipoise.reporting.table import Column, Table
 from equipoise.selection.rank import seconds_path
 from equipoise.selectors import selector
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 SIZES = ("rows", "columns", "mib", "mib_fp64")
 TIMES = ("seconds", "job_seconds", "memory_mib")
@@ -44,7 +44,7 @@ def _row(material: Material, name: str) -> dict[str, object]:
     matrix = selector(name).matrix
     row = {"label": selector(name).label, "selector": name, "matrix": matrix or "none"} | dict.fromkeys(SIZES)
     if matrix:
-        manifest = read_manifest(layout.matrix_manifest(matrix), "matrix")
+        manifest = open_artefact(config, "matrix", matrix=matrix)
         size = (manifest["rows"], len(manifest["columns"]))
         row |= {"rows": size[0], "columns": size[1], "mib": folder_bytes(layout.matrix(matrix)) / 2**20, "mib_fp64": prod(size) * 8 / 2**20}
     seeds = selection_seeds(config, name)

@@ -3,18 +3,17 @@
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from equipoise.attribution.analyses import aid, normality, thi_instance, thi_task_mean
 from equipoise.config import Experiment
-from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.arms import ABLATION, LESS, STUDIED, UNNORMALIZED
 from equipoise.reporting.sealed_matrix import Matrix, read_matrix
 from equipoise.selectors import selector
+from equipoise.store.artefact import open_artefact
 
 NORMAL_COLUMNS = 5  # sampled columns per task, as in the paper's Figure 5
 NORMAL_ROWS = 50_000  # shapes and axes need no more; a z-scored copy of the whole matrix would take 800 MB at the paper's size
@@ -36,8 +35,7 @@ class Influence:
 
     def __init__(self, config: Experiment):
         self.config = config
-        self.layout = config.layout
-        self.matrix: Matrix = read_matrix(self.layout, "influence")
+        self.matrix: Matrix = read_matrix(config, "influence")
         self.tasks = list(config.tasks)
         self.task_of = np.array([self.tasks.index(column["task"]) for column in self.matrix.columns])
 
@@ -50,10 +48,8 @@ class Influence:
         """Ranking of a selector at its first selection seed."""
         import pyarrow.parquet as pq
 
-        path = self.layout.ranking(name, selection_seeds(self.config, name)[0])
-        if not Path(path).exists():
-            raise UserError(f"{path}: missing; run the stage rank for {name}")
-        table = pq.read_table(path, columns=["row", "column"])
+        ranking = open_artefact(self.config, "ranking", selector=name, selection_seed=selection_seeds(self.config, name)[0])
+        table = pq.read_table(ranking.only_file(), columns=["row", "column"])
         return Ranking(table["row"].to_numpy(), table["column"].to_numpy())
 
     def selected(self, name: str, rows: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from equipoise.reporting.labels import budget_text
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.validated import Validated, read_validated
 from equipoise.seeds import derive_seed
+from equipoise.store.artefact import open_artefact
 
 if TYPE_CHECKING:
     from equipoise.reporting.figure import Figure
@@ -73,14 +74,14 @@ class Material:
     @cached_property
     def validated(self) -> Validated:
         """The comparison of estimators, where there is one."""
-        return read_validated(self.config.layout)
+        return read_validated(self.config)
 
     @cached_property
     def sources(self) -> np.ndarray:
         """Name of the source of every pool row."""
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.config.layout.pool, columns=["source"])["source"].to_numpy(zero_copy_only=False)
+        return pq.read_table(open_artefact(self.config, "pool").only_file(), columns=["source"])["source"].to_numpy(zero_copy_only=False)
 
     @cached_property
     def valid(self) -> int:

@@ -16,8 +16,9 @@ from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
 from equipoise.reporting.table import Table, cells
 from equipoise.selectors import SELECTORS
+from equipoise.shipped import WORKFLOW
 
-TEMPLATES = Path(__file__).parents[2] / "report" / "page"
+TEMPLATES = WORKFLOW / "report" / "page"
 NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
 NUMBERS_INLINED = 300_000  # bytes of a figure's CSV offered for download from within the page
 

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Sequence
-from pathlib import Path
 
 from equipoise import benchmarks
 from equipoise.config import Experiment
@@ -10,8 +9,9 @@ from equipoise.experiment import experiment_runs, measured_tasks
 from equipoise.layout import Run
 from equipoise.measures import ACCURACY
 from equipoise.reporting.arms import arms_of
+from equipoise.shipped import WORKFLOW
 
-FOLDER = Path(__file__).parents[2] / "report" / "published"
+FOLDER = WORKFLOW / "report" / "published"
 BENCHMARKS = tuple(entry.published for entry in benchmarks.BENCHMARKS.values() if entry.published)
 THI_BUDGET = "0.1"
 

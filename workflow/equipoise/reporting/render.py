@@ -1,10 +1,15 @@
 """Writes a table as CSV (full precision), Markdown, LaTeX (booktabs) and HTML, all from its one frame."""
 
+import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from equipoise.files import write_text
 from equipoise.reporting.escaping import csv_text, html_text, latex_text, markdown_text
 from equipoise.reporting.table import Cell, Table, cells
+
+if TYPE_CHECKING:
+    from rich.table import Table as TerminalTable
 
 LONG_TEXT = 12  # share of the line, in percent, below which a paragraph column of LaTeX is never cut
 
@@ -23,6 +28,41 @@ def write_table(table: Table, folder: str | Path) -> list[Path]:
 def to_csv(table: Table) -> str:
     """The frame itself: every column, full precision, empty for missing."""
     return csv_text(table.frame)
+
+
+def to_values(table: Table) -> list[dict[str, Any]]:
+    """The frame's rows as plain values, full precision, None for what is missing."""
+    return json.loads(table.frame.to_json(orient="records", double_precision=15))
+
+
+def to_terminal(table: Table, width: int) -> "TerminalTable":
+    """The table for a terminal of `width` columns: as many of its columns as fit, from the left, a line below every group."""
+    from rich.table import Table as TerminalTable
+    from rich.text import Text
+
+    groups = cells(table)
+    texts = [[_terminal_text(cell) for cell in row] for group in groups for row in group.rows]
+    widths = [max(map(len, [column.header, *(row[place] for row in texts)])) + 3 for place, column in enumerate(table.columns)]
+    shown = max([count for count in range(1, len(widths) + 1) if sum(widths[:count]) + 1 <= width], default=1)
+    made = TerminalTable(title=Text(table.title), title_justify="left")
+    for column in table.columns[:shown]:
+        made.add_column(Text(column.header), justify="left" if column.digits is None else "right", no_wrap=True)
+    for group in groups:
+        if group.heading:
+            made.add_row(Text(group.heading, style="bold"))
+        for row in group.rows:
+            styles = {"best": "bold green", "second": "underline"}
+            made.add_row(*(Text(_terminal_text(cell), style=styles.get(cell.mark, "")) for cell in row[:shown]))
+        made.add_section()
+    if shown < len(table.columns):
+        made.caption = Text(
+            f"Columns left out at this width: {', '.join(column.header for column in table.columns[shown:])} (--json has all)"
+        )
+    return made
+
+
+def _terminal_text(cell: Cell) -> str:
+    return f"{cell.text} ± {cell.spread}" if cell.spread else cell.text
 
 
 def to_markdown(table: Table) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,8 @@ from equipoise.experiment import experiment_runs, measured, measured_tasks, suit
 from equipoise.layout import Run
 from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.statistics import task_scores
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
+from equipoise.store.kinds import scores_names
 
 SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
 
@@ -49,7 +49,6 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
     measure: what is read; none: the first that the experiment has. Raises `UserError` when a file is missing, when all runs have failed,
     when a run was evaluated on other items than the first one, or when the logged items do not give the recorded score.
     """
-    layout = config.layout
     runs, there = experiment_runs(config), measured(config)
     if not there:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
@@ -67,8 +66,8 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
             suite_tasks = [task for task in tasks if config.tasks[task].suite == suite]
             parts = suite_parts(config.suites[suite], measure)
             for place, part in enumerate(parts):
-                recorded = read_manifest(layout.scores(run, suite, part), "scores")["tasks"]
-                path = layout.samples(run, suite, part)
+                scores_of = open_artefact(config, "scores", **scores_names(run, suite, part))
+                recorded, path = scores_of["tasks"], str(scores_of.only_file())
                 logged = _read_samples(path, suite_tasks)
                 for task in suite_tasks:
                     keys, values = logged[task]
@@ -87,8 +86,8 @@ def _failed(config: Experiment, runs: list[Run], tasks: list[str], measure: Meas
     """Why runs have no scores, by run."""
     suite = config.tasks[tasks[0]].suite
     part = suite_parts(config.suites[suite], measure)[0]
-    first = {run: read_manifest(config.layout.scores(run, suite, part), "scores") for run in runs}
-    return {run: scores["failed"] for run, scores in first.items() if "failed" in scores}
+    first = {run: open_artefact(config, "scores", **scores_names(run, suite, part)).get("failed") for run in runs}
+    return {run: reason for run, reason in first.items() if reason}
 
 
 def _read_samples(path: str, tasks: list[str]) -> dict[str, tuple[tuple[ItemKey, ...], np.ndarray]]:
@@ -144,9 +143,9 @@ def _row(
 
 def read_answers(config: Experiment, run: Run, task: str) -> dict[ItemKey, dict[str, object]]:
     """Logged samples of one run and task at the suite's first seed, by item key."""
-    layout = config.layout
     suite = config.tasks[task].suite
-    path = Path(layout.samples(run, suite, suite_parts(config.suites[suite])[0]))
+    part = suite_parts(config.suites[suite])[0]
+    path = open_artefact(config, "scores", **scores_names(run, suite, part)).only_file()
     answers = {}
     with path.open(encoding="utf-8") as file:
         for line in file:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from equipoise.attribution.matrix_store import open_array, read_rows, read_valid, refuse_missing_chunks
+from equipoise.attribution.matrix_store import open_values, read_valid
+from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,10 @@ class Matrix:
     std: np.ndarray
 
 
-def read_matrix(layout: Layout, name: str) -> Matrix:
+def read_matrix(config: Experiment, name: str) -> Matrix:
     """The sealed matrix `name`; raises `UserError` when it is not sealed, damaged or has fewer than two valid rows."""
-    manifest = read_manifest(layout.matrix_manifest(name), "matrix")
-    path = layout.matrix(name)
-    array = open_array(path)
-    refuse_missing_chunks(path, array)
+    manifest = open_artefact(config, "matrix", matrix=name)
     if manifest["std"] is None:
-        raise UserError(f"{layout.matrix_manifest(name)}: fewer than two valid rows, so there is nothing to report; use a larger pool")
+        raise UserError(f"{manifest.path}: fewer than two valid rows, so there is nothing to report; use a larger pool")
     mean, std = np.array(manifest["mean"], np.float64), np.array(manifest["std"], np.float64)
-    return Matrix(read_rows(path, array, 0, manifest["rows"]), read_valid(path), manifest["columns"], mean, std)
+    return Matrix(open_values(manifest).read(0, manifest["rows"]), read_valid(manifest), manifest["columns"], mean, std)

@@ -6,10 +6,10 @@ from pathlib import Path
 from equipoise.budgets import budget_label
 from equipoise.config import Experiment
 from equipoise.conversation.record import message_text
-from equipoise.errors import UserError
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.labels import budget_text
 from equipoise.selectors import selector
+from equipoise.store.artefact import open_artefact
 
 PICKS = 500  # shown of one selector: the page stays small for a large pool
 CHARACTERS = 500  # shown of one prompt or response
@@ -21,14 +21,16 @@ def selected_examples(config: Experiment) -> dict[str, object]:
     Returns {selectors, tasks, sources: names; budgets: [[text, picks]] ascending; rows: {pool row: [source, prompt, response]};
     picks: [[selector, rank, pool row, task or -1, validation id, score, margin]]} with places in the lists of names.
     """
-    layout = config.layout
     selectors = [name for name in config.selectors if selector(name).chooses]
     tasks, sources = list(config.tasks), []
     rows: dict[int, list[object]] = {}
     picks, sizes = [], {}
     for name in selectors:
         seed = selection_seeds(config, name)[0]
-        paths = {budget_label(b): Path(layout.selection(name, seed, budget_label(b))) for b in config.budgets}
+        labels = map(budget_label, config.budgets)
+        paths = {
+            label: open_artefact(config, "selection", selector=name, selection_seed=seed, budget=label).only_file() for label in labels
+        }
         counts = {label: _lines(path) for label, path in paths.items()}
         sizes |= counts
         for pick in _first(paths[max(counts, key=counts.__getitem__)]):
@@ -63,11 +65,8 @@ def _first(path: Path) -> list[dict[str, object]]:
 
 
 def _lines(path: Path) -> int:
-    try:
-        with path.open("rb") as file:
-            return sum(1 for _ in file)
-    except FileNotFoundError:
-        raise UserError(f"{path}: missing; run the stage select_budget") from None
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
 
 
 def _cut(text: str) -> str:

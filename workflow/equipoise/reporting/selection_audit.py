@@ -13,6 +13,7 @@ from equipoise.reporting.labels import budget_text
 from equipoise.reporting.material import Material
 from equipoise.reporting.table import Column, Table
 from equipoise.selectors import selector
+from equipoise.store.artefact import open_artefact
 
 
 def table_audit(material: Material) -> Table:
@@ -22,7 +23,7 @@ def table_audit(material: Material) -> Table:
     import pyarrow.parquet as pq
 
     config, layout = material.config, material.config.layout
-    pool = pq.read_table(layout.pool, columns=["id", "source", "metadata"])
+    pool = pq.read_table(open_artefact(config, "pool").only_file(), columns=["id", "source", "metadata"])
     metadata = read_metadata(pool["metadata"].to_pylist())
     if not has_audit(metadata):
         raise UserError(
@@ -33,7 +34,8 @@ def table_audit(material: Material) -> Table:
     for budget in map(budget_label, config.budgets):
         for name in config.selectors:
             if selector(name).chooses:
-                rows = _rows(layout.selection(name, selection_seeds(config, name)[0], budget))
+                seed = selection_seeds(config, name)[0]
+                rows = _rows(open_artefact(config, "selection", selector=name, selection_seed=seed, budget=budget).only_file())
                 lines.append(_line(budget_text(budget), name, budget, audit_selection(rows, ids, sources, metadata)))
     columns = (
         Column("label", "Selector"),
@@ -44,8 +46,8 @@ def table_audit(material: Material) -> Table:
     return Table("", pd.DataFrame(lines), columns, group="group")
 
 
-def _rows(path: str) -> list[int]:
-    with Path(path).open(encoding="utf-8") as file:
+def _rows(path: Path) -> list[int]:
+    with path.open(encoding="utf-8") as file:
         return [json.loads(line)["row"] for line in file]
 
 

@@ -9,6 +9,7 @@ from equipoise.conversation.record import Message, message_text
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, read_jsonl
 from equipoise.selection.selection_file import find_selection
+from equipoise.store.artefact import open_alone
 
 GAP = " | "
 
@@ -18,10 +19,20 @@ def explain(path: str | Path, row: str, width: int) -> str:
 
     Raises `UserError` when the row is not in the selection.
     """
+    line, example = _found(path, row)
+    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _in_words(example), width)])
+
+
+def explained(path: str | Path, row: str) -> dict[str, Any]:
+    """The same as values: the pick as its selection has it, and `validation`, the example that asked for it (None: none did)."""
+    line, example = _found(path, row)
+    return {**line, "validation": example}
+
+
+def _found(path: str | Path, row: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     file = find_selection(path)
     line = _find(file, row)
-    root = file.parent.parent.parent.parent
-    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _example(root, line), width)])
+    return line, _example(file.parent.parent.parent.parent, line)
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
@@ -58,20 +69,26 @@ def _turns(messages: list[Message]) -> list[str]:
     return [f"[{message['role']}]\n{message_text(message)}" for message in messages]
 
 
-def _example(root: Path, line: dict[str, Any]) -> str:
+def _example(root: Path, line: dict[str, Any]) -> dict[str, Any] | None:
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
     if line["task"] is None:
-        return "VALIDATION EXAMPLE\n\n(none)"
-    path = root / "targets" / line["task"] / "validation.parquet"
-    if not path.is_file():
-        raise UserError(f"{path}: missing; explain needs the selection where the workflow wrote it, beside targets/")
+        return None
+    manifest = root / "targets" / line["task"] / "manifest.json"
+    if not manifest.is_file():
+        raise UserError(f"{manifest}: missing; explain needs the selection where the workflow wrote it, beside targets/")
+    path = open_alone(manifest, "targets").only_file()
     table = pq.read_table(path)
     examples = table.filter(pc.equal(pc.cast(table["id"], "string"), line["validation_id"])).to_pylist()
     if not examples:
         raise UserError(f"{path}: holds no validation example {line['validation_id']}; the selection is older than the targets")
-    example = examples[0]
+    return examples[0]
+
+
+def _in_words(example: dict[str, Any] | None) -> str:
+    if example is None:
+        return "VALIDATION EXAMPLE\n\n(none)"
     if example.get("messages"):
         return "\n\n".join(["VALIDATION EXAMPLE", *_turns(json.loads(example["messages"]))])
     return f"VALIDATION EXAMPLE\n\n[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"

@@ -4,12 +4,15 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise.errors import UserError, first_line
 from equipoise.progress import log
+
+if TYPE_CHECKING:
+    from equipoise.store.artefact import Artefact
 
 
 def open_matrix(path: str | Path, header: bool | None = None) -> tuple[Any, np.ndarray | None]:
@@ -73,6 +76,10 @@ def _read_npy(path: Path) -> np.ndarray:
 def _open_zarr(path: Path) -> Any:
     import zarr
 
+    if sealed := _sealed(path):
+        from equipoise.attribution.matrix_store import open_values
+
+        return open_values(sealed)
     try:
         opened = zarr.open(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
@@ -83,10 +90,6 @@ def _open_zarr(path: Path) -> Any:
             held = ", ".join(arrays) or "none"
             raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
         return next(iter(arrays.values()))
-    if "identity" in opened.attrs:
-        from equipoise.attribution.matrix_store import refuse_missing_chunks
-
-        refuse_missing_chunks(path, opened)
     return opened
 
 
@@ -183,12 +186,22 @@ def _to_array(table: Any, path: Path) -> np.ndarray:
 
 
 def _valid_beside(path: Path) -> np.ndarray | None:
-    beside = path.parent / "valid.zarr"
-    if path.suffix != ".zarr" or not beside.exists():
+    sealed = _sealed(path)
+    if sealed is None:
         return None
     from equipoise.attribution.matrix_store import read_valid
 
-    return read_valid(path)
+    return read_valid(sealed)
+
+
+def _sealed(path: Path) -> "Artefact | None":
+    """The manifest of a matrix of the workflow, which lies beside it; a user's own has none."""
+    manifest = path.parent / "manifest.json"
+    if path.name != "matrix.zarr" or not (path.parent / "valid.zarr").exists():
+        return None
+    from equipoise.store.artefact import open_alone
+
+    return open_alone(manifest, "matrix")
 
 
 READERS: dict[str, Callable[[Path], Any]] = {

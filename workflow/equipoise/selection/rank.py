@@ -6,19 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from equipoise.attribution.matrix_store import open_array, read_valid, refuse_missing_chunks
-from equipoise.attribution.seal import MATRIX_KIND
+from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.budgets import budget_rows
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, write_text
-from equipoise.layout import Layout
 from equipoise.progress import log, logged_warnings
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
 from equipoise.selectors import Selector
 from equipoise.selectors import selector as find_selector
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact, publish
 
 
 def rank(config: Experiment, selector: str, selection_seed: int) -> None:
@@ -32,9 +30,8 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    layout = config.layout
     entry = find_selector(selector)
-    problem = _problem(config, layout, entry, selection_seed)
+    problem = _problem(config, entry, selection_seed)
     rows = budget_rows(config.selection.rank_to, int(np.count_nonzero(problem.valid)))
     with logged_warnings():
         choose = entry.load()
@@ -50,9 +47,10 @@ def rank(config: Experiment, selector: str, selection_seed: int) -> None:
             "margin": ranking.margins,
         }
     )
-    path = layout.ranking(selector, selection_seed)
+    path = config.layout.ranking(selector, selection_seed)
     with atomic_path(path) as part:
         pq.write_table(table, part)
+    publish(config, "ranking", {"selector": selector, "selection_seed": selection_seed}, [path], rows=len(ranking.rows))
     write_text(seconds_path(path), json.dumps({"seconds": seconds}) + "\n")
     log(f"{selector}: ranked {len(ranking.rows):,} of {int(problem.valid.sum()):,} valid rows -> {path}")
 
@@ -62,40 +60,34 @@ def seconds_path(ranking: str) -> Path:
     return Path(ranking).with_suffix(".seconds.json")
 
 
-def _problem(config: Experiment, layout: Layout, selector: Selector, seed: int) -> Problem:
+def _problem(config: Experiment, selector: Selector, seed: int) -> Problem:
     name = selector.matrix
-    valid = valid_rows(layout, name)
-    pool = _pool_columns(layout.pool, selector.pool)
+    valid = valid_rows(config, name)
+    pool = _pool_columns(config, selector.pool)
     if name is None:
         return Problem(len(valid), valid, seed=seed, pool=pool)
-    manifest = read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
-    path = layout.matrix(name)
-    array = open_array(path)
-    expected = (manifest["rows"], len(manifest["columns"]))
-    if array.shape != expected or len(valid) != manifest["rows"]:
-        raise UserError(f"{path}: has shape {array.shape}, its manifest says {expected}; run seal_attribution again")
-    refuse_missing_chunks(path, array)
+    manifest = open_artefact(config, "matrix", matrix=name)
+    array, path = open_values(manifest), config.layout.matrix(name)
     tasks = tuple(column["task"] for column in manifest["columns"])
     ids = tuple(column["id"] for column in manifest["columns"])
     return Problem(len(valid), valid, Source(array, path, show_progress=True), tasks, ids, config.selection.normalisation, seed, pool)
 
 
-def valid_rows(layout: Layout, matrix: str | None) -> np.ndarray:
+def valid_rows(config: Experiment, matrix: str | None) -> np.ndarray:
     """bool [N]: the rows that may be chosen, the attribution matrix's valid ones for every selector; and valid in its own matrix."""
     names = dict.fromkeys(["influence", *([matrix] if matrix else [])])
-    valid = []
-    for name in names:
-        read_manifest(layout.matrix_manifest(name), MATRIX_KIND)
-        valid.append(read_valid(layout.matrix(name)))
+    valid = [read_valid(open_artefact(config, "matrix", matrix=name)) for name in names]
     if len({len(rows) for rows in valid}) > 1:
-        raise UserError(f"{layout.matrix_manifest(matrix)}: has other rows than the attribution matrix; run seal_attribution for both")
+        raise UserError(
+            f"{config.layout.matrix_manifest(matrix)}: has other rows than the attribution matrix; run seal_attribution for both"
+        )
     return np.logical_and.reduce(valid)
 
 
-def _pool_columns(path: str, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _pool_columns(config: Experiment, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     if not names:
         return {}
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path, columns=list(names))
+    table = pq.read_table(open_artefact(config, "pool").only_file(), columns=list(names))
     return {name: table[name].to_numpy() for name in names}

@@ -1,25 +1,22 @@
 """The stage `select_budget`: from a ranking to a selection that is ready to train on."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from equipoise.attribution.matrix_store import open_array
-from equipoise.attribution.seal import MATRIX_KIND
+from equipoise.attribution.matrix_store import open_values
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
 from equipoise.conversation.record import JSON_COLUMNS, TEXT_COLUMNS, from_columns
 from equipoise.errors import UserError
 from equipoise.files import write_jsonl
-from equipoise.layout import Layout
 from equipoise.progress import log
 from equipoise.selection.problem import NO_COLUMN, Ranking
 from equipoise.selection.rank import valid_rows
 from equipoise.selection.score_rows import top_tasks
 from equipoise.selection.source import Source
 from equipoise.selectors import selector as find_selector
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact, publish
 
 TOP_TASKS = 3
 
@@ -31,41 +28,37 @@ def select_budget(config: Experiment, selector: str, selection_seed: int, budget
     the example that asked for it; null where none did), top_tasks (the three tasks with the largest mean influence of the row), source.
     Raises `UserError` when the budget goes beyond the ranking.
     """
-    layout = config.layout
-    ranking = _read_ranking(layout.ranking(selector, selection_seed), selector)
+    ranking = _read_ranking(config, selector, selection_seed)
     entry, rows = find_selector(selector), len(ranking.rows)
     if entry.swept:
-        rows = budget_rows(parse_budget(budget_label), int(np.count_nonzero(valid_rows(layout, entry.matrix))))
+        rows = budget_rows(parse_budget(budget_label), int(np.count_nonzero(valid_rows(config, entry.matrix))))
     if rows > len(ranking.rows):
         raise UserError(
             f"budget {budget_label} of {selector} is {rows} rows, but the ranking stops at {len(ranking.rows)}; "
             f"write a larger selection.rank_to than {config.selection.rank_to}"
         )
     chosen = ranking.rows[:rows]
-    path = layout.selection(selector, selection_seed, budget_label)
-    write_jsonl(path, _lines(config, layout, ranking, chosen))
+    path = config.layout.selection(selector, selection_seed, budget_label)
+    write_jsonl(path, _lines(config, ranking, chosen))
+    publish(config, "selection", {"selector": selector, "selection_seed": selection_seed, "budget": budget_label}, [path], rows=rows)
     log(f"{selector}, budget {budget_label}: {rows:,} rows -> {path}")
 
 
-def _read_ranking(path: str, selector: str) -> Ranking:
+def _read_ranking(config: Experiment, selector: str, selection_seed: int) -> Ranking:
     import pyarrow.parquet as pq
 
-    if not Path(path).is_file():
-        raise UserError(f"{path}: missing; run rank --selector {selector}")
-    table = pq.read_table(path)
+    table = pq.read_table(open_artefact(config, "ranking", selector=selector, selection_seed=selection_seed).only_file())
     return Ranking(*(table[name].to_numpy() for name in ("row", "score", "column", "margin")))
 
 
-def _lines(config: Experiment, layout: Layout, ranking: Ranking, chosen: np.ndarray) -> Any:
+def _lines(config: Experiment, ranking: Ranking, chosen: np.ndarray) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    manifest = read_manifest(layout.matrix_manifest("influence"), MATRIX_KIND)
-    columns = manifest["columns"]
-    tasks = top_tasks(
-        Source(open_array(layout.matrix("influence")), layout.matrix("influence")), chosen, [c["task"] for c in columns], TOP_TASKS
-    )
-    pool = pq.read_table(layout.pool, columns=[*TEXT_COLUMNS, *JSON_COLUMNS]).take(pa.array(chosen))
+    matrix = open_artefact(config, "matrix", matrix="influence")
+    columns = matrix["columns"]
+    tasks = top_tasks(Source(open_values(matrix), config.layout.matrix("influence")), chosen, [c["task"] for c in columns], TOP_TASKS)
+    pool = pq.read_table(open_artefact(config, "pool").only_file(), columns=[*TEXT_COLUMNS, *JSON_COLUMNS]).take(pa.array(chosen))
     for at, (row, record) in enumerate(zip(chosen.tolist(), from_columns(pool.to_pydict()), strict=True)):
         column = int(ranking.columns[at])
         asked = columns[column] if column != NO_COLUMN else {"id": None, "task": None}

@@ -23,7 +23,8 @@ from equipoise.store.gradients import (
     chunk_record,
 )
 from equipoise.store.manifest import read_manifest, write_manifest
-from equipoise.store.remains import array_settings, one_at_a_time, remove_foreign, remove_partial, writable
+from equipoise.store.remains import one_at_a_time, remove_foreign, remove_partial, writable
+from equipoise.store.stored_array import trailer
 
 QUEUED_CHUNKS = 2
 
@@ -46,15 +47,12 @@ class GradientStore:
     def _open(self, attributes: dict[str, Any]) -> dict[str, Any]:
         import zarr
 
-        for folder in (self.path, *(self.path / name for name in (*self._widths, *COLUMNS))):
-            remove_partial(folder / "zarr.json")
+        remove_partial(self.path / "zarr.json")
         group = zarr.open_group(str(self.path), mode="a")
         arrays = {}
         for name in (*self._widths, *COLUMNS):
             shape = (self.rows, self._widths[name]) if name in self._widths else (self.rows,)
-            if name not in group:
-                group.create_array(name, **array_settings(shape, COLUMNS.get(name, "float16")))
-            arrays[name] = writable(group[name], shape)
+            arrays[name] = writable(self.path / name, shape, COLUMNS.get(name, "float16"))
         if dict(group.attrs) != attributes:
             group.attrs.update(attributes)
         (self.path / "chunks").mkdir(exist_ok=True)
@@ -81,7 +79,7 @@ class GradientStore:
         """Writes a chunk, syncs it and then its record; returns the record. `notes` go into the record."""
         start, stop = chunk_bounds(chunk, self.rows)
         chunk_record(self.path, chunk).unlink(missing_ok=True)
-        folders = set()
+        folders, sums = set(), {}
         for name, array in rows.arrays().items():
             if len(array) != stop - start:
                 raise ValueError(f"{name}: {len(array)} rows for chunk {chunk} of rows {start} to {stop - 1}")
@@ -89,6 +87,7 @@ class GradientStore:
             remove_partial(file)
             self._arrays[name][start:stop] = array
             _sync_file(file)
+            sums[name] = trailer(file)
             folders |= {file.parent, file.parent.parent}
         for folder in sorted(folders):
             sync_folder(folder)
@@ -96,6 +95,8 @@ class GradientStore:
             "rows": [start, stop],
             "fingerprint": fingerprint,
             "digest": rows.digest(),
+            "crc32c": sums,
+            "widths": self._widths,
             "no_completion_token": int(np.count_nonzero(rows.status == NO_COMPLETION_TOKEN)),
             "non_finite": int(np.count_nonzero(rows.status == NON_FINITE)),
             **notes,

@@ -11,30 +11,36 @@ A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, eac
 | status | int8 [rows] | 0 valid, 1 no completion token, 2 non-finite (or zero) gradient; -1 never written |
 | last_token, position_weighted | float16 [rows, hidden] | unit-length states, in stores of the last epoch only |
 
-`chunks/<number>.json` is written after a chunk's files are on disk and vouches for them (rows, fingerprint, digest, counts);
-a chunk without it does not exist. The group's attributes hold `settings` (fingerprint of all that determines a row besides the
-row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
+`chunks/<number>.json` is written after a chunk's files are on disk and vouches for them while the store is made (rows, fingerprint, digest,
+counts, each array's crc32c); a chunk without it does not exist. A job's manifest, written last, lists the crc32c of all its chunks, and
+who reads the store for another stage goes by manifests. The group's attributes hold `settings` (fingerprint of all that determines a row
+besides the row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
 
 `scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
 product, so `norm` must be multiplied back in on both sides (tracin, logra, ekfac, trak). Nothing else here depends on the estimator.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import retried
+from equipoise.experiment import shards
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selectors import MATRICES
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import Artefact, open_artefact, relative
+from equipoise.store.manifest import read_manifest, remedy
+from equipoise.store.stored_array import StoredArray, chunk_name
 
 VALID, NO_COMPLETION_TOKEN, NON_FINITE, UNWRITTEN = 0, 1, 2, -1
 STATES = MATRICES[1:]
 COLUMNS = {"norm": "float32", "loss": "float32", "tokens": "int32", "status": "int8"}
+DENSE = ("directions", *COLUMNS)
 CHUNK_KIND = "gradient_chunk"
 LEAST_DOUBT = 1e-6
 """Least 1 - p that is reckoned with: an example known by heart has a gradient of no meaning."""
@@ -80,8 +86,20 @@ def chunk_record(path: str | Path, chunk: int) -> Path:
 
 def chunk_file(path: str | Path, array: str, chunk: int) -> Path:
     """The file that holds a chunk of an array."""
-    folder = Path(path) / array / "c" / str(chunk)
-    return folder if array in COLUMNS else folder / "0"
+    return Path(path) / array / chunk_name(chunk, None if array in COLUMNS else 1)
+
+
+def listed_arrays(manifest: str | Path, path: str | Path, records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What a manifest lists of a store's arrays: chunks that follow each other, by their records."""
+    return {
+        relative(manifest, Path(path) / name): {
+            "dtype": COLUMNS.get(name, "float16"),
+            "width": records[0]["widths"].get(name),
+            "first": records[0]["rows"][0] // CHUNK_ROWS,
+            "crc32c": [record["crc32c"][name] for record in records],
+        }
+        for name in records[0]["crc32c"]
+    }
 
 
 def chunk_bounds(chunk: int, rows: int) -> tuple[int, int]:
@@ -90,32 +108,45 @@ def chunk_bounds(chunk: int, rows: int) -> tuple[int, int]:
 
 
 class GradientReader:
-    """Reads a gradient store; never hands out a row that no chunk record vouches for.
+    """Reads a gradient store; never hands out a row that nothing vouches for.
 
+    By itself it goes by the chunks' records, as who makes the store and `verify` do; other stages read it by its jobs' manifests.
     Raises `UserError` naming the store or the chunk's file for whatever is missing or damaged.
     """
 
-    def __init__(self, path: str | Path):
-        import zarr
-
+    def __init__(self, path: str | Path, parts: Sequence[Artefact] = (), rows: int | None = None):
+        """parts: manifests that vouch for chunks. rows: of the whole store, needed with them."""
         self.path = Path(path)
-        try:
-            self._group = zarr.open_group(str(path), mode="r")
-            self._arrays = {name: self._group[name] for name in ("directions", *COLUMNS)}
-        except (FileNotFoundError, KeyError, ValueError):
-            raise UserError(f"{path}: no gradient store; run the stage that collects it") from None
-        self._arrays |= {name: self._group[name] for name in STATES if (self.path / name).is_dir()}
+        if parts:
+            self.attributes = {key: parts[0][key] for key in ("settings", "estimator", "side", "epoch", "scaled")}
+            names = (*DENSE, *(name for name in STATES if relative(parts[0].path, self.path / name) in parts[0]["arrays"]))
+            own = {name: parts[0].array(relative(parts[0].path, self.path / name), rows, parts[1:]) for name in names}
+        else:
+            own = self._by_records()
+        self._arrays: dict[str, StoredArray] = own
         self.rows, self.dimension = self._arrays["directions"].shape
 
-    @property
-    def attributes(self) -> dict[str, Any]:
-        """settings, estimator, side, epoch, scaled."""
-        return dict(self._group.attrs)
+    def _by_records(self) -> dict[str, StoredArray]:
+        import zarr
+
+        try:
+            group = zarr.open_group(str(self.path), mode="r")
+            found = {name: group[name] for name in (*DENSE, *STATES) if name in DENSE or (self.path / name).is_dir()}
+            self.attributes = dict(group.attrs)
+            shapes = {name: tuple(array.shape) for name, array in found.items()}
+        except (OSError, KeyError, ValueError, TypeError, AttributeError):
+            raise UserError(f"{self.path}: no gradient store; run the stage that collects it") from None
+        return {
+            name: StoredArray(
+                self.path / name, shape[0], COLUMNS.get(name, "float16"), (*shape[1:], None)[0], _Records(self, name), self.path
+            )
+            for name, shape in shapes.items()
+        }
 
     @property
     def scaled(self) -> bool:
         """Whether `norm` must be multiplied back in (see the module's text)."""
-        return bool(self._group.attrs["scaled"])
+        return bool(self.attributes["scaled"])
 
     @property
     def states(self) -> tuple[str, ...]:
@@ -129,7 +160,7 @@ class GradientReader:
 
     def read(self, start: int, stop: int) -> GradientRows:
         """Rows [start, stop), without states."""
-        return GradientRows(**{name: self.read_column(name, start, stop) for name in ("directions", *COLUMNS)})
+        return GradientRows(**{name: self.read_column(name, start, stop) for name in DENSE})
 
     def read_states(self, start: int, stop: int, kind: str) -> np.ndarray:
         """float16 [stop - start, hidden], unit rows; `kind` is last_token or position_weighted."""
@@ -138,14 +169,11 @@ class GradientReader:
         return self.read_column(kind, start, stop)
 
     def record(self, chunk: int) -> dict[str, Any]:
-        """The record of a chunk: rows, fingerprint, digest, counts."""
-        self._require_record(chunk)
-        return read_manifest(chunk_record(self.path, chunk), CHUNK_KIND)
-
-    def _require_record(self, chunk: int) -> None:
+        """The record of a chunk: rows, fingerprint, digest, crc32c by array, counts."""
         path = chunk_record(self.path, chunk)
         if not path.is_file():
             raise UserError(f"{self.path}: chunk {chunk} was never finished ({path.name} is missing); run the stage that collects it again")
+        return read_manifest(path, CHUNK_KIND)
 
     def read_chunk(self, chunk: int) -> GradientRows:
         """All arrays of a chunk, states included, checked against its record's digest."""
@@ -154,29 +182,31 @@ class GradientReader:
         rows = self.read(start, stop)
         rows.states.update({name: self.read_column(name, start, stop) for name in self.states})
         if record["rows"] != [start, stop] or record["digest"] != rows.digest():
-            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) does not match its record; run its stage again")
+            raise UserError(f"{self.path}: chunk {chunk} (rows {start} to {stop - 1}) does not match its record; {remedy(self.path)}")
         return rows
 
     def read_column(self, name: str, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop) of one array."""
         if not 0 <= start <= stop <= self.rows:
             raise UserError(f"{self.path}: has no rows {start} to {stop - 1}; it has {self.rows}")
-        for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
-            self._require_record(chunk)
-            file = chunk_file(self.path, name, chunk)
-            if not file.is_file():
-                raise UserError(f"{file}: missing chunk of a gradient store; run the stage that collects it again")
-        try:
-            return np.asarray(retried(lambda: self._arrays[name][start:stop]))
-        except ValueError as error:
-            damaged = self._damaged(name, start, stop)
-            raise UserError(f"{damaged}: damaged chunk of a gradient store ({error}); run the stage that collects it again") from None
+        return self._arrays[name].read(start, stop)
 
-    def _damaged(self, name: str, start: int, stop: int) -> Path:
-        for chunk in range(start // CHUNK_ROWS, -(-stop // CHUNK_ROWS)):
-            low, high = chunk_bounds(chunk, self.rows)
-            try:
-                self._arrays[name][low:high]
-            except ValueError:
-                return chunk_file(self.path, name, chunk)
-        return self.path / name
+
+def open_pool_rows(config: Experiment, epoch: int) -> GradientReader:
+    """The pool's rows at an epoch, all its shards."""
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
+    return GradientReader(config.layout.pool_gradients(epoch), parts, open_artefact(config, "pool")["rows"])
+
+
+class _Records(dict):
+    """crc32c of an array's chunks, each from its record when it is first asked for."""
+
+    def __init__(self, reader: GradientReader, array: str):
+        super().__init__()
+        self._reader, self._array = reader, array
+
+    def __contains__(self, chunk: object) -> bool:
+        return self._array in self._reader.record(chunk)["crc32c"]
+
+    def __getitem__(self, chunk: int) -> str:
+        return self._reader.record(chunk)["crc32c"][self._array]

@@ -1,5 +1,6 @@
 """What the writers of zarr stores share: one at a time, the settings of their arrays, and the removal of what killed ones left."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,12 +40,36 @@ def array_settings(shape: tuple[int, ...], dtype: str) -> dict[str, Any]:
     }
 
 
-def writable(array: Any, shape: tuple[int, ...]) -> Any:
-    """An opened array, resized to `shape`, that stores every chunk written: zarr would leave out those equal to the fill value."""
+def writable(path: Path, shape: tuple[int, ...], dtype: str) -> Any:
+    """The array at `path`, made or resized to `shape`; it stores every chunk written, where zarr would leave out those equal to the fill.
+
+    Where its zarr.json is not what `array_settings` makes, it is written anew; the chunks are known by what vouches for them.
+    """
+    import zarr
+
+    remove_partial(path / "zarr.json")
+    array = _opened(path, dtype)
+    if array is None:
+        (path / "zarr.json").unlink(missing_ok=True)
+        array = zarr.create_array(str(path), **array_settings(shape, dtype))
     array = array.with_config({"write_empty_chunks": True})
     if array.shape != shape:
         array.resize(shape)
     return array
+
+
+def _opened(path: Path, dtype: str) -> Any:
+    """The array at `path` for writing; none where it is not one of these settings."""
+    import zarr
+
+    try:
+        array = zarr.open_array(str(path), mode="r+")
+        made = zarr.create_array(zarr.storage.MemoryStore(), **array_settings(array.shape, dtype))
+        kept = ("shape", "chunk_grid", "chunk_key_encoding", "data_type", "fill_value", "codecs")
+        found, wanted = (json.dumps([each.metadata.to_dict()[key] for key in kept], default=str) for each in (array, made))
+    except (OSError, KeyError, ValueError, TypeError, AttributeError):
+        return None
+    return array if found == wanted else None
 
 
 def remove_foreign(path: Path, attribute: str, expected: str, reason: str, *parts: Path) -> None:
@@ -57,7 +82,7 @@ def remove_foreign(path: Path, attribute: str, expected: str, reason: str, *part
         return
     try:
         held = zarr.open(str(path), mode="r").attrs.get(attribute)
-    except (FileNotFoundError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         held = None
     if held != expected:
         log(f"{path}: {reason}; starting again from nothing")

@@ -2,9 +2,11 @@
 
 import math
 
+from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.layout import Layout, Run
-from equipoise.store.manifest import read_manifest
+from equipoise.layout import Run
+from equipoise.store.artefact import open_artefact
+from equipoise.store.kinds import run_names
 
 REMEDY = "try a lower training.learning_rate, a longer training.warmup_ratio, or model.precision: fp32"
 
@@ -20,6 +22,6 @@ def refuse_non_finite(title: str, step: int, **values: float) -> None:
             raise Diverged(f"{title}: {name.replace('_', ' ')} is {value} at step {step}; {REMEDY}")
 
 
-def failure(layout: Layout, run: Run) -> str | None:
+def failure(config: Experiment, run: Run) -> str | None:
     """Why a trained run has no adapter, by its manifest; None where it has one, or where nothing is trained."""
-    return read_manifest(layout.run_manifest(run), "run").get("failed") if run.trained else None
+    return open_artefact(config, "run", **run_names(run)).get("failed") if run.trained else None

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.files import file_digest
 from equipoise.modelling.checkpoint import adapted_patterns, save_checkpoint, whole_state
 from equipoise.progress import log
-from equipoise.store.manifest import write_manifest
+from equipoise.store.artefact import publish
 from equipoise.training.schedule import mean_learning_rate
 
 if TYPE_CHECKING:
@@ -87,13 +86,14 @@ class EpochCheckpoints:
             folder, state = Path(self._layout.checkpoint(epoch)), self._state(epoch)
             if state is None:
                 raise UserError(f"{folder}: damaged or replaced since it was written; run warm_up again")
-            write_manifest(
-                self._layout.checkpoint_manifest(epoch),
+            publish(
+                self._config,
                 "checkpoint",
+                {"epoch": epoch},
+                [folder / name for name in (*state["files"], "state.json")],
                 epoch=epoch,
                 step=state["step"],
                 mean_learning_rate=state["mean_learning_rate"],
                 adapted=adapted_patterns(folder),
-                files={**state["files"], "state.json": file_digest(folder / "state.json")},
                 fingerprint=self._identity,
             )

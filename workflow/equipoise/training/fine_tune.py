@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Experiment
 from equipoise.determinants import determinants
-from equipoise.files import file_digest
-from equipoise.layout import Layout, Run
+from equipoise.layout import Run
 from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
+from equipoise.store.kinds import run_names
+from equipoise.store.manifest import fingerprint
 from equipoise.training.divergence import Diverged, failure
 from equipoise.training.resumption import open_scratch, remove_scratch
 
@@ -35,15 +36,15 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     layout = config.layout
     folder, identity = Path(layout.run(run)), run_fingerprint(config, run)
     scratch = folder / "trainer"
-    if is_finished(layout, run, identity):
-        reason = failure(layout, run)
+    if is_finished(config, run, identity):
+        reason = failure(config, run)
         log(f"{run.path}: already there" + (f", failed: {reason}" if reason else ""))
         if first_process():
             remove_scratch(scratch)  # a kill may have left it
         return
-    rows = selected_rows(layout.selection(run.selector, run.selection_seed, run.budget))
+    rows = selected_rows(_selection(config, run).only_file())
     tokenizer = load_tokenizer(config.model)
-    examples = pool_examples(config, tokenizer, layout.pool, rows)
+    examples = pool_examples(config, tokenizer, open_artefact(config, "pool").only_file(), rows)
     log(f"{run.path}: {len(examples):,} examples, {run.epochs} epochs")
     if first_process():
         open_scratch(scratch, identity)
@@ -54,11 +55,11 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     try:
         trainer = train(config, run.path, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch, folder / "tensorboard")
         if first_process():
-            _publish(layout, run, model, tokenizer, len(examples), trainer.state.global_step, identity)
+            _publish(config, run, model, tokenizer, len(examples), trainer.state.global_step, identity)
             remove_scratch(scratch)
     except Diverged as error:
         if first_process():
-            _record_failure(layout, run, str(error), identity)
+            _record_failure(config, run, str(error), identity)
             remove_scratch(scratch)
             log(f"failed: {error}")
     finally:
@@ -66,10 +67,11 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
 
 
 def _publish(
-    layout: Layout, run: Run, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", rows: int, steps: int, identity: str
+    config: Experiment, run: Run, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", rows: int, steps: int, identity: str
 ) -> None:
-    from equipoise.modelling.checkpoint import adapted_patterns, folder_digests, publish_folder, save_adapter
+    from equipoise.modelling.checkpoint import adapted_patterns, publish_folder, save_adapter
 
+    layout = config.layout
     adapter = Path(layout.adapter(run))
     part = adapter.with_name(".adapter.part")
     shutil.rmtree(part, ignore_errors=True)
@@ -77,27 +79,26 @@ def _publish(
     save_adapter(part, model, tokenizer)
     Path(layout.run_manifest(run)).unlink(missing_ok=True)  # an earlier one would vouch for the new adapter
     publish_folder(part, adapter)
-    content = {"rows": rows, "steps": steps, "adapted": adapted_patterns(adapter), "files": folder_digests(adapter)}
-    write_manifest(layout.run_manifest(run), "run", run=vars(run), **content, fingerprint=identity)
+    content = {"rows": rows, "steps": steps, "adapted": adapted_patterns(adapter)}
+    publish(config, "run", run_names(run), sorted(adapter.iterdir()), run=vars(run), **content, fingerprint=identity)
 
 
-def _record_failure(layout: Layout, run: Run, reason: str, identity: str) -> None:
+def _record_failure(config: Experiment, run: Run, reason: str, identity: str) -> None:
     """Says in the run's manifest that there is no adapter, and why; an earlier configuration's adapter goes."""
-    write_manifest(layout.run_manifest(run), "run", run=vars(run), failed=reason, fingerprint=identity)
-    shutil.rmtree(layout.adapter(run), ignore_errors=True)
+    publish(config, "run", run_names(run), run=vars(run), failed=reason, fingerprint=identity)
+    shutil.rmtree(config.layout.adapter(run), ignore_errors=True)
 
 
 def run_fingerprint(config: Experiment, run: Run) -> str:
     """What a run's adapter depends on: selected rows, base, adapter, hyper-parameters, epochs, seeds."""
     from equipoise.modelling.base import adapted_in, base_identity
 
-    layout = config.layout
-    pool = read_manifest(layout.pool_manifest, "pool")["digest"]
-    selection = file_digest(layout.selection(run.selector, run.selection_seed, run.budget))
+    pool, selection = open_artefact(config, "pool")["digest"], _selection(config, run)
+    ((_, digest),) = selection["files"].values()
     return fingerprint(
         {
             "pool": pool,
-            "selection": selection,
+            "selection": digest,
             "base": base_identity(config.model),
             "adapted": adapted_in(config.model, config.lora),
             "config": determinants(config, "fine_tune"),
@@ -106,14 +107,16 @@ def run_fingerprint(config: Experiment, run: Run) -> str:
     )
 
 
-def is_finished(layout: Layout, run: Run, identity: str) -> bool:
-    """Whether `run`'s adapter is there, whole, and made from the same inputs, or the same inputs have failed."""
-    from equipoise.modelling.checkpoint import folder_digests
+def _selection(config: Experiment, run: Run) -> Artefact:
+    return open_artefact(config, "selection", selector=run.selector, selection_seed=run.selection_seed, budget=run.budget)
 
-    if not Path(layout.run_manifest(run)).exists():
+
+def is_finished(config: Experiment, run: Run, identity: str) -> bool:
+    """Whether `run`'s adapter is there, whole, and made from the same inputs, or the same inputs have failed."""
+    made = is_made(config, "run", **run_names(run))
+    if made is None or made["fingerprint"] != identity:
         return False
-    manifest = read_manifest(layout.run_manifest(run), "run")
-    folder = Path(layout.adapter(run))
-    if "failed" in manifest:
-        return manifest["fingerprint"] == identity and not folder.exists()
-    return manifest["fingerprint"] == identity and folder.is_dir() and folder_digests(folder) == manifest.get("files")
+    folder = Path(config.layout.adapter(run))
+    if made.get("failed"):
+        return not folder.exists()
+    return {f"adapter/{path.name}" for path in folder.iterdir()} == set(made.files)

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def pool_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str, rows: list[int] | None = None) -> list[Encoded]:
+def pool_examples(
+    config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path, rows: list[int] | None = None
+) -> list[Encoded]:
     """Encoded pool examples, `rows` in that order or all in pool order; rows without a completion token are left out."""
     import pyarrow.parquet as pq
 
@@ -28,7 +30,7 @@ def pool_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool
     return _with_completion(encode_rows(wanted, tokenizer, config.model.max_length, last_turn=config.training.last_turn))
 
 
-def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str) -> list[Encoded]:
+def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path | None) -> list[Encoded]:
     """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
     if config.warmup.files:
         summary = Summary()

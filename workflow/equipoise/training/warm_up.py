@@ -10,7 +10,8 @@ from equipoise.files import file_digest
 from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import fingerprint, read_manifest
+from equipoise.store.artefact import open_artefact
+from equipoise.store.manifest import fingerprint
 from equipoise.training.resumption import open_scratch, remove_scratch
 from equipoise.training.schedule import steps_per_epoch
 
@@ -53,7 +54,8 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
 
     epochs = config.warmup.epochs
     tokenizer = load_tokenizer(config.model)
-    examples = warmup_examples(config, tokenizer, config.layout.pool)
+    pool = None if config.warmup.files else open_artefact(config, "pool").only_file()
+    examples = warmup_examples(config, tokenizer, pool)
     log(f"warm-up: {len(examples):,} examples, {epochs} epochs")
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))
@@ -70,11 +72,10 @@ def warm_up_fingerprint(config: Experiment) -> str:
     """What the epoch checkpoints depend on: data, base, adapter, hyper-parameters, seed."""
     from equipoise.modelling.base import adapted_in, base_identity
 
-    layout = config.layout
     files = config.warmup.files
     content = {
         "config": determinants(config, "warm_up"),
-        "data": [file_digest(f) for f in input_files(files)] if files else read_manifest(layout.pool_manifest, "pool")["digest"],
+        "data": [file_digest(f) for f in input_files(files)] if files else open_artefact(config, "pool")["digest"],
         "base": base_identity(config.model),
         "adapted": adapted_in(config.model, config.lora),
     }

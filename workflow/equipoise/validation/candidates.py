@@ -2,15 +2,14 @@
 
 import numpy as np
 
-from equipoise.attribution.matrix_store import open_array, read_rows, read_valid, refuse_missing_chunks
+from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.comparison import Candidate, estimated_by
 from equipoise.config import Experiment
-from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
 from equipoise.seeds import derive_seed
 from equipoise.selectors import MATRICES
-from equipoise.store.gradients import VALID, GradientReader
-from equipoise.store.manifest import read_manifest
+from equipoise.store.artefact import open_artefact
+from equipoise.store.gradients import VALID, open_pool_rows
 
 
 class Predictions:
@@ -21,37 +20,28 @@ class Predictions:
 
     def __init__(self, config: Experiment, candidate: Candidate):
         self._config, self._candidate = config, candidate
-        self.rows = read_manifest(config.layout.pool_manifest, "pool")["rows"]
+        self.rows = open_artefact(config, "pool")["rows"]
         if candidate.by_task:
-            of = estimated_by(config, candidate.estimator or "")
-            self._name = candidate.matrix or MATRICES[0]
-            manifest = read_manifest(of.layout.matrix_manifest(self._name), "matrix")
-            if manifest["rows"] != self.rows:
-                raise UserError(
-                    f"{of.layout.matrix_manifest(self._name)}: has {manifest['rows']} rows, the pool {self.rows}; seal it again"
-                )
-            self._path = of.layout.matrix(self._name)
-            self._array, self._valid = open_array(self._path), read_valid(self._path)
-            refuse_missing_chunks(self._path, self._array)
-            self.tasks = np.array([column["task"] for column in manifest["columns"]])
-            self.identity: str = manifest["fingerprint"]
+            matrix = open_artefact(estimated_by(config, candidate.estimator or ""), "matrix", matrix=candidate.matrix or MATRICES[0])
+            self._values, self._valid = open_values(matrix), read_valid(matrix)
+            self.tasks = np.array([column["task"] for column in matrix["columns"]])
+            self.identity: str = matrix["fingerprint"]
         else:
-            self.identity = candidate.name
-            self.tasks = np.array([""])
+            self._reader = open_pool_rows(config, config.warmup.epochs) if candidate.column else None
+            self.tasks, self.identity = np.array([""]), candidate.name
         self.columns = len(self.tasks)
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Rows [start, stop), float64 [n, columns]."""
         if self._candidate.by_task:
-            values = read_rows(self._path, self._array, start, stop).astype(np.float64)
+            values = self._values.read(start, stop).astype(np.float64)
             values[~self._valid[start:stop]] = np.nan
             return values
-        if not self._candidate.column:
+        if self._reader is None:
             seed = derive_seed(self._config.seed, "validation", "random numbers", start)
             return np.random.Generator(np.random.PCG64(seed)).normal(size=(stop - start, 1))
-        reader = GradientReader(self._config.layout.pool_gradients(self._config.warmup.epochs))
-        values = reader.read_column(self._candidate.column, start, stop).astype(np.float64)
-        return np.where(reader.read_column("status", start, stop) == VALID, values, np.nan)[:, None]
+        values = self._reader.read_column(self._candidate.column, start, stop).astype(np.float64)
+        return np.where(self._reader.read_column("status", start, stop) == VALID, values, np.nan)[:, None]
 
     def chunks(self):
         """(first row, float64 [n, columns]) chunk by chunk."""

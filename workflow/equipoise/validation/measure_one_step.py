@@ -14,14 +14,13 @@ import numpy as np
 from equipoise.config import Experiment
 from equipoise.curvature.fit import Parts
 from equipoise.determinants import determinants
-from equipoise.errors import UserError
-from equipoise.files import file_digest
 from equipoise.gradients.adam import load_moments, moments_identity
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
 from equipoise.progress import log, track
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import is_made, open_artefact
+from equipoise.store.manifest import fingerprint
 from equipoise.training.training_set import pool_examples
 from equipoise.validation.drawing import one_step_rows
 from equipoise.validation.examples import trial_inputs, usable_rows, validation_examples
@@ -51,7 +50,8 @@ def _measure(config: Experiment, epoch: int, steps: "_Steps") -> None:
     rows = one_step_rows(usable_rows(config), config.validation.one_step.rows, config.seed)
     parts = Parts(Path(layout.one_step(epoch)), identity)
     manifest = Path(layout.one_step_manifest(epoch))
-    if _is_current(parts, manifest, identity, rows):
+    made = is_made(config, KIND, epoch=epoch)
+    if made is not None and (made["fingerprint"], made["rows"]) == (identity, rows.tolist()):
         log(f"{manifest}: already there")
         return
     manifest.unlink(missing_ok=True)
@@ -62,24 +62,8 @@ def _measure(config: Experiment, epoch: int, steps: "_Steps") -> None:
     for start in track(starts, f"single steps, epoch {epoch}", len(rows), "rows", lambda start: len(rows[start : start + PART])):
         if parts.finished(part_name(start)) is None:
             parts.write(part_name(start), {"after": np.array(list(steps.at(epoch).after(steps.examples(rows[start : start + PART]))))})
-    write_manifest(
-        manifest,
-        KIND,
-        epoch=epoch,
-        rows=rows.tolist(),
-        fingerprint=identity,
-        files={name: parts.files[name] for name in sorted(parts.files)},
-    )
-
-
-def _is_current(parts: Parts, manifest: Path, identity: str, rows: np.ndarray) -> bool:
-    try:
-        held = read_manifest(manifest, KIND)
-    except UserError:
-        return False
-    names = [START, *map(part_name, range(0, len(rows), PART))]
-    whole = all(parts.finished(name) is not None for name in names)
-    return whole and (held["fingerprint"], held["rows"], held["files"]) == (identity, rows.tolist(), parts.files)
+    files = [parts.path(name) for name in parts.names]
+    publish(config, KIND, {"epoch": epoch}, files, rows=rows.tolist(), fingerprint=identity)
 
 
 @dataclass(frozen=True)
@@ -96,15 +80,11 @@ class Measured:
 
 
 def read_one_step(config: Experiment, epoch: int) -> Measured:
-    """What was measured at an epoch. Raises `UserError` for files that are missing or not what the manifest says."""
+    """What was measured at an epoch. Raises `UserError` where it is missing or damaged."""
     from safetensors.numpy import load_file
 
-    manifest, folder = read_manifest(config.layout.one_step_manifest(epoch), KIND), Path(config.layout.one_step(epoch))
-    arrays = {}
-    for name, digest in manifest["files"].items():
-        if not (folder / name).is_file() or file_digest(folder / name) != digest:
-            raise UserError(f"{folder / name}: missing or changed since it was written; run measure_one_step --epochs {epoch} again")
-        arrays[name] = load_file(folder / name)
+    manifest = open_artefact(config, KIND, epoch=epoch)
+    arrays = {name.rpartition("/")[2]: load_file(manifest.file(name)) for name in manifest.files}
     start = arrays.pop(f"{START}.safetensors")
     after = np.concatenate([arrays[name]["after"] for name in sorted(arrays)])
     return Measured(np.array(manifest["rows"]), start["before"], start["without_gradient"], after)
@@ -117,16 +97,14 @@ def part_name(start: int) -> str:
 
 def one_step_fingerprint(config: Experiment, epoch: int) -> str:
     """What the losses after steps at an epoch depend on."""
-    layout = config.layout
-    return fingerprint(
-        trial_inputs(config)
-        | {
-            "config": determinants(config, "measure_one_step"),
-            "adapter": adapter_identity(layout.checkpoint(epoch)),
-            "moments": moments_identity(layout.checkpoint(epoch)),
-            "rate": read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"],
-        }
-    )
+    checkpoint = open_artefact(config, "checkpoint", epoch=epoch)
+    determined = {
+        "config": determinants(config, "measure_one_step"),
+        "adapter": adapter_identity(checkpoint.folder()),
+        "moments": moments_identity(checkpoint.folder()),
+        "rate": checkpoint["mean_learning_rate"],
+    }
+    return fingerprint(trial_inputs(config) | determined)
 
 
 class _Steps:
@@ -134,7 +112,7 @@ class _Steps:
 
     def __init__(self, config: Experiment):
         self._config = config
-        self._epoch, self._step = 0, None
+        self._epoch, self._folder, self._step = 0, Path(), None
 
     @cached_property
     def _tokenizer(self):
@@ -143,22 +121,21 @@ class _Steps:
     @cached_property
     def _model(self) -> "PeftModel":
         base = load_base(self._config.model, "fp32", resolve_device(self._config.model.device))
-        return load_adapter(base, self._config.layout.checkpoint(self._epoch)).double()
+        return load_adapter(base, self._folder).double()
 
     def examples(self, rows: np.ndarray):
         """Pool rows as tokens."""
-        return pool_examples(self._config, self._tokenizer, self._config.layout.pool, rows.tolist())
+        return pool_examples(self._config, self._tokenizer, open_artefact(self._config, "pool").only_file(), rows.tolist())
 
     def at(self, epoch: int) -> "OneStep":
         """Steps from an epoch's checkpoint."""
         from equipoise.validation.one_step import OneStep
 
         if self._step is None or self._epoch != epoch:
-            self._epoch, config = epoch, self._config
-            folder = config.layout.checkpoint(epoch)
-            swap_adapter(self._model, folder)
-            rate = read_manifest(config.layout.checkpoint_manifest(epoch), "checkpoint")["mean_learning_rate"]
+            config, checkpoint = self._config, open_artefact(self._config, "checkpoint", epoch=epoch)
+            self._epoch, self._folder, rate = epoch, checkpoint.folder(), checkpoint["mean_learning_rate"]
+            swap_adapter(self._model, self._folder)
             validation = validation_examples(config, self._tokenizer)
-            moments = load_moments(folder, self._model)
+            moments = load_moments(self._folder, self._model)
             self._step = OneStep(self._model, moments, rate, config.training.weight_decay, validation, BATCH_SIZE)
         return self._step

@@ -13,12 +13,11 @@ import numpy as np
 from equipoise.comparison import Retraining, candidate, groups
 from equipoise.config import Experiment
 from equipoise.determinants import determinants
-from equipoise.errors import UserError
-from equipoise.files import file_digest
 from equipoise.process import first_process
 from equipoise.progress import log, track
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
+from equipoise.store.artefact import is_made, open_artefact, publish
+from equipoise.store.manifest import fingerprint
 from equipoise.validation.candidates import task_scores
 from equipoise.validation.drawing import trained_rows
 from equipoise.validation.examples import trial_inputs, usable_rows, validation_examples
@@ -41,16 +40,16 @@ def retrain(config: Experiment, group: str, names: list[str] | None = None, shar
     for name in track(wanted, f"retrainings {group}", len(wanted), "trainings"):
         _make(config, members[name], shared)
     if first_process() and wanted == list(members):
-        made = {name: file_digest(layout.retraining(group, name)) for name in members}
-        path = layout.retraining_group(group)
-        if not Path(path).exists() or read_manifest(path, GROUP_KIND)["made"] != made:
-            write_manifest(path, GROUP_KIND, group=group, made=made)
+        made = is_made(config, GROUP_KIND, group=group)
+        if made is None or made["members"] != list(members):
+            files = [layout.retraining(group, name) for name in members]
+            publish(config, GROUP_KIND, {"group": group}, files, members=list(members))
 
 
 def read_losses(config: Experiment, each: Retraining) -> np.ndarray:
     """Losses of all validation examples after a retraining, float64 [V]; NaN after one that failed."""
-    manifest = read_manifest(config.layout.retraining(each.group, each.name), KIND)
-    columns = sum(read_manifest(config.layout.target_manifest(task), "targets")["rows"] for task in config.tasks)
+    manifest = open_artefact(config, KIND, group=each.group, name=each.name)
+    columns = sum(open_artefact(config, "targets", task=task)["rows"] for task in config.tasks)
     return np.full(columns, np.nan) if manifest["losses"] is None else np.array(manifest["losses"], np.float64)
 
 
@@ -94,7 +93,7 @@ class Shared:
 
         missing = [row for row in rows.tolist() if row not in self._encoded]
         if missing:
-            encoded = pool_examples(self._config, self.tokenizer, self._config.layout.pool, missing)
+            encoded = pool_examples(self._config, self.tokenizer, open_artefact(self._config, "pool").only_file(), missing)
             self._encoded.update(zip(missing, encoded, strict=True))
         return [self._encoded[row] for row in rows.tolist()]
 
@@ -104,24 +103,17 @@ def _make(config: Experiment, each: Retraining, shared: Shared) -> None:
     scores = task_scores(config, candidate(config, each.of), each.task) if each.of != "random" else None
     rows = trained_rows(each, shared.usable, scores, config.validation.subsets.share, config.seed)
     settings = {"config": determinants(config, "retrain"), "epochs": config.finetune.epochs, "seed": each.seed}
-    del settings["config"]["validation.subsets.share"]  # the rows tell
     digest = fingerprint(rows.tolist())
     identity = fingerprint([shared.inputs, settings, digest])
-    if _is_current(path, identity):
+    made = is_made(config, KIND, group=each.group, name=each.name)
+    if made is not None and made["fingerprint"] == identity:
         log(f"{path}: already there")
         return
     losses, failed = _losses(config, each, rows, identity, shared)
     if first_process():
         said = {"failed": failed} if failed else {}
-        described = {"group": each.group, "name": each.name, "rows": len(rows), "rows_digest": digest}
-        write_manifest(path, KIND, **described, losses=losses, fingerprint=identity, **said)
-
-
-def _is_current(path: Path, identity: str) -> bool:
-    try:
-        return read_manifest(path, KIND)["fingerprint"] == identity
-    except UserError:
-        return False
+        of, described = {"group": each.group, "name": each.name}, {"rows": len(rows), "rows_digest": digest}
+        publish(config, KIND, of, **described, losses=losses, fingerprint=identity, **said)
 
 
 def _losses(config: Experiment, each: Retraining, rows: np.ndarray, identity: str, shared: Shared) -> tuple[list[float] | None, str]:

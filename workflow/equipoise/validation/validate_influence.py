@@ -16,7 +16,8 @@ from equipoise.experiment import gradient_epochs
 from equipoise.files import atomic_path, file_digest
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
-from equipoise.store.manifest import fingerprint, write_manifest
+from equipoise.store.artefact import publish
+from equipoise.store.manifest import fingerprint
 from equipoise.validation.candidates import Predictions
 from equipoise.validation.drawing import subset_rows
 from equipoise.validation.examples import column_tasks, usable_rows
@@ -44,15 +45,16 @@ def validate_influence(config: Experiment) -> str:
     results = [*made.one_step(), *made.subsets(), *made.removal()]
     layout = config.layout
     _write_points(layout.validation_points, made.points)
-    write_manifest(
-        layout.validation,
+    publish(
+        config,
         KIND,
+        {},
+        [layout.validation_points],
         reference=config.gradients.estimator,
         candidates=[{"name": each.name, "label": each.label} for each in candidates(config)],
         results=[result.as_values() for result in results],
         ceiling=made.ceiling,
         excluded=made.excluded,
-        points=file_digest(layout.validation_points),
         fingerprint=fingerprint(made.inputs()),
     )
     return as_text(config.gradients.estimator, results, made.ceiling)

@@ -9,7 +9,7 @@ import pytest
 
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.modelling import digests
+from equipoise.store import digests
 
 
 @pytest.fixture
@@ -90,3 +90,18 @@ def test_a_blob_of_the_hub_is_known_by_its_name_once_fetch_has_compared_it(large
     (tmp_path / "blobs" / digest).write_text("WEIGHTS")
     with pytest.raises(UserError, match=r"model.safetensors: damaged in the hub's cache; delete .*/blobs/"):
         digests.refuse_damaged_blobs(link.parent)
+
+
+def test_a_process_reads_a_settled_file_once_until_it_changes(large):
+    path, read = large
+    settle(path, 100.0)
+    assert len({digests.digest_once(path) for _ in range(3)}) == 1
+    assert len(read) == 1
+    path.write_text("Weights")  # of the same size, and just now
+    assert [digests.digest_once(path) for _ in range(2)] == [file_digest(path)] * 2
+    assert len(read) == 3, "a file written this moment may change again without its time telling"
+    settle(path, 50.0)
+    shutil.copy2(path, path.with_name("another"))
+    os.replace(path.with_name("another"), path)
+    assert digests.digest_once(path) == file_digest(path)
+    assert len(read) == 4

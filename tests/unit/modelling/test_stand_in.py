@@ -1,0 +1,169 @@
+"""Every GPU stage on a stand-in: nothing mixes devices, what comes out is what the CPU gives, and each wait for the device is of a list."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from equipoise.config_file import parse_config
+from equipoise.data.pool import prepare_pool
+from equipoise.data.targets import prepare_targets
+from equipoise.layout import Run
+from helpers.evaluation_experiment import evaluation_values, make_adapter
+from helpers.experiment import changed
+from helpers.gradient_experiment import collect_all, make_experiment
+from helpers.stand_in import GPU, OnStandIn, StandIn, put, stand_in_gpu
+
+ONCE = {
+    ("to device", "adapter.py:load_adapter"),
+    ("copy", "adapter.py:load_adapter"),
+    ("to device", "adapter.py:attach_adapter"),
+    ("item", "adapter.py:refuse_non_finite_weights"),
+    ("copy", "checkpoint.py:swap_adapter"),
+    ("item", "targets.py:_called"),
+    ("item", "head.py:_tried"),
+    ("item", "head.py:_refuse_non_finite"),
+    ("item", "head.py:_close"),
+    ("to device", "adam.py:<dictcomp>"),
+    ("to device", "projection.py:_device_map"),
+    ("to host", "checkpoint.py:save_adapter"),
+    ("to host", "checkpoint.py:adam_moments"),
+}
+"""What a stage may do when it starts, and when it writes a checkpoint."""
+COLLECTING = {
+    ("to device", "engine.py:<genexpr>"): 4,  # tokens, places, labels, weights
+    ("item", "engine.py:run"): 1,  # transformers looks whether positions are packed
+    ("to device", "engine.py:_states"): 1,
+    ("to host", "engine.py:run"): 2,  # losses
+    ("to host", "engine.py:<dictcomp>"): 2,  # states
+    ("to host", "rows.py:finish"): 1,
+}
+"""Waits of a batch."""
+TRAINING = {
+    ("to device", "batch_trainer.py:get_batch_samples"): 3,
+    ("item", "batch_trainer.py:training_step"): 2,  # transformers' mask: is it all ones?
+    ("mask", "batch_trainer.py:example_loss"): 3,
+    ("mask", "batch_trainer.py:training_step"): 1,  # its gradient
+}
+"""Waits of a micro batch."""
+STEPPING = {
+    ("to host", "batch_trainer.py:_clip_grad_norm"): 1,  # torch groups gradients by the wrapped tensors' device: not on a GPU
+    ("item", "batch_trainer.py:_clip_grad_norm"): 2,
+    ("item", "batch_trainer.py:refuse_non_finite_adapter"): 1,
+    ("item", "trainer.py:train"): 3,  # gradient norm and loss for transformers' own log
+}
+"""Waits of an optimizer's step."""
+RUN = Run("bids", 0, "0.1", 1, 0)
+
+
+def refuse_others(seen, *loops):
+    """loops: waits of one turn with how many turns there were."""
+    allowed = {key: most * turns for waits, turns in loops for key, most in waits.items()}
+    others = {key: count for key, count in seen.items() if key not in ONCE and count > allowed.get(key, 0)}
+    assert not others, f"the processor waits for the GPU: {others}"
+
+
+def test_the_stand_in_refuses_what_a_gpu_refuses_and_counts_what_it_waits_for(monkeypatch):
+    with stand_in_gpu(monkeypatch) as seen:
+        there, here = torch.ones(2, 3, device="cuda"), torch.ones(2, 3)
+        assert there.device == GPU
+        for mixed in (lambda: there + here, lambda: there @ here.T, lambda: torch.cat([there, here]), lambda: there[:, 0].add_(here[:, 0])):
+            with pytest.raises(RuntimeError, match="Expected all tensors to be on the same device"):
+                mixed()
+        with pytest.raises(TypeError, match="to numpy"):
+            there.numpy()
+        assert not seen
+        assert isinstance(there * torch.tensor(2.0), StandIn), "a number of the host is taken, as CUDA does"
+        there.sum().item(), bool(there.all()), there.cpu(), there[there > 0], there.tolist(), here.to("cuda")
+        assert {kind: sum(n for (k, _), n in seen.items() if k == kind) for kind, _ in seen} == {
+            "item": 3,
+            "to host": 1,
+            "mask": 1,
+            "to device": 1,
+        }
+        assert all(place.startswith("test_stand_in.py:") for _, place in seen)
+    layer = torch.nn.Linear(3, 2)
+    expected = layer(here).sum()
+    with OnStandIn():
+        put(layer)(there).sum().backward()
+        assert layer.weight.grad.device == GPU
+    assert float(expected.detach()) == pytest.approx(float(layer(there).sum().detach()))
+
+
+def stores(config):
+    from equipoise.store.gradients import GradientReader
+
+    readers = [GradientReader(config.layout.pool_gradients(1)), GradientReader(config.layout.target_gradients(1, "alpha"))]
+    return [(reader.read(0, reader.rows).directions.astype(float), reader.read(0, reader.rows).norm) for reader in readers]
+
+
+@pytest.mark.parametrize("estimator", ["less", "logra", "ekfac", "trak"])
+def test_collection_and_what_estimators_fit(tmp_path, monkeypatch, estimator):
+    settings = {"gradients": {"estimator": estimator, "logra": {"fisher_examples": 8}, "ekfac": {"fisher_examples": 8}}}
+    found = []
+    for place in ("cpu", "gpu"):
+        config = make_experiment(tmp_path / place, epochs=1, **settings)
+        if place == "cpu":
+            collect_all(config, [1], ["alpha"])
+        else:
+            with stand_in_gpu(monkeypatch) as seen:
+                collect_all(config, [1], ["alpha"])
+        found.append(stores(config))
+    for (expected, expected_norm), (rows, norm) in zip(*found, strict=True):
+        valid = np.isfinite(expected_norm)
+        assert valid.sum() > 2
+        np.testing.assert_allclose(rows[valid], expected[valid], atol=1e-3)
+        np.testing.assert_allclose(norm, expected_norm, rtol=1e-4)
+    if estimator == "less":
+        refuse_others(seen, (COLLECTING, seen["to host", "rows.py:finish"]))
+
+
+def test_training(tiny_values, tmp_path, monkeypatch):
+    from equipoise.training.warm_up import warm_up
+
+    adapters = []
+    for place in ("cpu", "gpu"):
+        own = {"results": str(tmp_path / place), "pool": {"limit": 16}, "warmup": {"epochs": 1}, "budgets": [0.2]}
+        config = parse_config(changed(tiny_values, own))
+        prepare_pool(config)
+        if place == "cpu":
+            warm_up(config)
+        else:
+            with stand_in_gpu(monkeypatch) as seen:
+                warm_up(config)
+        folder = Path(config.layout.checkpoint(1))
+        adapters.append([load_file(folder / name) for name in ("adapter_model.safetensors", "moments.safetensors")])
+    for expected, found in zip(*adapters, strict=True):
+        assert expected.keys() == found.keys()
+        for name in expected:
+            torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-5)
+    refuse_others(seen, (TRAINING, 4), (STEPPING, 2))
+
+
+def test_evaluation(tiny_values, tmp_path, monkeypatch):
+    """Answers, choices and held-out loss: those of the CPU."""
+    from equipoise.evaluation.evaluate import evaluate
+
+    values = evaluation_values(tiny_values, tmp_path, test_rows=8)
+    values["suites"]["chat"]["measure"] = "both"
+    config = parse_config(values)
+    prepare_targets(config, list(config.tasks))
+    make_adapter(config, RUN, 1)
+    written = []
+    for place in ("cpu", "gpu"):
+        for suite, seed in (("chat", 0), ("plain", 0), ("chat", "loss")):
+            Path(config.layout.scores(RUN, suite, seed)).unlink(missing_ok=True)
+            if place == "cpu":
+                evaluate(config, RUN, suite, seed)
+            else:
+                with stand_in_gpu(monkeypatch) as seen:
+                    evaluate(config, RUN, suite, seed)
+                    if (suite, seed) == ("chat", 0):
+                        assert seen["mask", "decoding.py:decode"] <= 1, "a mask that picks rows at every step"
+                monkeypatch.undo()
+            written.append(Path(config.layout.samples(RUN, suite, seed)).read_text())
+    assert written[:2] == written[3:5]
+    assert len(written[2]) > 100
+    assert len(written[2].splitlines()) == len(written[5].splitlines())

@@ -1,0 +1,64 @@
+"""Lets snakemake make again what its manifest says is there and is not.
+
+A manifest stands for files that snakemake does not know of. Where some are gone or of another size, its job is planned as if it were forced
+(`-n` shows it too), by a look at names and sizes when the jobs are planned: nothing is read whole, deleted or written, and times do not
+count, so that a copied folder of results stays valid.
+"""
+
+import functools
+import itertools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir
+
+from equipoise.config import Experiment
+from equipoise.experiment import Item, stages
+from equipoise.store.verify import is_whole
+
+AT_A_TIME = 16
+"""Threads: a network file system answers many questions in the time of one."""
+BATCH = 32  # jobs that a thread takes
+
+
+def unmade(config: Experiment) -> set[str]:
+    """Outputs of the jobs of which a manifest stands and what it vouches for does not."""
+    jobs = [job for stage in stages(config) for job in stage.jobs]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        stand = pool.map(_all_stand, (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
+        stands = itertools.chain.from_iterable(stand)
+        return {output for job, whole in zip(jobs, stands, strict=True) if not whole for item in job for output in item.outputs}
+
+
+def _all_stand(jobs: list[list[Item]]) -> list[bool]:
+    return [all(map(_stands, job)) for job in jobs]
+
+
+def _stands(item: Item) -> bool:
+    """Whether what the item's manifests vouch for is there; true where there is none yet. The matrix is its shards'."""
+    if item.kind == "seal_attribution":
+        return True
+    manifests = [output for output in item.outputs if output.endswith(".json")]
+    if item.kind == "fold" and os.path.exists(manifests[0]):
+        return is_whole(manifests[0])
+    return all(is_whole(path) for path in manifests if os.path.exists(path))
+
+
+def make_again(config: Experiment, prefix: str = "") -> None:
+    """Within this process snakemake plans the jobs of `unmade` as forced, where they are part of what was asked for.
+
+    prefix: folder that the experiment's relative paths lie in, when another workflow uses its rules as a module with a prefix.
+    """
+    from snakemake.dag import DAG
+
+    plan = getattr(DAG.init, "__wrapped__", DAG.init)
+
+    @functools.wraps(plan)
+    async def init(self, *arguments, **options):
+        if os.path.isdir(prefix or "."):
+            with chdir(prefix or "."):
+                again = unmade(config)
+            # As targets of --forcerun, all of them would be made, whatever was asked for.
+            self.forcefiles.update(os.path.join(prefix, path) for path in again)
+        return await plan(self, *arguments, **options)
+
+    DAG.init = init
