@@ -19,7 +19,7 @@ from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
 from equipoise.progress import log, track
-from equipoise.store.artefact import is_made, open_artefact
+from equipoise.store.artefact import is_made, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 from equipoise.training.training_set import pool_examples
 from equipoise.validation.drawing import one_step_rows
