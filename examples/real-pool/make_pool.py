@@ -31,17 +31,26 @@ def rows_of(path: Path) -> list[dict]:
     return rows
 
 
-def drawn(part: str, seed: int) -> list[dict]:
-    """The rows of one part of the command line, in the order of their file. Raises `ValueError` and `OSError` for mistakes."""
+def letters(row: object) -> int:
+    """Letters of a row's texts, those of turns and tools included; field names and marks of JSON count too, which is near enough."""
+    return len(json.dumps(row, ensure_ascii=False))
+
+
+def drawn(part: str, seed: int, longest: int | None = None) -> list[dict]:
+    """The rows of one part of the command line, in the order of their file, of at most `longest` letters.
+
+    Raises `ValueError` and `OSError` for mistakes.
+    """
     given = PART.fullmatch(part)
     if given is None:
         raise ValueError(f"{part}: is no part; write NAME=FILE:ROWS or NAME=FILE:ROWS:prompt=FIELD,response=FIELD")
     name, file, count = given["name"], given["file"], int(given["rows"])
     names = dict(pair.split("=") for pair in given["renamed"].split(",")) if given["renamed"] else {}
     found = rows_of(Path(file))
-    if count > len(found):
-        raise ValueError(f"{file}: has {len(found)} rows, fewer than the {count} of {name}; ask for fewer")
-    places = sorted(random.Random(f"{seed} {name}").sample(range(len(found)), count))
+    short = [place for place, row in enumerate(found) if longest is None or letters(row) <= longest]
+    if count > len(short):
+        raise ValueError(f"{file}: has {len(short)} rows that serve, fewer than the {count} of {name}; ask for fewer")
+    places = sorted(random.Random(f"{seed} {name}").sample(short, count))
     for place in places:
         if not isinstance(found[place], dict) or (missing := names.values() - found[place].keys()):
             lacking = ", ".join(sorted(missing)) if isinstance(found[place], dict) else "any field"
@@ -55,10 +64,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--longest", type=int, metavar="LETTERS", help="leave out rows with more, which a short context would cut")
     parser.add_argument("parts", nargs="+", metavar="NAME=FILE:ROWS")
     arguments = parser.parse_args()
     try:
-        rows = [row for part in arguments.parts for row in drawn(part, arguments.seed)]
+        rows = [row for part in arguments.parts for row in drawn(part, arguments.seed, arguments.longest)]
     except (OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import pytest
 from equipoise.config_file import parse_config
 from equipoise.config_keys import Effect
 from equipoise.determinants import READS, determinants, leaves
+from helpers.flips import flipped
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
@@ -63,21 +64,6 @@ WITHOUT = (Effect.NONE, Effect.PLACE, Effect.JOBS)
 @pytest.fixture
 def config(tiny_values):
     return parse_config(evaluated(tiny_values))
-
-
-def flipped(config, path: str):
-    """The configuration with another value under one key, valid or not: only what reads it is looked at."""
-    changed = config.model_copy(deep=True)
-    *sections, name = path.split(".")
-    place = changed
-    for part in sections:
-        place = place[part] if isinstance(place, dict) else getattr(place, part)
-    value = getattr(place, name)
-    other = {bool: not value, int: 7919, float: 0.123, list: ["other"], dict: {"default": 7}}.get(type(value), "other")
-    if path == "gradients.estimator":
-        other = "tracin"
-    setattr(place, name, other)
-    return changed
 
 
 def of_stages(config, names: bool) -> dict[str, dict]:

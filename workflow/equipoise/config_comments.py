@@ -45,11 +45,11 @@ def _entries(entries: dict[str, BaseModel]) -> Iterator[str]:
             yield f"  {name}:"
             yield from _section(section, 2)
         else:
-            yield f"  {name}: {_flow(section.model_dump(mode='json', exclude_defaults=True))}"
+            yield f"  {name}: {flow(section.model_dump(mode='json', exclude_defaults=True))}"
 
 
 def _line(name: str, value: Any, description: str | None, level: int) -> str:
-    text = f"{'  ' * level}{name}:" + ("" if value is ... else f" {_flow(_plain(value))}")
+    text = f"{'  ' * level}{name}:" + ("" if value is ... else f" {flow(_plain(value))}")
     return f"{text:<{WIDTH - 2}}  # {description}" if description else text
 
 
@@ -59,12 +59,12 @@ def _plain(value: Any) -> Any:
     return value.model_dump(mode="json") if isinstance(value, BaseModel) else value
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
     """One line of YAML: words bare where YAML reads them back as themselves, the rest as JSON."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(item)}" for key, item in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {flow(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(_flow(item) for item in value) + "]"
+        return "[" + ", ".join(flow(item) for item in value) + "]"
     if isinstance(value, str) and _reads_back(value):
         return value
     return repr(value) if isinstance(value, float) else json.dumps(value, ensure_ascii=False)

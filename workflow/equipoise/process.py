@@ -20,7 +20,10 @@ PR_SET_PDEATHSIG = 1
 CONTINUED = "EQUIPOISE_CONTINUED_IN"
 DETERMINISTIC = "EQUIPOISE_DETERMINISTIC"
 """`model.deterministic`, for what sets torch up (modelling/device.py)."""
-LIBRARY_LEVELS = dict.fromkeys(("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY"), "error")
+QUIET = {
+    **dict.fromkeys(("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY"), "error"),
+    **dict.fromkeys(("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"), "1"),
+}
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
@@ -46,8 +49,6 @@ def prepare_process(config: "Experiment", stage: str) -> None:
     for variable in THREAD_VARIABLES:
         os.environ[variable] = threads
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
         # batches of ever other shapes leave gaps in fixed segments, which end as out-of-memory with gigabytes free
         os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"
@@ -65,8 +66,8 @@ def silence_libraries() -> None:
     """
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("default", module=r"equipoise($|\.)")
-    for variable, level in LIBRARY_LEVELS.items():
-        os.environ.setdefault(variable, level)
+    for variable, value in QUIET.items():
+        os.environ.setdefault(variable, value)
 
 
 def die_with_parent() -> None:

@@ -18,6 +18,22 @@ def log(message: str) -> None:
     print(printable(f"{time.strftime('%H:%M:%S')}  {message}"), file=sys.stderr, flush=True)
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.5 h, 2.1 d."""
+    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
+        if seconds < limit:
+            return f"{seconds / length:.0f} {unit}" if unit != "h" else f"{seconds / length:.1f} h"
+    return f"{seconds / 86_400:.1f} d"
+
+
+def pace(rate: float) -> str:
+    """A rate per second as a person says it: by the second, the minute or the hour, never 0.0."""
+    for unit, length in (("s", 1), ("min", 60)):
+        if rate * length >= 0.95:
+            return f"{rate * length:,.1f}/{unit}"
+    return f"{rate * 3600:,.1f}/h"
+
+
 @contextmanager
 def logged_warnings() -> Iterator[None]:
     """Logs the user warnings of a block, each on its own line, when it ends."""
@@ -72,7 +88,7 @@ def _lines(items, description, total, unit, size, note):
         now = time.monotonic()
         if now - last >= SECONDS_BETWEEN_LINES and done < total:
             rate = done / (now - start)
-            line = f"{description}: {done:,} of {total:,} {unit}, {rate:,.1f}/s, {(total - done) / rate:,.0f} s left"
+            line = f"{description}: {done:,} of {total:,} {unit}, {pace(rate)}, {duration((total - done) / rate)} left"
             log(", ".join(filter(None, [line, note()])))
             last = now
     log(f"{description}: {done:,} {unit} in {time.monotonic() - start:,.1f} s")

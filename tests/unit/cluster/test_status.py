@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.status import duration, find_experiments, shown, status_of
+from equipoise.cluster.status import find_experiments, shown, status_of
 from equipoise.errors import UserError
+from equipoise.progress import duration
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
 from helpers.status import begun, stage

@@ -130,7 +130,7 @@ def opens(call: ast.Call) -> bool:
     """Whether a call opens something for reading."""
     name, method = ast.unparse(call.func), getattr(call.func, "attr", None)
     modes = [ast.unparse(each).strip("'") for each in [*call.args, *(keyword.value for keyword in call.keywords)]]
-    return (name in OPENERS or method in METHODS) and not {"w", "wb", "w+", "a", "x", "r+"} & set(modes)
+    return (name in OPENERS or method in METHODS) and not {"w", "wb", "w+", "a", "x", "r+", "os.O_WRONLY"} & set(modes)
 
 
 def openings(source: str) -> list[str]:

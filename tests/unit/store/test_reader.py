@@ -13,7 +13,7 @@ from equipoise.errors import UserError
 from equipoise.experiment import stages
 from equipoise.store.kinds import KINDS
 from equipoise.store.manifest import read_manifest
-from equipoise.store.verify import heal, is_whole, verify
+from equipoise.store.verify import heal, verify, whole_content
 from helpers.every_kind import NAMES, make_every_kind, read_whole
 
 ROOTS = ("fetch", "base", "fold", "retrainings")
@@ -195,7 +195,7 @@ def test_what_is_gone_or_cut_off_is_planned_again_and_a_copy_is_not(now, tmp_pat
     shutil.copytree(now.results, copy.results, copy_function=shutil.copyfile)
     assert unmade(copy) == set()
     read_whole(copy, "matrix", NAMES["matrix"][0])
-    assert is_whole(copy.layout.pool_manifest)
+    assert whole_content(copy.layout.pool_manifest)
 
 
 @pytest.mark.parametrize("code", files.TRANSIENT)

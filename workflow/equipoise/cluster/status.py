@@ -15,6 +15,7 @@ from equipoise.config_file import read_config
 from equipoise.errors import UserError
 from equipoise.experiment import gradient_epochs, stages
 from equipoise.layout import Layout
+from equipoise.progress import duration
 from equipoise.store.gradients import CHUNK_ROWS
 from equipoise.store.lease import LEASES, PATIENCE, is_gone, read_claim
 from equipoise.store.manifest import read_manifest
@@ -169,11 +170,3 @@ def shown(status: Status) -> str:
         lines.append(f"    {failure.rule}  {failure.log}")
         lines += [f"      | {line}" for line in failure.words]
     return "\n".join(lines)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: 45 s, 12 min, 3.5 h, 2.1 d."""
-    for limit, unit, length in ((90, "s", 1), (5400, "min", 60), (172_800, "h", 3600)):
-        if seconds < limit:
-            return f"{seconds / length:.0f} {unit}" if unit != "h" else f"{seconds / length:.1f} h"
-    return f"{seconds / 86_400:.1f} d"

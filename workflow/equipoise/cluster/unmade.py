@@ -1,8 +1,9 @@
-"""Lets snakemake make again what its manifest says is there and is not.
+"""Lets snakemake make again what its manifest says is there and is not, or what another configuration made.
 
 A manifest stands for files that snakemake does not know of. Where some are gone or of another size, its job is planned as if it were forced
-(`-n` shows it too), by a look at names and sizes when the jobs are planned: nothing is read whole, deleted or written, and times do not
-count, so that a copied folder of results stays valid.
+(`-n` shows it too), by a look at names and sizes when the jobs are planned: nothing is deleted or written, and times do not
+count, so that a copied folder of results stays valid. The same holds for an artefact whose manifest names other values of the keys that
+count, or other files of the user's: of a stage that was run by hand snakemake remembers no parameters.
 """
 
 import functools
@@ -10,10 +11,14 @@ import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
+from functools import partial
+from typing import Any
 
 from equipoise.config import Experiment
 from equipoise.experiment import Item, stages
-from equipoise.store.verify import is_whole
+from equipoise.store.artefact import is_of_another
+from equipoise.store.kinds import KINDS
+from equipoise.store.verify import whole_content
 
 AT_A_TIME = 16
 """Threads: a network file system answers many questions in the time of one."""
@@ -23,24 +28,37 @@ BATCH = 32  # jobs that a thread takes
 def unmade(config: Experiment) -> set[str]:
     """Outputs of the jobs of which a manifest stands and what it vouches for does not."""
     jobs = [job for stage in stages(config) for job in stage.jobs]
+    known: dict[str, Any] = {}
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        stand = pool.map(_all_stand, (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
+        stand = pool.map(partial(_all_stand, config, known), (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
         stands = itertools.chain.from_iterable(stand)
         return {output for job, whole in zip(jobs, stands, strict=True) if not whole for item in job for output in item.outputs}
 
 
-def _all_stand(jobs: list[list[Item]]) -> list[bool]:
-    return [all(map(_stands, job)) for job in jobs]
+def _all_stand(config: Experiment, known: dict[str, Any], jobs: list[list[Item]]) -> list[bool]:
+    return [all(_stands(config, known, item) for item in job) for job in jobs]
 
 
-def _stands(item: Item) -> bool:
-    """Whether what the item's manifests vouch for is there; true where there is none yet. The matrix is its shards'."""
+def _stands(config: Experiment, known: dict[str, Any], item: Item) -> bool:
+    """Whether what the item's manifests vouch for is there, made as it would be now; true where there is none yet. The matrix is its
+    shards'."""
     if item.kind == "seal_attribution":
         return True
     manifests = [output for output in item.outputs if output.endswith(".json")]
-    if item.kind == "fold" and os.path.exists(manifests[0]):
-        return is_whole(manifests[0])
-    return all(is_whole(path) for path in manifests if os.path.exists(path))
+    if item.kind == "fold":
+        manifests = manifests[:1]
+    return all(stands_now(config, known, path) for path in manifests if os.path.exists(path))
+
+
+def stands_now(config: Experiment, known: dict[str, Any], manifest: str) -> bool:
+    """Whether what a manifest vouches for is there, and made by this configuration from the user's files as they are. known: as
+    `is_of_another` fills it."""
+    content = whole_content(manifest)
+    if content is None:
+        return False
+    if content.get("kind") not in KINDS or not {"of", "configured", "made_from"} <= content.keys():
+        return True  # of an earlier version: readers refuse it, and say so
+    return not is_of_another(config, content, known)
 
 
 def make_again(config: Experiment, prefix: str = "") -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from equipoise.commands.panels import MAINTENANCE
+from equipoise.commands.starting import check
 
 app = typer.Typer()
 config = typer.Typer(
@@ -17,14 +18,7 @@ app.add_typer(config, name="config", rich_help_panel=MAINTENANCE)
 ConfigPath = Annotated[str, typer.Argument(help="YAML file of an experiment.")]
 
 
-@config.command(epilog="Example:  equipoise config check config.yaml")
-def check(path: ConfigPath) -> None:
-    """Validates a configuration file; says in one line what is wrong."""
-    from equipoise.config_file import read_config
-    from equipoise.experiment import experiment_runs
-
-    experiment = read_config(path)
-    typer.echo(f"{path}: valid; experiment {experiment.experiment}, {len(experiment.tasks)} tasks, {len(experiment_runs(experiment))} runs")
+config.command("check", epilog="Example:  equipoise config check config.yaml")(check)
 
 
 @config.command(epilog="Example:  equipoise config show config.yaml")

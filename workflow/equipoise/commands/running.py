@@ -1,4 +1,4 @@
-"""Around a run: `check`, whether it can work; `plan`, what it costs; `run`, snakemake, safe to start again; `status`, how far it is."""
+"""Around a run: `plan`, what it costs; `run`, snakemake, safe to start again; `status`, how far it is."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,33 +8,6 @@ import typer
 from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json
 
 app = typer.Typer()
-
-
-@app.command(rich_help_panel=EVERYDAY, epilog="Example:  equipoise check config.yaml")
-def check(path: Annotated[str, typer.Argument(help="YAML file of an experiment.")]) -> None:
-    """Validates a configuration; tries base, validation data and lm-eval tasks as stages use them; says in one line what is wrong."""
-    import os
-
-    os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}  # a look at what is at hand downloads no weights
-    from equipoise.checking.check_base import examine
-    from equipoise.config_file import read_config
-    from equipoise.data.pool import look
-    from equipoise.data.targets import examined_targets
-    from equipoise.experiment import miniature_files
-    from equipoise.process import prepare_process
-
-    config = read_config(path)
-    prepare_process(config, "check_base")
-    found = examine(config)
-    if all(Path(file).exists() for file in miniature_files(config)):
-        for _ in examined_targets(config, config.tasks):
-            pass
-        for line in look(config) if config.pool.files else []:
-            typer.echo(f"pool: {line}")
-    else:
-        typer.echo("tasks and pool: not tried, as the workflow has not generated their data yet")
-    adapted = ", ".join(f"{pattern} in {count} layers" for pattern, count in found["adapted"].items())
-    typer.echo(f"{path}: valid; {found['model']}, attention {found['attention']}, adapter: {adapted}")
 
 
 @app.command(rich_help_panel=EXPERIMENT, epilog="Example:  equipoise plan workflow/experiments/llama3-8b.yaml --gpu H100 --mfu 0.4")

@@ -18,7 +18,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, file_digest, retried
 from equipoise.store.digests import digest_once
-from equipoise.store.kinds import KINDS, Names, provenance
+from equipoise.store.kinds import KINDS, Names, configured, own_files, provenance
 from equipoise.store.manifest import read_manifest, remedy, write_manifest
 from equipoise.store.stored_array import StoredArray
 
@@ -118,6 +118,23 @@ def foreign(config: Experiment, artefact: Artefact, all_here: bool = True) -> st
                 return f"was made from {OWN[name]} as they were before"
             return f"was made from {name}, which is missing" if gone else f"was made from another {name} than is there now"
     return None
+
+
+def is_of_another(config: Experiment, content: Mapping[str, Any], known: dict[str, Any]) -> bool:
+    """Whether an artefact was made by other values of the keys that count, or from other files of the user's, by its manifest's content.
+
+    What other artefacts it was made from is not looked at. known: filled with what holds now, for the next artefact of the kind.
+    """
+    kind, of = content["kind"], content["of"]
+    scope = canonical_json([kind, KINDS[kind].scope(config, of)])
+    if scope not in known:
+        known[scope] = canonical_json(configured(config, kind, of))
+    if canonical_json(content["configured"]) != known[scope]:
+        return True
+    sources = canonical_json([kind, sorted(KINDS[kind].sources(config, of))])
+    if sources not in known:
+        known[sources] = own_files(config, kind, of)
+    return known[sources] is not None and content["made_from"].get("files", known[sources]) != known[sources]
 
 
 def is_made(config: Experiment, kind: str, **names: Any) -> Artefact | None:

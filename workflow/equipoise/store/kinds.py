@@ -274,19 +274,31 @@ def provenance(config: Experiment, kind: str, of: Names) -> dict[str, dict[str, 
     without them. Raises `UserError` for an input whose manifest is damaged.
     """
     entry, layout = KINDS[kind], config.layout
-    configured = determinants(config, entry.stage, **entry.scope(config, of)) if entry.stage in READS else {}
     made_from: dict[str, Any] = {}
-    files: list[str] = []
     for name, its in entry.inputs(config, of):
         path = KINDS[name].manifest(layout, its)
         made_from[path.removeprefix(f"{layout.experiment_root}/")] = identity(path, name)
     if entry.rows:
         made_from["rows"] = fingerprint(matrix_rows(config, of["matrix"]))
+    if files := own_files(config, kind, of):
+        made_from["files"] = files
+    return {"configured": configured(config, kind, of), "made_from": made_from}
+
+
+def configured(config: Experiment, kind: str, of: Names) -> dict[str, Any]:
+    """Values of the keys that determine an artefact, by path."""
+    entry = KINDS[kind]
+    return determinants(config, entry.stage, **entry.scope(config, of)) if entry.stage in READS else {}
+
+
+def own_files(config: Experiment, kind: str, of: Names) -> str | None:
+    """Digest of the user's files that an artefact is made from; none where there are none, or not all are here."""
+    files: list[str] = []
     with suppress(UserError):  # a pattern that fits no file any more
-        files = input_files(list(entry.sources(config, of)))
+        files = input_files(list(KINDS[kind].sources(config, of)))
     if files and all(Path(file).is_file() for file in files):
-        made_from["files"] = fingerprint([remembered_digest(file, REMEMBERED) for file in files])
-    return {"configured": configured, "made_from": made_from}
+        return fingerprint([remembered_digest(file, REMEMBERED) for file in files])
+    return None
 
 
 _known: dict[tuple[str, str], tuple[tuple[int, ...], Any]] = {}

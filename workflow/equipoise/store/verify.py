@@ -221,20 +221,21 @@ def _arrays(path: Path) -> Checked:
 
 
 # without reading anything whole
-def is_whole(manifest: str) -> bool:
-    """Whether a manifest can be read and what it vouches for is there in its size; what it holds is for `verify` and for readers."""
+def whole_content(manifest: str) -> dict[str, Any] | None:
+    """A manifest's content, where it can be read and what it vouches for is there in its size; else none. What that holds is for `verify`
+    and for readers."""
     try:
         with open(manifest, "rb") as file:
             content: dict[str, Any] = json.loads(file.read())
         folder = os.path.dirname(manifest)
         for name, (size, _) in content.get("files", {}).items():
             if os.stat(f"{folder}/{name}").st_size != size:
-                return False
+                return None
         for name, entry in content.get("arrays", {}).items():
             size, end = StoredArray.chunk_size(entry), "" if entry["width"] is None else "/0"
             for chunk in range(entry["first"], entry["first"] + len(entry["crc32c"])):
                 if os.stat(f"{folder}/{name}/c/{chunk}{end}").st_size != size:
-                    return False
+                    return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
-    return True
+        return None
+    return content
