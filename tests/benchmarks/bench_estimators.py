@@ -5,7 +5,7 @@ checkpoint of random weights; CPU, fp32, medians of alternating runs.
 
 plain       unmodified PEFT model, eval mode, LoRA gradients on, model(input_ids, attention_mask, labels).loss.backward(), our batches
 collection  of the pool's rows (of the targets' rows): forward, backward, the estimator's rows, sketch, store on disk; over plain
-fitting     of curvature or Fisher matrix over examples of the pool, model and data loaded: its share of fitting and collecting one epoch
+fitting     of curvature or Fisher matrix over examples of the pool, loading the base included: its share of fitting and collecting an epoch
 """
 
 import argparse

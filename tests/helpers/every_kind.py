@@ -26,6 +26,7 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "pool": [{}],
     "checkpoint": [{"epoch": epoch} for epoch in "12"],
     "curvature": [{"epoch": epoch} for epoch in "12"],
+    "projection": [{}],
     "pool_gradients": [{"epoch": epoch, "shard": "00000"} for epoch in "12"],
     "target_gradients": [{"epoch": "1", "task": task} for task in ("first", "second")],
     "matrix_shard": [{"matrix": matrix, "shard": "00000"} for matrix in ("influence", "last_token")],
@@ -48,7 +49,7 @@ def make_every_kind(folder: Path, seed: int = 0, lm_eval_task: str = "mine", **s
     values = tiny_values(folder, folder)
     values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": [lm_eval_task]}
     own = {"suites": {"mine": {}}, "pool": {"decontaminate": "remove"}, "selectors": ["bids", "task_max", "rds"]}
-    own["gradients"] = {"estimator": "ekfac"}
+    own["gradients"] = {"estimator": "ekfac", "projection": {"dimension": "auto"}}
     own["validation"] = {"estimators": ["ekfac"], "subsets": {"count": 1}, "removal": {"without": [], "only": []}}
     config = parse_config(changed(changed(values, own), sections))
     for name in ("pool", "first", "second"):
@@ -84,6 +85,8 @@ def make(config: Experiment, kind: str, of: dict[str, str], generator: np.random
         files = [KINDS["scores"].manifest(layout, names) for names in NAMES["scores"] if names["selector"] == of["selector"]]
     if kind == "retrainings":
         files = [KINDS["retraining"].manifest(layout, names) for names in NAMES["retraining"] if names["group"] == of["group"]]
+    if kind == "projection":
+        said |= {"projection": "sketch", "dimension": DIMENSION}
     arrays = None
     if kind in ("pool_gradients", "target_gradients"):
         store = layout.pool_gradients(of["epoch"]) if kind == "pool_gradients" else layout.target_gradients(of["epoch"], of["task"])

@@ -11,7 +11,8 @@ from helpers.flips import flipped
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
-GRADIENTS = {"fit_curvature", *COLLECT}
+WIDTH = {"choose_dimension", *COLLECT}
+GRADIENTS = {"fit_curvature", *WIDTH}
 TRIALS = {"measure_one_step", "retrain"}
 READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *TRIALS}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
@@ -29,7 +30,7 @@ EXPECTED = (
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "collect_target_gradients", *TRIALS}),
+    ("targets.max_length", {"prepare_targets", "choose_dimension", "collect_target_gradients", *TRIALS}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
@@ -51,8 +52,8 @@ EXPECTED = (
     ("validation.*", {"validate_influence"}),
     ("warmup.*", {"warm_up"}),
     *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one
-    ("gradients.adam_form", {"collect_pool_gradients"}),
-    ("gradients.*", COLLECT),
+    ("gradients.adam_form", {"choose_dimension", "collect_pool_gradients"}),
+    ("gradients.*", WIDTH),
     ("selection.*", {"rank", "report"}),
     ("sandbox.*", set()),  # no program is run
     ("report.*", {"report"}),
@@ -88,8 +89,8 @@ def test_each_key_determines_what_it_should_and_nothing_else(config):
 
 def test_keys_of_the_estimator_in_use_count_on_the_side_that_reads_them(tiny_values):
     logra = parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": "logra"}})
-    assert changed_stages(logra, "gradients.logra.rank", names=True) == COLLECT
-    assert changed_stages(logra, "gradients.logra.damping", names=True) == {"collect_target_gradients"}
+    assert changed_stages(logra, "gradients.logra.rank", names=True) == WIDTH
+    assert changed_stages(logra, "gradients.logra.damping", names=True) == {"choose_dimension", "collect_target_gradients"}
     assert changed_stages(logra, "gradients.projection.dimension", names=True) == set()
 
 
@@ -97,12 +98,12 @@ def test_keys_of_a_fit_count_for_the_fit_alone(tiny_values):
     def of(name):
         return parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": name}})
 
-    for name, damped in (("ekfac", {"collect_target_gradients"}), ("ekfac_unit", COLLECT)):
+    for name, damped in (("ekfac", {"choose_dimension", "collect_target_gradients"}), ("ekfac_unit", WIDTH)):
         assert changed_stages(of(name), "gradients.ekfac.labels", names=True) == {"fit_curvature"}
         assert changed_stages(of(name), "gradients.ekfac.damping", names=True) == damped
         assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS
     assert changed_stages(of("trak"), "gradients.trak.damping", names=True) == {"fit_curvature"}
-    assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == COLLECT
+    assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == WIDTH
 
 
 def test_the_sandbox_counts_where_programs_are_run(tiny_values):

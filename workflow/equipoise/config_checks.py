@@ -199,6 +199,9 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         yield f"gradients.projection.repeats: {projection.repeats} is for kind sketch only; write 1 with {projection.kind}"
     if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
+    for name in dict.fromkeys([gradients.estimator, *config.validation.estimators]) if projection.dimension == "auto" else ():
+        if "projection" in estimator(name).reads["pool"] and not estimator(name).halves:
+            yield f"gradients.projection.dimension: auto, but the halves of {name}'s rows do not tell its reliability; write a number"
     if gradients.adam_form != "less" and "adam_form" not in estimator(gradients.estimator).reads["pool"]:
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
 

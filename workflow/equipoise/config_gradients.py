@@ -12,7 +12,9 @@ class Projection(Section):
     """The random map of gradients to `dimension` numbers."""
 
     kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
-    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
+    dimension: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        8192, description="Numbers kept of a gradient, ignored by identity; auto: as many as give a reliability of 0.95 on 500 pool rows."
+    )
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
 
 

@@ -68,6 +68,7 @@ StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
     *(
         "fit_curvature",
+        "choose_dimension",
         "collect_pool_gradients",
         "collect_target_gradients",
         "assemble_attribution",

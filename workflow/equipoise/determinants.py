@@ -37,6 +37,7 @@ READS: dict[str, tuple[str, ...]] = {
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
     ),
     "fit_curvature": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
+    "choose_dimension": ("seed", "model", "-model.precision", "training.loss_on", "targets.max_length"),  # and what the estimator reads
     "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "rank": ("selection",),
@@ -79,6 +80,8 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     chosen = estimator(config.gradients.estimator)
     if stage == "fit_curvature":
         return [f"gradients.{key}" for key in chosen.fitted.reads] if chosen.fitted else []
+    if stage == "choose_dimension":
+        return [f"gradients.{key}" for key in (*chosen.reads["pool"], *chosen.reads["target"])]
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
     return [f"gradients.{key}" for key in chosen.reads[side]] if side else []
 

@@ -71,6 +71,16 @@ def tells_reliability(config: Experiment, matrix: str) -> bool:
     return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and estimator(config.gradients.estimator).halves
 
 
+def chooses_dimension(config: Experiment) -> bool:
+    """Whether the width of the projection is found out by a pilot."""
+    return config.gradients.projection.dimension == "auto" and "projection" in estimator(config.gradients.estimator).reads["pool"]
+
+
+def chosen_dimension(config: Experiment) -> list[str]:
+    """Manifest of the width that is found out: one, or none."""
+    return [config.layout.projection_manifest] if chooses_dimension(config) else []
+
+
 def shards(config: Experiment) -> list[str]:
     """Labels of the pool's shards."""
     return [shard_label(shard) for shard in range(config.pool.shards)]
@@ -279,6 +289,8 @@ def _collection(config: Experiment) -> list[Stage]:
     names = ["collect_pool_gradients", "collect_target_gradients"]
     if any(fits):
         names.insert(0 if early else 1, "fit_curvature")
+    if any(map(chooses_dimension, compared(config))):
+        names.insert(names.index("collect_pool_gradients"), "choose_dimension")
     jobs: dict[str, list[list[Item]]] = {name: [] for name in names}
     for each in compared(config):
         for name, made in _collected(each).items():
@@ -304,6 +316,8 @@ def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
             job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)
         ],
     }
+    if chooses_dimension(config):
+        jobs["choose_dimension"] = [[Item("choose_dimension", (), (layout.projection_manifest,), own)]]
     if estimator(config.gradients.estimator).fitted:
         jobs["fit_curvature"] = [[Item("fit_curvature", (e,), (layout.curvature_manifest(e),), own)] for e in chosen]
     return jobs

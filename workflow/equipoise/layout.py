@@ -128,6 +128,11 @@ class Layout:
         return f"{self.root}/{self.place}curvature/epoch-{epoch}.json"
 
     # gradient stores
+    @property
+    def projection_manifest(self) -> str:
+        """What `choose_dimension` chose (`gradients.projection.dimension: auto`)."""
+        return f"{self.root}/{self.place}gradients/projection.json"
+
     def pool_gradients(self, epoch: int | str) -> str:
         """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""
         return f"{self.root}/{self.place}gradients/pool/epoch-{epoch}/store"

@@ -263,6 +263,18 @@ def fitted_rows(side):
     return of_job
 
 
+def chosen_dimension(wildcards):
+    """The manifest of the width that a pilot has found out, where one does."""
+    return experiment.chosen_dimension(placed(wildcards.place))
+
+
+def pilot_fitted(wildcards):
+    """Manifests of what the estimator fits that a pilot's rows are made with."""
+    own = placed(wildcards.place)
+    found = [path for e in experiment.gradient_epochs(own) for side in ("pool", "target") for path in experiment.fitted(own, side, e)]
+    return list(dict.fromkeys(found))
+
+
 def fit_inputs(wildcards):
     """Manifests of what a fit is made from, beside the checkpoint."""
     return experiment.fitted_from(placed(wildcards.place), wildcards.epoch)

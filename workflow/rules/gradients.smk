@@ -23,12 +23,40 @@ rule fit_curvature:
         stage("fit_curvature", "{params.estimator} --epochs {wildcards.epoch}", gpu=True)
 
 
+rule choose_dimension:
+    """Finds out by a pilot how many numbers of a gradient to keep (gradients.projection.dimension: auto)."""
+    input:
+        pool=LAYOUT.pool_manifest,
+        targets=expand(LAYOUT.target_manifest("{task}"), task=TASKS),
+        fitted=pilot_fitted,
+        checkpoints=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=experiment.gradient_epochs(CONFIG)),
+    output:
+        manifest=PLACED.projection_manifest,
+    log:
+        log_of("choose_dimension", *after_place("all")),
+    benchmark:
+        benchmark_of("choose_dimension", *after_place("all"))
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("choose_dimension")
+    resources:
+        gpu=gpus(1),
+        cpus_per_task=cores("choose_dimension", 1),
+    params:
+        determined=determined_by("choose_dimension"),
+        estimator=estimator_argument,
+        config=LAYOUT.config,
+    shell:
+        stage("choose_dimension", "{params.estimator}", gpu=True)
+
+
 rule collect_pool_gradients:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     input:
         pool=LAYOUT.pool_manifest,
         fitted=fitted_rows("pool"),
         needs=estimator_needs("pool"),
+        projection=chosen_dimension,
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),
     output:
         manifests=per_epoch(PLACED.pool_gradients_manifest("{epoch}", "{shard}")),
@@ -56,6 +84,7 @@ rule collect_target_gradients:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     input:
         needs=estimator_needs("target"),
+        projection=chosen_dimension,
         fitted=fitted_rows("target"),
         targets=per_task(LAYOUT.target_manifest("{task}")),
         checkpoints=per_epoch(LAYOUT.checkpoint_manifest("{epoch}")),

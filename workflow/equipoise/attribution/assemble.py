@@ -23,6 +23,7 @@ from equipoise.errors import UserError
 from equipoise.estimators import estimator
 from equipoise.experiment import INFLUENCE, fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
+from equipoise.gradients.width import NONE, projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES
@@ -81,7 +82,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     identity = fingerprint({"matrix": matrix, "columns": columns})
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
     determined = {"inputs": [part for each in stores for part in each.identity], "weights": weights, "identity": identity}
-    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
+    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) and projection_of(config).kind != NONE else None
     described["fingerprint"] = fingerprint(determined | {"residual": residual, "halves": halves is not None})
     of = {"matrix": matrix, "shard": shard_label(shard)}
     manifest = layout.matrix_shard_manifest(**of)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "EQUIPOISE_DEVICES"
 TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
-ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "evaluate", "measure_one_step")
+COLLECTING = ("fit_curvature", "choose_dimension", "collect_pool_gradients", "collect_target_gradients")
+ON_GPU = (*TRAINING, *COLLECTING, "evaluate", "measure_one_step")
 _held: list[int] = []
 
 

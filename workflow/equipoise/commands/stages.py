@@ -133,6 +133,22 @@ def fit_curvature_command(config: ConfigOption, epochs: Epochs = "", by: Estimat
         fit_curvature(experiment, numbers)
 
 
+@stage("choose_dimension", epilog="Example:  equipoise choose_dimension --config config.yaml")
+def choose_dimension_command(config: ConfigOption, by: EstimatorOption = "") -> None:
+    """Finds out by a pilot how many numbers of a gradient to keep (gradients.projection.dimension: auto)."""
+    from equipoise.attribution.choose_dimension import choose_dimension
+    from equipoise.experiment import chooses_dimension, gradient_epochs
+
+    experiment = estimated(_open(config, "choose_dimension"), by)
+    if not chooses_dimension(experiment):
+        said = experiment.gradients.projection.dimension
+        raise UserError(f"gradients.projection.dimension: {said}, so there is nothing to choose; write auto")
+    refuse_missing_targets(experiment, experiment.tasks)
+    refuse_missing_checkpoints(experiment, gradient_epochs(experiment))
+    with one_writer(experiment.layout.projection_manifest):
+        choose_dimension(experiment)
+
+
 @stage("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
 def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: Epochs = "", by: EstimatorOption = "") -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""

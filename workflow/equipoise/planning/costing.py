@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 from equipoise.budgets import parse_budget
 from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
+from equipoise.config_gradients import Gradients
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, estimator
-from equipoise.experiment import INFLUENCE, Item, evaluations, matrix_epochs, stages
+from equipoise.experiment import INFLUENCE, Item, evaluations, gradient_epochs, matrix_epochs, stages
+from equipoise.gradients.width import PILOT, known_projection, projected_by
 from equipoise.layout import Run
 from equipoise.measures import LOSS
 from equipoise.planning import flops, memory
@@ -113,6 +115,7 @@ class Planner:
             "prepare_pool": lambda: Cost(self.pool.tokens, disk=TEXT_BYTES * self.pool.tokens),
             "warm_up": lambda epoch: self._trained(self.config.warmup.fraction) + Cost(disk=12 * self.adapter),
             "fit_curvature": self._fitted,
+            "choose_dimension": self._piloted,
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
             "assemble_attribution": self._assembled,
@@ -126,14 +129,21 @@ class Planner:
         }
         return costs[item.kind](*item.key) if item.kind in costs else Cost()
 
+    @cached_property
+    def gradients(self) -> Gradients:
+        """The section with the width of the projection as a number: the one chosen, else the default one where none is yet."""
+        return projected_by(self.config, known_projection(self.config)).gradients
+
     def _memory(self, stage: str) -> float | None:
         """Peak GPU memory of one process."""
         train, score = memory.training(self.config, self.shape), self._evaluation_memory()
         longest = {"collect_pool_gradients": self.config.model.max_length}
+        longest["choose_dimension"] = max(self.config.model.max_length, self.config.targets.longest(self.config.model))
         longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
         fit = self._fit
         if stage in longest:
-            held = fit.held if self.estimator.fitted and stage.split("_")[1] in self.estimator.fitted.sides else 0.0
+            side = stage.split("_")[1]
+            held = fit.held if self.estimator.fitted and (side in self.estimator.fitted.sides or side == "dimension") else 0.0
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
@@ -162,12 +172,12 @@ class Planner:
     def _fit(self) -> FitCost:
         """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
         fit = self.estimator.fitted
-        return fit.cost(self.config.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
+        return fit.cost(self.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
 
     @cached_property
     def dimension(self) -> int:
         """Numbers in a stored gradient."""
-        return self.estimator.dimension(self.config.gradients, self.config.lora.rank, self.layers)
+        return self.estimator.dimension(self.gradients, self.config.lora.rank, self.layers)
 
     @cached_property
     def shard_rows(self) -> list[int]:
@@ -187,6 +197,14 @@ class Planner:
         double = fit.row_operations * self.pool.rows + fit.once
         on_gpu = self._gpu_seconds(work, precision) + (further / self.gpu.fp32 + double / self.gpu.fp64) / self.mfu
         return Cost(fit.passes * tokens, work + further + double, on_gpu if fit.passes else 0.0, fit.disk)
+
+    def _piloted(self) -> Cost:
+        """A pilot's rows and all targets', at two widths."""
+        rows, columns = min(PILOT, self.pool.rows), self.config.targets.size * len(self.config.tasks)
+        share, load = rows / self.pool.rows, flops.Load(TARGET_TOKENS * columns, TARGET_TOKENS**2 * columns, TARGET_TOKENS * columns / 2)
+        once = self._collected("pool", self._pool_load * share, self.pool.tokens * share, rows)
+        once += self._collected("target", load, load.tokens, columns)
+        return once * (2 * len(gradient_epochs(self.config)))
 
     def _pool_gradients(self, epoch: int, shard: str) -> Cost:
         rows = self.shard_rows[int(shard)]
@@ -228,7 +246,7 @@ class Planner:
 
     def _collected(self, side: str, load: flops.Load, tokens: float, rows: float) -> Cost:
         """Stored gradients of rows at one epoch, but for the disk."""
-        settings = self.config.gradients
+        settings = self.gradients
         row = self.estimator.cost(settings, self.config.lora.rank, self.layers, side)
         work = flops.gradients(self.shape, self.config.lora, load, settings.activation_checkpointing)
         seconds = self._gpu_seconds(work, settings.precision) + rows * row.traffic / (self.gpu.bandwidth * BANDWIDTH_REACHED)

@@ -2,16 +2,18 @@
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
 
-from equipoise.attribution.reliability import forecast
+from equipoise.attribution.reliability import REACHED, forecast
 from equipoise.comparison import RANDOM, compared, retrainings
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, measured, tells_reliability
+from equipoise.experiment import INFLUENCE, chooses_dimension, measured, tells_reliability
+from equipoise.gradients.width import NONE, known_projection
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
@@ -75,8 +77,15 @@ def _projection_assumptions(config: Experiment) -> list[str]:
     """The noise of the projection, and the reliability that a sealed matrix of this experiment lets expect."""
     if not tells_reliability(config, INFLUENCE):
         return []
-    width = config.gradients.projection.dimension
-    said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
+    projection = known_projection(config)
+    if projection.kind == NONE:
+        return [f"projection: none (auto: a pilot found that a reliability of {REACHED:g} takes all of the adapter's numbers)"]
+    width = projection.dimension
+    told = ""
+    if chooses_dimension(config):
+        chosen = Path(config.layout.projection_manifest).exists()
+        told = " (auto, by the pilot)" if chosen else " (auto; planned so until choose_dimension has chosen, stores grow with it)"
+    said = f"projection: {width:,} numbers{told} leave a noise of about {width**-0.5:.3f} in a cosine"
     path = config.layout.matrix_manifest(INFLUENCE)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by

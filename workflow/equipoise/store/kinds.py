@@ -19,7 +19,16 @@ from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
 from equipoise.estimators import estimator
-from equipoise.experiment import INFLUENCE, ZERO_SHOT, assembled_shards, fitted, gradient_epochs, matrix_epochs, shards
+from equipoise.experiment import (
+    INFLUENCE,
+    ZERO_SHOT,
+    assembled_shards,
+    chooses_dimension,
+    fitted,
+    gradient_epochs,
+    matrix_epochs,
+    shards,
+)
 from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
 from equipoise.selectors import selector
@@ -111,14 +120,26 @@ def _curvature_inputs(config: Experiment, of: Names) -> list[Reference]:
     return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *rows]
 
 
+def _width(config: Experiment) -> list[Reference]:
+    """The width of the projection, where a pilot finds it out."""
+    return [("projection", {})] if chooses_dimension(config) else []
+
+
+def _projection_inputs(config: Experiment, of: Names) -> list[Reference]:
+    epochs = [str(epoch) for epoch in gradient_epochs(config)]
+    fits = [each for epoch in epochs for side in ("pool", "target") for each in _fit(config, side, epoch)]
+    unique = {str(each): each for each in fits}.values()
+    return [("pool", {}), *_every_target(config, of), *(("checkpoint", {"epoch": epoch}) for epoch in epochs), *unique]
+
+
 def _pool_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
-    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *_fit(config, "pool", of["epoch"])]
+    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *_fit(config, "pool", of["epoch"]), *_width(config)]
 
 
 def _target_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
     pool = [("pool", {})] if "pool_manifest" in estimator(config.gradients.estimator).needs["target"] else []
     own = [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]})]
-    return [*own, *pool, *_fit(config, "target", of["epoch"])]
+    return [*own, *pool, *_fit(config, "target", of["epoch"]), *_width(config)]
 
 
 def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -224,6 +245,7 @@ KINDS = {
             sources=lambda config, of: config.warmup.files,
         ),
         Kind("curvature", "fit_curvature", lambda layout, epoch: layout.curvature_manifest(epoch), ("epoch",), _curvature_inputs),
+        Kind("projection", "choose_dimension", lambda layout: layout.projection_manifest, inputs=_projection_inputs),
         Kind(
             *("pool_gradients", "collect_pool_gradients", lambda layout, epoch, shard: layout.pool_gradients_manifest(epoch, shard)),
             names=("epoch", "shard"),
