@@ -25,7 +25,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench lint format lock clean without-git
+.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,7 +51,7 @@ validate: $(STAMP) ## What every estimator of influence is worth on the embedded
 	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \
 	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
-study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the README's table
+study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the table of docs/results.md
 	@$(PYTHON) -m equipoise miniature study --cores $(CORES)
 
 report: $(STAMP) ## Make the report of the embedded experiment again
@@ -92,6 +92,9 @@ format: $(STAMP) ## Format Python and Snakemake files
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format --quiet .
 	$(VENV)/bin/snakefmt Snakefile workflow/Snakefile workflow/rules
+
+docs: $(STAMP) ## Build the documentation as a site (site/index.html), strictly
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --quiet
 
 lock: $(STAMP) ## Pin all packages anew for every Python; pins that still fit stay (ARGS=--upgrade: the newest of all but torch)
 	@for version in 3.11 3.12 3.13; do \

@@ -21,7 +21,14 @@ resource_scopes:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/prepare.smk"
 include: "workflow/rules/warm_up.smk"
-include: "workflow/rules/gradients.smk"
+
+
+if experiment.gradient_epochs(CONFIG):  # else no rows are collected (estimator matrix)
+
+    include: "workflow/rules/gradients.smk"
+
+
+include: "workflow/rules/states.smk"
 include: "workflow/rules/attribution.smk"
 include: "workflow/rules/validation.smk"
 include: "workflow/rules/selection.smk"

@@ -8,7 +8,9 @@ import numpy as np
 
 from equipoise.config import Experiment
 from equipoise.config_file import parse_config
+from equipoise.data.shards import plan_shards
 from equipoise.layout import Layout, shard_label
+from equipoise.selectors import SCORED
 from equipoise.store.artefact import publish
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import NO_COMPLETION_TOKEN, VALID, GradientRows, chunk_bounds, listed_arrays
@@ -119,15 +121,40 @@ def prepare(
     return Prepared(config, layout, pool, targets, valid)
 
 
+def write_store_of(config: Experiment, kind: str, epoch: int, rows: GradientRows, ranges: list[list[int]], **said) -> None:
+    """Leaves a store of the pool's rows at an epoch, cut into shards of these ranges; said: attributes that differ."""
+    path, marks = getattr(config.layout, kind)(epoch), attributes(False) | said
+    store = GradientStore(path, len(rows.norm), rows.directions.shape[1], marks, {name: HIDDEN for name in rows.states})
+    for shard, (start, stop) in enumerate(ranges):
+        chunks = [chunk_bounds(chunk, len(rows.norm)) for chunk in range(start // 1024, -(-stop // 1024))]
+        records = [store.write(low // 1024, "f", part_of(rows, low, high)) for low, high in chunks]
+        _publish(config, kind, {"epoch": epoch, "shard": shard_label(shard)}, path, records, False, **said)
+
+
+def write_scores(prepared: Prepared, shards: int) -> None:
+    """Leaves the losses of the untuned base, as `score_pool` does."""
+    config, rows = prepared.config, len(prepared.valid)
+    marks = attributes(False) | {"estimator": None}
+    for number, column in enumerate(SCORED):
+        loss = np.random.default_rng(number).uniform(0.5, 3, rows).astype(np.float32)
+        path, nothing = prepared.layout.pool_scores(column), np.full(rows, np.nan, np.float32)
+        store = GradientStore(path, rows, 0, marks, {})
+        whole = GradientRows(np.empty((rows, 0), np.float16), nothing, loss, np.full(rows, 5, np.int32), np.full(rows, VALID, np.int8))
+        for shard, (start, stop) in enumerate(plan_shards(rows, shards)):
+            chunks = [chunk_bounds(chunk, rows) for chunk in range(start // 1024, -(-stop // 1024))]
+            records = [store.write(low // 1024, "f", part_of(whole, low, high)) for low, high in chunks]
+            _publish(config, "pool_scores", {"column": column, "shard": shard_label(shard)}, path, records, False, estimator=None)
+
+
 def attributes(scaled: bool) -> dict[str, object]:
     return {"settings": "s", "estimator": "tracin" if scaled else "less", "side": "pool", "epoch": 1, "scaled": scaled}
 
 
-def _publish(config: Experiment, kind: str, of: dict[str, object], store: str, records: list[dict], scaled: bool) -> None:
+def _publish(config: Experiment, kind: str, of: dict[str, object], store: str, records: list[dict], scaled: bool, **said) -> None:
     """Leaves the manifest of a job that wrote these chunks of a store."""
     arrays = listed_arrays(KINDS[kind].manifest(config.layout, of), store, records)
     rows, digest = [records[0]["rows"][0], records[-1]["rows"][1]], fingerprint([record["digest"] for record in records])
-    publish(config, kind, of, arrays=arrays, **attributes(scaled), rows=rows, fingerprint="f", digest=digest)
+    publish(config, kind, of, arrays=arrays, **(attributes(scaled) | said), rows=rows, fingerprint="f", digest=digest)
 
 
 def conversation(row: int) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """A small artefact of every kind, published as the stages do: what the reader's tests damage."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from equipoise.attribution.matrix_store import MatrixStore
 from equipoise.config import Experiment
 from equipoise.config_file import parse_config, write_config
 from equipoise.layout import Run
+from equipoise.selectors import SCORED
 from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import listed_arrays
@@ -29,8 +31,12 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "projection": [{}],
     "pool_gradients": [{"epoch": epoch, "shard": "00000"} for epoch in "12"],
     "target_gradients": [{"epoch": "1", "task": task} for task in ("first", "second")],
+    "pool_scores": [{"column": column, "shard": "00000"} for column in SCORED],
+    "pool_states": [{"epoch": "2", "shard": "00000"}],
+    "target_states": [{"epoch": "2", "task": task} for task in ("first", "second")],
     "matrix_shard": [{"matrix": matrix, "shard": "00000"} for matrix in ("influence", "last_token")],
     "matrix": [{"matrix": matrix} for matrix in ("influence", "last_token")],
+    "influence_model": [{}],
     "ranking": [{"selector": run.selector, "selection_seed": "0"} for run in RUNS],
     "selection": [{"selector": run.selector, "selection_seed": "0", "budget": "0.1"} for run in RUNS],
     "run": [run_names(run) for run in RUNS],
@@ -71,6 +77,7 @@ def make(config: Experiment, kind: str, of: dict[str, str], generator: np.random
         "checkpoint": lambda: [f"{layout.checkpoint(of['epoch'])}/{name}" for name in ("adapter_model.safetensors", "state.json")],
         "curvature": lambda: [f"{layout.curvature(of['epoch'])}/{name}.safetensors" for name in ("bases", "eigenvalues")],
         "matrix_shard": lambda: [str(manifest).replace(".json", ".moments.npy")],
+        "influence_model": lambda: [layout.influence_model],
         "ranking": lambda: [layout.ranking(**of)],
         "selection": lambda: [layout.selection(**of)],
         "run": lambda: [f"{manifest.parent}/adapter/adapter_model.safetensors"],
@@ -92,6 +99,12 @@ def make(config: Experiment, kind: str, of: dict[str, str], generator: np.random
         store = layout.pool_gradients(of["epoch"]) if kind == "pool_gradients" else layout.target_gradients(of["epoch"], of["task"])
         writer = GradientStore(store, ROWS, DIMENSION, ATTRIBUTES, {"last_token": HIDDEN, "position_weighted": HIDDEN})
         records = [writer.write(0, "f", some_rows(ROWS, int(generator.integers(1 << 30))))]
+        arrays, said = listed_arrays(manifest, store, records), {**said, **ATTRIBUTES, "rows": [0, ROWS]}
+    if kind in ("pool_scores", "pool_states", "target_states"):
+        store = getattr(layout, kind)(*(name for key, name in of.items() if key != "shard"))
+        writer = GradientStore(store, ROWS, 0, ATTRIBUTES | {"estimator": None}, {"last_token": HIDDEN, "position_weighted": HIDDEN})
+        whole = some_rows(ROWS, int(generator.integers(1 << 30)))
+        records = [writer.write(0, "f", replace(whole, directions=np.empty((ROWS, 0), np.float16)))]
         arrays, said = listed_arrays(manifest, store, records), {**said, **ATTRIBUTES, "rows": [0, ROWS]}
     if kind in ("matrix_shard", "matrix"):
         writer = MatrixStore(layout.matrix(of["matrix"]), ROWS, 3, "i")

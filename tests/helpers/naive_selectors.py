@@ -229,10 +229,102 @@ def _oracle(case: Case) -> Expected:
     return Expected(by_score([-rank for rank in ranks], case.valid, case.rows))
 
 
+def _of(name: str, case: Case) -> np.ndarray:
+    return case.pool[name].astype(np.float64)
+
+
+def _longest(case: Case) -> Expected:
+    return Expected(by_score(_of("completion_tokens", case), case.valid, case.rows))
+
+
+def _gradient_norm(case: Case) -> Expected:
+    return Expected(by_score([sum(norms) / len(norms) for norms in _of("norms", case).tolist()], case.valid, case.rows))
+
+
+def _perplexity(case: Case) -> Expected:
+    ordered = sorted(np.flatnonzero(case.valid).tolist(), key=lambda row: (case.pool["base_loss"][row], row))
+    middle = (len(ordered) - 1) / 2
+    return Expected(sorted(ordered, key=lambda row: (abs(ordered.index(row) - middle), row))[: case.rows])
+
+
+def _ifd(case: Case) -> Expected:
+    ratio = (_of("base_loss", case) / _of("base_loss_alone", case)).tolist()
+    below = [row for row in by_score(ratio, case.valid, len(ratio)) if ratio[row] < 1]
+    above = [row for row in by_score([-value for value in ratio], case.valid, len(ratio)) if ratio[row] >= 1]
+    return Expected([*below, *above][: case.rows])
+
+
+def _loss_drop(case: Case) -> Expected:
+    base, losses = _of("base_loss", case), _of("losses", case)
+    drops = {row: base[row] - losses[row, -1] for row in np.flatnonzero(case.valid).tolist()}
+    share = {row: (base[row] - losses[row, 0]) / drop for row, drop in drops.items() if drop > 0}
+    dropping = sorted(share, key=lambda row: (share[row], row))
+    return Expected([*dropping, *(row for row in drops if row not in share)][: case.rows])
+
+
+def _s2l(case: Case) -> Expected:
+    rows = np.flatnonzero(case.valid).tolist()
+    losses = {row: _of("losses", case)[row] for row in rows}
+    ordered = sorted(rows, key=lambda row: (losses[row].mean(), row))
+    count = min(100, len(rows))
+    centres = [losses[ordered[k * len(rows) // count]].copy() for k in range(count)]
+    groups: list[list[int]] = []
+    while True:
+        near = {row: min(range(count), key=lambda k: (((losses[row] - centres[k]) ** 2).sum(), k)) for row in rows}
+        moved = [[row for row in rows if near[row] == k] for k in range(count)]
+        if moved == groups:
+            break
+        groups = moved
+        for k, group in enumerate(groups):
+            if group:
+                centres[k] = sum(losses[row] for row in group) / len(group)
+    draws = np.random.PCG64(case.seed).random_raw(len(case.valid)).tolist()
+    waiting = [sorted(group, key=draws.__getitem__) for group in groups]
+    picks: list[int] = []
+    while any(waiting):
+        picks += [group.pop(0) for group in waiting if group]
+    return Expected(picks[: case.rows])
+
+
+def _states(case: Case) -> dict[int, np.ndarray]:
+    return {row: _of("position_weighted", case)[row] for row in np.flatnonzero(case.valid).tolist()}
+
+
+def _kcenter(case: Case) -> Expected:
+    states = _states(case)
+    mean = sum(states.values()) / len(states)
+    picks = [min(states, key=lambda row: (round(float(states[row] @ mean), 12), row))]
+    while len(picks) < case.rows:
+        left = [row for row in states if row not in picks]
+        picks.append(min(left, key=lambda row: (round(max(float(states[row] @ states[pick]) for pick in picks), 12), row)))
+    return Expected(picks)
+
+
+def _facility_location(case: Case) -> Expected:
+    states = _states(case)
+    picks: list[int] = []
+
+    def worth(rows: list[int]) -> float:
+        return sum(max(1 + float(states[row] @ states[pick]) for pick in rows) for row in states)
+
+    while len(picks) < case.rows:
+        left = [row for row in states if row not in picks]
+        picks.append(min(left, key=lambda row: (-round(worth([*picks, row]), 9), row)))
+    return Expected(picks)
+
+
 NAIVE: dict[str, Callable[[Case], Expected]] = {
+    "baselines:gradient_norm": _gradient_norm,
+    "baselines:ifd": _ifd,
+    "baselines:longest": _longest,
+    "baselines:loss_drop": _loss_drop,
+    "baselines:perplexity": _perplexity,
+    "baselines:s2l": _s2l,
     "bids:bids": _bids,
     "bids:bids_sum": _bids_sum,
     "bids:bids_task": _bids_task,
+    "coverage:facility_location": _facility_location,
+    "coverage:kcenter": _kcenter,
     "top_scores:instance_max": _instance_max,
     "top_scores:instance_max_normalized": _instance_max_normalized,
     "top_scores:sum_": _sum,

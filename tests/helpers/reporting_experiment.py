@@ -103,12 +103,13 @@ def make_experiment(
     generator = np.random.default_rng(seed)
     write_config(config, layout.config)
     metadata = _write_pool(config, rows, generator, dressed)
+    _write_targets(config, per_task, dressed)
     matrix = _write_matrix(layout, config, rows, per_task, generator)
     for epoch in range(1, config.warmup.epochs + 1):
         write_store(layout.pool_gradients(epoch), rows, ATTRIBUTES | {"epoch": epoch}, chunks=range(-(-rows // CHUNK_ROWS)))
     for number, selector_name in enumerate(config.selectors):
         if selector(selector_name).chooses:
-            _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]))
+            _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]), dressed)
     _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed, dressed)
     return config
 
@@ -132,6 +133,19 @@ def _write_pool(config: Experiment, rows: int, generator: np.random.Generator, d
     }
     write_pool(config, columns)
     return metadata
+
+
+def _write_targets(config: Experiment, per_task: int, dressed: Callable[[str], str]) -> None:
+    for task in config.tasks:
+        examples = {
+            "id": [dressed(f"{task}-{number}") for number in range(per_task)],
+            "prompt": [dressed(f"validation question {number} of {task} & <i>?") for number in range(per_task)],
+            "response": [dressed(f"answer {number}_{task}") for number in range(per_task)],
+        }
+        path = Path(config.layout.target(task))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(pa.table(examples), path)
+        publish(config, "targets", {"task": task}, [path])
 
 
 def _write_matrix(layout: Layout, config: Experiment, rows: int, per_task: int, generator: np.random.Generator) -> np.ndarray:
@@ -182,7 +196,15 @@ def _order(name: str, matrix: np.ndarray, metadata: list[dict[str, object]], per
     return valid[np.argsort(-scores.get(name, generator.random(len(known))), kind="stable")]
 
 
-def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.ndarray, metadata, generator: np.random.Generator) -> None:
+def _write_selections(
+    layout: Layout,
+    config: Experiment,
+    name: str,
+    matrix: np.ndarray,
+    metadata,
+    generator: np.random.Generator,
+    dressed: Callable[[str], str],
+) -> None:
     per_task = config.targets.size
     pool = pq.read_table(layout.pool).to_pylist()
     tasks = [task for task in config.tasks for _ in range(per_task)]
@@ -219,7 +241,7 @@ def _write_selections(layout: Layout, config: Experiment, name: str, matrix: np.
                         "score": float(scores[rank]),
                         "margin": 0.1,
                         "column": column,
-                        "validation_id": f"{tasks[column]}-{column % per_task}" if explained else None,
+                        "validation_id": dressed(f"{tasks[column]}-{column % per_task}") if explained else None,
                         "task": tasks[column] if explained else None,
                         "top_tasks": list(config.tasks)[:3],
                         "source": record["source"],

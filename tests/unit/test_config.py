@@ -18,6 +18,7 @@ from equipoise.experiment import experiment_runs
 from equipoise.layout import Run
 from helpers.places import REPOSITORY
 
+FORMS = ".npy, .zarr, .parquet, .safetensors"
 EXPERIMENTS = sorted((REPOSITORY / "workflow" / "experiments").glob("*.yaml"))
 
 
@@ -206,6 +207,42 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
             ["gradients.adam_form: torch, but logra does not use Adam; leave it out"],
         ),
         ({"gradients.adam_form": "torch"}, []),
+        (
+            {"selectors": ["s2l", "rds"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
+            [
+                "selectors: s2l reads losses of every pool row's gradients, and gradients.estimator: matrix leaves no store of them; leave "
+                "it out, or write another estimator"
+            ],
+        ),
+        (
+            {"selectors": ["gradient_norm"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
+            [
+                "selectors: gradient_norm reads norms of every pool row's gradients, and gradients.estimator: matrix leaves no store of "
+                "them; leave it out, or write another estimator"
+            ],
+        ),
+        (
+            {"selectors": ["loss_drop", "gradient_norm"], "gradients.epochs": "last"},
+            [
+                "selectors: loss_drop follows losses over epochs, and gradients.epochs: last leaves one; leave it out, or keep all of "
+                "several epochs"
+            ],
+        ),
+        ({"selectors": ["kcenter", "ifd", "longest"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"}, []),
+        (
+            {"gradients.estimator": "matrix"},
+            [f"gradients.matrix.file: estimator matrix takes your own scores; write the path of a matrix ({FORMS})"],
+        ),
+        ({"gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"}, []),
+        ({"gradients.estimator": "matrix", "gradients.matrix.file": "scores"}, []),
+        (
+            {"gradients.estimator": "matrix", "gradients.matrix.file": "mine.csv"},
+            [f"gradients.matrix.file: mine.csv is of no known form; write one of {FORMS}, or a folder of bergson's scores"],
+        ),
+        (
+            {"gradients.matrix.file": "mine.npy"},
+            ["gradients.matrix.file: nothing would read it (less computes its matrix); write estimator: matrix"],
+        ),
         (WITH_VLLM | {"lora.rank": 513}, ["lora.rank: 513 is more than vLLM's 512; write backend: hf for the suites"]),
         (
             WITH_VLLM | {"lora.target_modules": ["lm_head"]},

@@ -12,15 +12,16 @@ from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
 WIDTH = {"choose_dimension", *COLLECT}
+STATES = {"collect_pool_states", "collect_target_states", "score_pool"}
 GRADIENTS = {"fit_curvature", *WIDTH}
 TRIALS = {"measure_one_step", "retrain"}
-READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *TRIALS}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES, *TRIALS}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "validate_influence", *GRADIENTS, *TRIALS}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", "validate_influence", *GRADIENTS, *TRIALS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
     ("model.precision", {"warm_up", "fine_tune", "retrain", "evaluate", "check_base"}),
-    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *TRIALS}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES, *TRIALS}),
     ("model.base", READERS | {"fetch", "check_base"}),
     ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
@@ -30,7 +31,7 @@ EXPECTED = (
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "choose_dimension", "collect_target_gradients", *TRIALS}),
+    ("targets.max_length", {"prepare_targets", "choose_dimension", "collect_target_gradients", "collect_target_states", *TRIALS}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
@@ -51,8 +52,11 @@ EXPECTED = (
     ("validation.one_step.*", {"measure_one_step", "validate_influence"}),
     ("validation.*", {"validate_influence"}),
     ("warmup.*", {"warm_up"}),
-    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak")),  # of another estimator than the chosen one
+    *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak", "matrix")),
+    ("gradients.mates.penalty", {"fit_influence_model"}),
+    *((f"gradients.{name}*", set()) for name in ("mates",)),  # of another estimator than the chosen one
     ("gradients.adam_form", {"choose_dimension", "collect_pool_gradients"}),
+    *((f"gradients.{key}", WIDTH | STATES) for key in ("precision", "token_budget")),
     ("gradients.*", WIDTH),
     ("selection.*", {"rank", "report"}),
     ("sandbox.*", set()),  # no program is run
@@ -101,7 +105,7 @@ def test_keys_of_a_fit_count_for_the_fit_alone(tiny_values):
     for name, damped in (("ekfac", {"choose_dimension", "collect_target_gradients"}), ("ekfac_unit", WIDTH)):
         assert changed_stages(of(name), "gradients.ekfac.labels", names=True) == {"fit_curvature"}
         assert changed_stages(of(name), "gradients.ekfac.damping", names=True) == damped
-        assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS
+        assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS | STATES
     assert changed_stages(of("trak"), "gradients.trak.damping", names=True) == {"fit_curvature"}
     assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == WIDTH
 

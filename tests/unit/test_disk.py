@@ -6,7 +6,7 @@ import os
 import pytest
 
 from equipoise import cli
-from equipoise.files import full_disk
+from equipoise.files import full_disk, refused_file
 from equipoise.hub import hub_reason
 from equipoise.store import manifest
 
@@ -29,6 +29,22 @@ def test_a_full_disk_is_known_by_what_libraries_say_of_it(error, place):
     assert full_disk(error) == full_disk(wrapped) == place
 
 
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EACCES, "Permission denied", "a/b"), "a/b: Permission denied"),
+        (OSError(errno.EIO, "Input/output error"), "disk: Input/output error"),
+        (RuntimeError(f"Error while serializing: I/O error: Stale file handle (os error {errno.ESTALE})"), "disk: Stale file handle"),
+        (OSError(errno.ENOENT, "No such file or directory", "a/b"), None),
+        (RuntimeError("CUDA out of memory"), None),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_named_with_its_reason(error, told):
+    wrapped = ValueError("cannot write")
+    wrapped.__cause__ = error
+    assert refused_file(error) == refused_file(wrapped) == told
+
+
 def test_a_disk_that_fills_while_a_manifest_is_written_keeps_the_old_one(tmp_path, monkeypatch, capsys):
     path = tmp_path / "manifest.json"
     manifest.write_manifest(path, "pool", rows=1)
@@ -37,7 +53,7 @@ def test_a_disk_that_fills_while_a_manifest_is_written_keeps_the_old_one(tmp_pat
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(cli, "app", lambda: manifest.write_manifest(path, "pool", rows=2))
+    monkeypatch.setattr(cli, "app", lambda **_: manifest.write_manifest(path, "pool", rows=2))
     with pytest.raises(SystemExit) as ended:
         cli.main()
     assert ended.value.code == 2

@@ -17,7 +17,7 @@ from equipoise import __version__, commands
 from equipoise.commands.panels import PANELS
 from equipoise.errors import UserError, printable
 from equipoise.extras import missing_extra
-from equipoise.files import full_disk
+from equipoise.files import full_disk, refused_file
 
 
 class Commands(TyperGroup):
@@ -60,7 +60,7 @@ def options(
 
 
 def main() -> None:
-    """Runs the command line: a user's mistake, or a full disk, is one line on standard error and exit status 2.
+    """Runs the command line: a user's mistake, or a disk that is full or fails, is one line on standard error and exit status 2.
 
     A reader that closes its pipe, as `head` does, has what it wanted: status 0.
     """
@@ -78,10 +78,11 @@ def main() -> None:
             raise
         fail(line)
     except Exception as error:
-        place = full_disk(error)
-        if place is None:
+        if place := full_disk(error):
+            fail(f"{place}: no space left; free some and run again, finished work is kept")
+        if (refused := refused_file(error)) is None:
             raise
-        fail(f"{place}: no space left; free some and run again, finished work is kept")
+        fail(f"{refused}; mend that, or name another place, and run again, finished work is kept")
 
 
 def _flushed() -> bool:

@@ -7,8 +7,9 @@ with these alone, are its own. The retrainings of a group are one job under `job
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from equipoise.collecting import has_all_rows
 from equipoise.config import Experiment
-from equipoise.estimators import estimator
+from equipoise.config_gradients import NAMES
 from equipoise.selectors import MATRICES
 
 RANDOM = "random"
@@ -89,7 +90,13 @@ def candidates(config: Experiment) -> list[Candidate]:
     if not config.validation.estimators:
         return []
     names = [each.gradients.estimator for each in compared(config)]
-    return [*(Candidate(name, estimator(name).description, estimator=name) for name in names), *BASELINES]
+    baselines = [each for each in BASELINES if not each.column or column_source(config)]
+    return [*(Candidate(name, NAMES[name], estimator=name) for name in names), *baselines]
+
+
+def column_source(config: Experiment) -> Experiment | None:
+    """The first of `compared` whose stores hold every row of the pool, with its norm, loss and length; none where none does."""
+    return next((each for each in compared(config) if has_all_rows(each)), None)
 
 
 def candidate(config: Experiment, name: str) -> Candidate:
@@ -140,4 +147,4 @@ def candidate_files(config: Experiment, each: Candidate) -> list[str]:
     if each.estimator or each.matrix:
         of = next((one for one in compared(config) if one.gradients.estimator == each.estimator), config)
         return [of.layout.matrix_manifest(each.matrix or MATRICES[0])]
-    return [config.layout.matrix_manifest(MATRICES[0])] if each.column else []
+    return [column_source(config).layout.matrix_manifest(MATRICES[0])] if each.column else []

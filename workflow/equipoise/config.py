@@ -78,7 +78,9 @@ class Lora(Section):
 class Pool(Section):
     """The instruction data to choose from."""
 
-    files: Files = Field([], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (README).")
+    files: Files = Field(
+        [], description="Files, folders or patterns: JSON, JSON Lines, CSV, Parquet or Arrow, of any form (docs/own-data.md)."
+    )
     dataset: AnySource = Field(None, description="A hub data set id instead of files.")
     name: AnySource = Field(None, description="Configuration of the hub data set, where it has several.")
     revision: Source = Field("main", description="Branch, tag or commit of the hub data set.")
@@ -201,6 +203,7 @@ class Selection(Section):
         "zscore", description="Column normalisation of bids and its forms, instance_max_normalized and round_robin_floor."
     )
     rank_to: BudgetField = Field(0.25, description="How far rankings go; budgets up to here are prefixes of one ranking.")
+    clusters: int = Field(100, ge=1, description="Clusters of loss trajectories that the selector s2l draws from in turns.")
     seeds: Seeds = Field([0, 1], min_length=1, description="Selection seeds of `random`, crossed with the fine-tuning seeds.")
 
 

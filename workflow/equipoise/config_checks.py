@@ -7,18 +7,20 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
 from equipoise.benchmarks import BENCHMARKS, concerned
 from equipoise.budgets import budget_rows
+from equipoise.collecting import has_all_rows
 from equipoise.conversation.forms import refuse_unknown
 from equipoise.conversation.sources import READERS, unreadable
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import MATRIX, row_estimator
 from equipoise.measures import LOSS
-from equipoise.selectors import selector
+from equipoise.selectors import LOSSES, STORED, selector
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment, Task
@@ -170,6 +172,15 @@ def _selectors(config: "Experiment") -> Iterator[str]:
                     f"{key}: {entry.name} follows the ranks planted in a generated pool, and this experiment has no miniature section; "
                     "leave it out"
                 )
+            needs = [name for name in entry.pool if name in STORED]
+            if needs and not has_all_rows(config):
+                yield (
+                    f"{key}: {entry.name} reads {needs[0]} of every pool row's gradients, and gradients.estimator: "
+                    f"{config.gradients.estimator} leaves no store of them; leave it out, or write another estimator"
+                )
+            elif LOSSES in needs and (config.gradients.epochs == "last" or config.warmup.epochs == 1):
+                why = "gradients.epochs: last" if config.gradients.epochs == "last" else "warmup.epochs: 1"
+                yield f"{key}: {entry.name} follows losses over epochs, and {why} leaves one; leave it out, or keep all of several epochs"
             if not entry.swept and key == "finetune.extra":
                 yield f"{key}: {entry.name} takes no budget; write its epochs to finetune.{entry.epochs}, and {entry.name} to selectors"
 
@@ -200,10 +211,19 @@ def _gradients(config: "Experiment") -> Iterator[str]:
     if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
     for name in dict.fromkeys([gradients.estimator, *config.validation.estimators]) if projection.dimension == "auto" else ():
-        if "projection" in estimator(name).reads["pool"] and not estimator(name).halves:
+        made = row_estimator(gradients.of(name))
+        if made and "projection" in made.reads["pool"] and not made.halves:
             yield f"gradients.projection.dimension: auto, but the halves of {name}'s rows do not tell its reliability; write a number"
-    if gradients.adam_form != "less" and "adam_form" not in estimator(gradients.estimator).reads["pool"]:
+    rows = row_estimator(gradients)
+    if gradients.adam_form != "less" and "adam_form" not in (rows.reads["pool"] if rows else ()):
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
+    file, forms = gradients.matrix.file, (".npy", ".zarr", ".parquet", ".safetensors")
+    if MATRIX not in (gradients.estimator, *config.validation.estimators) and file:
+        yield f"gradients.matrix.file: nothing would read it ({gradients.estimator} computes its matrix); write estimator: {MATRIX}"
+    if MATRIX in (gradients.estimator, *config.validation.estimators) and not file:
+        yield f"gradients.matrix.file: estimator {MATRIX} takes your own scores; write the path of a matrix ({', '.join(forms)})"
+    if file and Path(file).suffix not in ("", *forms):
+        yield f"gradients.matrix.file: {file} is of no known form; write one of {', '.join(forms)}, or a folder of bergson's scores"
 
 
 def _validation(config: "Experiment") -> Iterator[str]:

@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
 
-from equipoise.config_keys import JOBS, NO_EFFECT, EstimatorName, Section
-from equipoise.estimators import ESTIMATORS
+from equipoise.config_keys import JOBS, NO_EFFECT, AnySource, EstimatorName, Section
+from equipoise.estimators import ESTIMATORS, OTHERS
+
+NAMES = {each.name: each.description for each in ESTIMATORS} | OTHERS
 
 
 class Projection(Section):
@@ -43,10 +45,24 @@ class Trak(Section):
     damping: float = Field(0.1, gt=0, description="Damping of the kernel, relative to its mean eigenvalue.")
 
 
+class OwnMatrix(Section):
+    """The estimator `matrix`: scores that you computed, one row per pool row and one column per validation example; larger is better."""
+
+    file: AnySource = Field(None, description="Your scores: .npy, .zarr, .parquet, .safetensors, or a folder of bergson's scores.")
+
+
+class Mates(Section):
+    """The estimator `mates`: an influence model on last-layer states, fitted on a sampled share of the pool."""
+
+    estimator: Literal[*(each.name for each in ESTIMATORS)] = Field("less", description="Estimator that the sampled rows' influence is of.")
+    share: float = Field(0.1, gt=0, le=1, description="Share of the pool whose gradients are collected; 1.0 predicts nothing.")
+    penalty: float = Field(0.1, gt=0, description="Ridge penalty, relative to the mean variance of the standardised features.")
+
+
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    estimator: EstimatorName = Field("less", description="; ".join(f"{each.name}: {each.description}" for each in ESTIMATORS) + ".")
+    estimator: EstimatorName = Field("less", description="; ".join(f"{name}: {told}" for name, told in NAMES.items()) + ".")
     epochs: Annotated[Literal["all", "last"], JOBS] = Field(
         "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
     )
@@ -62,6 +78,8 @@ class Gradients(Section):
     logra: Logra = Field(default_factory=Logra, description="Settings of the estimator logra.")
     ekfac: Ekfac = Field(default_factory=Ekfac, description="Settings of the estimators ekfac and ekfac_unit.")
     trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")
+    mates: Mates = Field(default_factory=Mates, description="Settings of the estimator mates.")
+    matrix: OwnMatrix = Field(default_factory=OwnMatrix, description="Settings of the estimator matrix.")
     _place: str = PrivateAttr("")
 
     @property

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from equipoise.budgets import Budget, parse_budget
 from equipoise.errors import UserError
-from equipoise.estimators import ESTIMATORS
+from equipoise.estimators import ESTIMATORS, OTHERS
 from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -54,7 +54,7 @@ def _targets(value: object) -> object:
 
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
-EstimatorName = Literal[*(each.name for each in ESTIMATORS)]
+EstimatorName = Literal[*(each.name for each in ESTIMATORS), *OTHERS]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], JOBS]
@@ -71,7 +71,11 @@ StageName = Literal[
         "choose_dimension",
         "collect_pool_gradients",
         "collect_target_gradients",
+        "collect_pool_states",
+        "score_pool",
+        "collect_target_states",
         "assemble_attribution",
+        "fit_influence_model",
         "seal_attribution",
         "rank",
         "select_budget",

@@ -10,11 +10,13 @@ from typing import Any
 from pydantic import BaseModel
 
 from equipoise.benchmarks import concerned
+from equipoise.collecting import is_predicted
 from equipoise.config import Experiment
 from equipoise.config_keys import Effect
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 
 TOKENS = ("model", "-model.precision", "-model.attention")
+FORWARD = ("model", "-model.precision", "training.loss_on", "gradients.precision", "gradients.token_budget")
 # stage -> keys it reads, a section meaning all its keys; -key: not that one. What reaches a stage through its input files is theirs.
 READS: dict[str, tuple[str, ...]] = {
     "fetch": (
@@ -40,6 +42,10 @@ READS: dict[str, tuple[str, ...]] = {
     "choose_dimension": ("seed", "model", "-model.precision", "training.loss_on", "targets.max_length"),  # and what the estimator reads
     "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
+    "collect_pool_states": FORWARD,
+    "collect_target_states": (*FORWARD, "targets.max_length"),
+    "score_pool": FORWARD,
+    "fit_influence_model": ("seed", "gradients.mates.penalty"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
     "measure_one_step": (
@@ -69,6 +75,8 @@ def determinants(
                 values.pop(path, None)
             elif effect is None or (names and effect is Effect.CONTENT):
                 values[path] = value
+    if "gradients.estimator" in values:  # rows are the same for whom they are collected: an influence model, too
+        values["gradients.estimator"] = row_estimator(config.gradients).name
     return values
 
 
@@ -77,13 +85,18 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
     if stage == "evaluate":
         entries = [entry for name in tasks for entry in concerned(config.tasks[name].benchmark, config.tasks[name].lm_eval_tasks)]
         return ["sandbox"] if any(entry.runs_programs for entry in entries) else []
-    chosen = estimator(config.gradients.estimator)
+    chosen = row_estimator(config.gradients)
+    if chosen is None:
+        return []
     if stage == "fit_curvature":
         return [f"gradients.{key}" for key in chosen.fitted.reads] if chosen.fitted else []
     if stage == "choose_dimension":
         return [f"gradients.{key}" for key in (*chosen.reads["pool"], *chosen.reads["target"])]
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
-    return [f"gradients.{key}" for key in chosen.reads[side]] if side else []
+    if not side:
+        return []
+    sampled = ("mates.share",) if side == "pool" and is_predicted(config) else ()
+    return [f"gradients.{key}" for key in (*chosen.reads[side], *sampled)]
 
 
 def leaves(section: BaseModel, path: list[str], kept: dict[str, list[str]], before: str = "", mark: Effect | None = None):

@@ -4,7 +4,8 @@ The matrix is A = sum_e w_e <target row, pool row> over the stores' rows: of uni
 multiplied back in (`scaled` true: dot products); see store/gradients.py. Definitions and sources: method.md, "Estimators".
 
 A new estimator is one module in gradients/ with a class as `gradients.estimator.Rows` describes, and one entry in `ESTIMATORS`
-(docs/extending.md). Nothing heavy is imported here.
+(docs/extending.md). Two names stand for matrices that are not made from stored rows of the whole pool: `OTHERS`. Nothing heavy is imported
+here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -239,8 +240,21 @@ ESTIMATORS: tuple[Estimator, ...] = (
     ),
 )
 _BY_NAME = {estimator.name: estimator for estimator in ESTIMATORS}
+MATRIX, MATES = "matrix", "mates"
+OTHERS = {
+    MATRIX: "your own scores (matrix.file), no gradients",
+    MATES: "predicted from states by a model of another estimator's influence on a sampled share (mates.share)",
+}
+"""Names of `gradients.estimator` that make no rows of their own, with their descriptions."""
 
 
 def estimator(name: str) -> Estimator:
     """The estimator called `name`, one of `ESTIMATORS`."""
     return _BY_NAME[name]
+
+
+def row_estimator(gradients: "Gradients") -> Estimator | None:
+    """The estimator whose rows are collected; None where none are (`matrix`)."""
+    if gradients.estimator == MATRIX:
+        return None
+    return estimator(gradients.mates.estimator if gradients.estimator == MATES else gradients.estimator)

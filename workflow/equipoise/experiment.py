@@ -10,17 +10,17 @@ from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
+from equipoise.collecting import INFLUENCE, collects_states, is_predicted, made_of_rows, needs_warm_up, row_shards, scored_columns
 from equipoise.comparison import compared, groups
 from equipoise.config import Experiment, Suite
-from equipoise.estimators import estimator
+from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
-from equipoise.selectors import MATRICES, selector
+from equipoise.selectors import MATRICES, SAMPLED, selector
 from equipoise.shipped import MINIATURE, base_path
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
-INFLUENCE = MATRICES[0]
 
 
 @dataclass(frozen=True)
@@ -62,18 +62,27 @@ def epochs(config: Experiment) -> list[int]:
 
 
 def gradient_epochs(config: Experiment) -> list[int]:
-    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`)."""
+    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`); none where no rows are."""
+    if row_estimator(config.gradients) is None:
+        return []
+    return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
+
+
+def step_epochs(config: Experiment) -> list[int]:
+    """Epochs from which single optimizer steps are taken, whatever the estimator."""
     return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
 
 
 def tells_reliability(config: Experiment, matrix: str) -> bool:
     """Whether projection noise is in a matrix and can be told from the halves of its rows."""
-    return matrix == INFLUENCE and config.gradients.projection.kind != "identity" and estimator(config.gradients.estimator).halves
+    rows = row_estimator(config.gradients)
+    return matrix == made_of_rows(config) and config.gradients.projection.kind != "identity" and rows is not None and rows.halves
 
 
 def chooses_dimension(config: Experiment) -> bool:
     """Whether the width of the projection is found out by a pilot."""
-    return config.gradients.projection.dimension == "auto" and "projection" in estimator(config.gradients.estimator).reads["pool"]
+    rows = row_estimator(config.gradients)
+    return config.gradients.projection.dimension == "auto" and rows is not None and "projection" in rows.reads["pool"]
 
 
 def chosen_dimension(config: Experiment) -> list[str]:
@@ -86,25 +95,28 @@ def shards(config: Experiment) -> list[str]:
     return [shard_label(shard) for shard in range(config.pool.shards)]
 
 
-def assembled_shards(config: Experiment) -> dict[str, list[str]]:
+def collected_shards(config: Experiment) -> list[str]:
+    """Labels of the shards of the rows whose gradients are collected: the pool's, or the sampled rows'."""
+    return [shard_label(shard) for shard in range(row_shards(config))]
+
+
+def assembled_shards(config: Experiment, matrix: str = INFLUENCE) -> dict[str, list[str]]:
     """The shards whose matrix rows one job assembles, by the label of the first."""
-    labels, size = shards(config), config.jobs.assembly
+    labels, size = collected_shards(config) if matrix == SAMPLED else shards(config), config.jobs.assembly
     return {labels[first]: labels[first : first + size] for first in range(0, len(labels), size)}
 
 
 def matrices(config: Experiment) -> list[str]:
     """Matrices that the selectors rank on; the attribution matrix always: its valid rows are those that may be chosen."""
-    if config.gradients.place:
-        return [INFLUENCE]
-    if config.validation.estimators:  # RDS and RDS+ are among what estimators are compared with
-        return list(MATRICES)
-    used = {selector(name).matrix for name in config.selectors} | {INFLUENCE}
-    return [matrix for matrix in MATRICES if matrix in used]
+    used = {INFLUENCE} if config.gradients.place else {selector(name).matrix for name in config.selectors} | {INFLUENCE}
+    if config.validation.estimators and not config.gradients.place:  # RDS and RDS+ are among what estimators are compared with
+        used = set(MATRICES)
+    return [*([SAMPLED] if is_predicted(config) else []), *(matrix for matrix in MATRICES if matrix in used)]
 
 
 def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
     """Epochs whose gradient stores enter a matrix: all for influence, the last one's states for the others."""
-    return gradient_epochs(config) if matrix == INFLUENCE else epochs(config)[-1:]
+    return gradient_epochs(config) if matrix == made_of_rows(config) else epochs(config)[-1:]
 
 
 def selection_seeds(config: Experiment, name: str) -> list[int]:
@@ -206,8 +218,9 @@ def miniature_files(config: Experiment) -> list[str]:
 def stages(config: Experiment) -> list[Stage]:
     """Every rule that this experiment runs, in the pipeline's order, with its jobs. Keys of items, by kind:
 
-    prepare_targets (task), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
-    collect_target_gradients (epoch, task), assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
+    prepare_targets (task), score_pool (column, shard), warm_up (epoch), fit_curvature (epoch), collect_pool_gradients (epoch, shard),
+    collect_target_gradients (epoch, task), collect_pool_states (epoch, shard), collect_target_states (epoch, task),
+    assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
     selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
     (selector, selection seed), measure_one_step (epoch), retrain (retraining), retrain_group (group); else ().
     """
@@ -222,6 +235,12 @@ def stages(config: Experiment) -> list[Stage]:
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
     targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
+    scores = [
+        [Item("score_pool", (column, shard), (layout.pool_scores_manifest(column, shard),))]
+        for column in scored_columns(config)
+        for shard in shards(config)
+    ]
+    checkpoints = [Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]
     only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
     return [
         *only["generate_miniature"],
@@ -230,7 +249,8 @@ def stages(config: Experiment) -> list[Stage]:
         *only["decontaminate"],
         *only["prepare_pool"],
         *only["check_base"],
-        Stage("warm_up", [[Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]]),
+        *([Stage("score_pool", scores)] if scores else []),
+        *([Stage("warm_up", [checkpoints])] if needs_warm_up(config) else []),
         *_collection(config),
         *_attribution(config),
         *_selection(config),
@@ -261,41 +281,42 @@ def _together(jobs: list[list[Item]], how: str) -> list[list[Item]]:
     return [[item for job in jobs for item in job]] if how == "together" else jobs
 
 
+def _fit(config: Experiment) -> Fitted | None:
+    rows = row_estimator(config.gradients)
+    return rows.fitted if rows else None
+
+
 def fitted(config: Experiment, side: str, epoch: int | str = "{epoch}") -> list[str]:
     """Manifests of what the estimator fits that a side (pool, target, matrix) is made with, at an epoch: one, or none."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     return [config.layout.curvature_manifest(epoch)] if fit and side in fit.sides else []
 
 
 def fitting_gpus(config: Experiment) -> int:
     """GPUs of one fit: one where it runs examples through the model, none where it reads rows."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     return 1 if fit and not fit.from_rows else 0
 
 
 def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
     """Manifests of what the estimator's fit at an epoch is made from, beside the checkpoint."""
-    fit = estimator(config.gradients.estimator).fitted
+    fit = _fit(config)
     if not fit:
         return []
-    rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in shards(config)] if fit.from_rows else []
+    rows = [config.layout.pool_gradients_manifest(epoch, shard) for shard in collected_shards(config)] if fit.from_rows else []
     return [config.layout.pool_manifest, *rows]
 
 
 def _collection(config: Experiment) -> list[Stage]:
     """The gradients of every estimator that is compared; curvature before them where one needs it then, else between them."""
-    fits = [estimator(each.gradients.estimator).fitted for each in compared(config)]
-    early = any(fit and not fit.from_rows for fit in fits)
-    names = ["collect_pool_gradients", "collect_target_gradients"]
-    if any(fits):
-        names.insert(0 if early else 1, "fit_curvature")
-    if any(map(chooses_dimension, compared(config))):
-        names.insert(names.index("collect_pool_gradients"), "choose_dimension")
-    jobs: dict[str, list[list[Item]]] = {name: [] for name in names}
-    for each in compared(config):
-        for name, made in _collected(each).items():
-            jobs[name] += made
-    return [Stage(name, jobs[name]) for name in names]
+    fits = [fit for fit in map(_fit, compared(config)) if fit]
+    names = ["choose_dimension", "collect_pool_gradients", "collect_target_gradients"]
+    names.insert(0 if any(not fit.from_rows for fit in fits) else 2, "fit_curvature")
+    jobs: dict[str, list[list[Item]]] = _states(config)
+    for name in names:
+        made = [job for each in compared(config) for job in _collected(each).get(name, [])]
+        jobs |= {name: made} if made else {}
+    return [Stage(name, made) for name, made in jobs.items()]
 
 
 def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
@@ -309,31 +330,52 @@ def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
         return Item("collect_target_gradients", (epoch, task), (layout.target_gradients_manifest(epoch, task),), own)
 
     chosen = gradient_epochs(config)
+    if not chosen:
+        return {}
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
     jobs = {
-        "collect_pool_gradients": [job for s in shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)],
+        "collect_pool_gradients": [
+            job for s in collected_shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)
+        ],
         "collect_target_gradients": [
             job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)
         ],
     }
     if chooses_dimension(config):
         jobs["choose_dimension"] = [[Item("choose_dimension", (), (layout.projection_manifest,), own)]]
-    if estimator(config.gradients.estimator).fitted:
+    if _fit(config):
         jobs["fit_curvature"] = [[Item("fit_curvature", (e,), (layout.curvature_manifest(e),), own)] for e in chosen]
     return jobs
 
 
+def _states(config: Experiment) -> dict[str, list[list[Item]]]:
+    """Forward passes that collect states alone, where no store of gradients holds them; the same for all estimators."""
+    layout, last = config.layout, config.warmup.epochs
+    parts = {
+        "pool": [((last, shard), layout.pool_states_manifest(last, shard)) for shard in shards(config)],
+        "target": [((last, task), layout.target_states_manifest(last, task)) for task in config.tasks],
+    }
+    return {
+        f"collect_{side}_states": [[Item(f"collect_{side}_states", key, (path,))] for key, path in parts[side]]
+        for side in parts
+        if any(collects_states(each, side) for each in compared(config))
+    }
+
+
 def _attribution(config: Experiment) -> list[Stage]:
-    assembled, sealed = [], []
+    assembled, models, sealed = [], [], []
     for each in compared(config):
         layout, own = each.layout, each.gradients.estimator if each.gradients.place else ""
         for matrix in matrices(each):
             assembled += [
                 [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),), own)]
-                for shard in assembled_shards(each)
+                for shard in assembled_shards(each, matrix)
             ]
             sealed.append([Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),), own)])
-    return [Stage("assemble_attribution", assembled), Stage("seal_attribution", sealed)]
+        if is_predicted(each):
+            models.append([Item("fit_influence_model", (), (layout.influence_model, layout.influence_model_manifest), own)])
+    fitted = [Stage("fit_influence_model", models)] if models else []
+    return [Stage("assemble_attribution", assembled), *fitted, Stage("seal_attribution", sealed)]
 
 
 def _trials(config: Experiment) -> list[Stage]:
@@ -341,7 +383,7 @@ def _trials(config: Experiment) -> list[Stage]:
     layout = config.layout
     if not config.validation.estimators:
         return []
-    steps = [[Item("measure_one_step", (e,), (layout.one_step_manifest(e),))] for e in gradient_epochs(config)]
+    steps = [[Item("measure_one_step", (e,), (layout.one_step_manifest(e),))] for e in step_epochs(config)]
     jobs = []
     for group, members in groups(config).items():
         items = [Item("retrain", (each,), (layout.retraining(group, each.name),)) for each in members]

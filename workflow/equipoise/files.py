@@ -19,6 +19,8 @@ TRANSIENT = (errno.ESTALE, errno.EIO)
 """Errors of a network file system that may be gone at the next attempt."""
 RETRY_AFTER = 0.2  # seconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
+REFUSED = (*TRANSIENT, errno.EACCES, errno.EROFS)
+"""Errors of a file system that is damaged, away, or not ours to write."""
 MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
 """What errors of a full disk, or a used-up quota, say: safetensors', and torch.save's, which keeps the cause to itself."""
 
@@ -141,3 +143,15 @@ def full_disk(error: BaseException | None) -> str | None:
         full = full or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
         error = error.__cause__ or error.__context__
     return str(path or "disk") if full else None
+
+
+def refused_file(error: BaseException | None) -> str | None:
+    """File, else `disk`, and what the system says of it, when an error, or what caused it, came from `REFUSED`; None for other errors."""
+    path, reason = None, None
+    while error is not None:
+        if isinstance(error, OSError):
+            path = path or error.filename
+            reason = reason or (os.strerror(error.errno) if error.errno in REFUSED else None)
+        reason = reason or next((os.strerror(code) for code in REFUSED if f"(os error {code})" in str(error)), None)
+        error = error.__cause__ or error.__context__
+    return f"{path or 'disk'}: {reason}" if reason else None

@@ -100,6 +100,13 @@ class Layout:
     def pool_manifest(self) -> str:
         return f"{self.root}/pool/manifest.json"
 
+    def pool_scores(self, column: str) -> str:
+        """Store of the pool's losses under the untuned base, `column` one of `selectors.SCORED`."""
+        return f"{self.root}/pool/scores/{column}/store"
+
+    def pool_scores_manifest(self, column: str, shard: str) -> str:
+        return f"{self.root}/pool/scores/{column}/shard-{shard}.json"
+
     @property
     def contamination(self) -> str:
         """Which rows of the pool's source share words with test items."""
@@ -146,6 +153,20 @@ class Layout:
     def target_gradients_manifest(self, epoch: int | str, task: str) -> str:
         return f"{self.root}/{self.place}gradients/targets/epoch-{epoch}/{task}.json"
 
+    # states without gradients, by forward passes alone
+    def pool_states(self, epoch: int | str) -> str:
+        """Store of the whole pool's states at an epoch."""
+        return f"{self.root}/states/pool/epoch-{epoch}/store"
+
+    def pool_states_manifest(self, epoch: int | str, shard: str) -> str:
+        return f"{self.root}/states/pool/epoch-{epoch}/shard-{shard}.json"
+
+    def target_states(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/states/targets/epoch-{epoch}/{task}/store"
+
+    def target_states_manifest(self, epoch: int | str, task: str) -> str:
+        return f"{self.root}/states/targets/epoch-{epoch}/{task}.json"
+
     # attribution: `matrix` is influence, last_token or position_weighted
     def matrix(self, matrix: str) -> str:
         return f"{self.root}/{self.place}attribution/{matrix}/matrix.zarr"
@@ -181,6 +202,15 @@ class Layout:
     def validation_points(self) -> str:
         """Predicted and true effects that the figures show, safetensors."""
         return f"{self.root}/validation/points.safetensors"
+
+    @property
+    def influence_model(self) -> str:
+        """The model that predicts influence from states."""
+        return f"{self.root}/{self.place}attribution/model/model.safetensors"
+
+    @property
+    def influence_model_manifest(self) -> str:
+        return f"{self.root}/{self.place}attribution/model/manifest.json"
 
     # selection
     def ranking(self, selector: str, selection_seed: int | str) -> str:

@@ -14,6 +14,14 @@ from equipoise.errors import UserError
 
 MATRICES = ("influence", "last_token", "position_weighted")
 """What a selector may rank on: the attribution matrix, or cosines of last-layer states at the last epoch."""
+SAMPLED = "sampled"
+"""The matrix beside them that holds the influence of the sampled rows alone, which a model of it is fitted on (estimator mates)."""
+BASE_LOSS, ALONE = SCORED = ("base_loss", "base_loss_alone")
+"""Losses of a response under the untuned base, with its prompt and without it, which the stage score_pool makes."""
+LOSSES, NORMS = STORED = ("losses", "norms")
+"""[N, epochs], what the stores of the pool's gradients hold beside them."""
+BASELINE = "#9600ff"
+"""The colour that all selectors without influence share, so that there may be more of them than colours: their markers are letters."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,8 @@ class Selector:
     name: as in config, paths and on the command line. label: for tables; figures leave out the part in brackets.
     color, marker: in every figure (see reporting/style.py for how they are kept apart).
     implementation: `module:function`, or None where no rows are chosen. matrix: one of `MATRICES`, or None when it looks at none.
-    pool: columns of the pool that it reads (data/pool.py), which only an experiment has; `equipoise select` has a matrix alone.
+    pool: columns of the pool that it reads (data/pool.py, `SCORED`, `STORED`), which only an experiment has; `equipoise select` has a
+    matrix alone. states: kind of the pool's states that it reads.
     seeded: its ranking depends on the selection seed. swept: it is run at every budget; otherwise on the whole pool.
     competes: it is ranked and compared with the others; otherwise it is an anchor beside them. trains: its runs are fine-tuned.
     baseline: the others are compared with it. planted: it needs the ranks that only a generated pool knows.
@@ -43,6 +52,7 @@ class Selector:
     baseline: bool = False
     planted: bool = False
     pool: tuple[str, ...] = ()
+    states: str | None = None
     epochs: str = "epochs"
 
     @property
@@ -73,11 +83,19 @@ SELECTORS: tuple[Selector, ...] = (
     Selector("bids", "BIDS", "#0072b2", "o", "influence", "bids:bids"),
     Selector("bids_sum", "BIDS by sums", "#964bf0", "8", "influence", "bids:bids_sum"),
     Selector("bids_task", "BIDS by task", "#d200b4", (3, 1, 0), "influence", "bids:bids_task"),
-    Selector("rds", "RDS", "#aa649b", "P", "last_token", "top_scores:instance_max"),
+    Selector("rds", "RDS", "#9e8d42", "P", "last_token", "top_scores:instance_max"),
     Selector("round_robin", "Round robin", "#b0396b", "X", "influence", "turns:round_robin"),
     Selector("round_robin_floor", "Round robin, floor", "#00c369", (4, 1, 0), "influence", "turns:round_robin_floor"),
-    Selector("task_quota", "Task quota", "#9e8d42", "<", "influence", "turns:task_quota"),
+    Selector("task_quota", "Task quota", "#aa649b", "<", "influence", "turns:task_quota"),
     Selector("rds_plus", "RDS+", "#916de2", ">", "position_weighted", "turns:round_robin"),
+    Selector("longest", "Longest", BASELINE, "$L$", None, "baselines:longest", pool=("completion_tokens",)),
+    Selector("perplexity", "Perplexity (middle band)", BASELINE, "$P$", None, "baselines:perplexity", pool=(BASE_LOSS,)),
+    Selector("ifd", "IFD", BASELINE, "$I$", None, "baselines:ifd", pool=SCORED),
+    Selector("loss_drop", "Loss drop", BASELINE, "$D$", None, "baselines:loss_drop", pool=(BASE_LOSS, LOSSES)),
+    Selector("s2l", "S2L", BASELINE, "$S$", None, "baselines:s2l", pool=(LOSSES,)),
+    Selector("gradient_norm", "Gradient norm", BASELINE, "$G$", None, "baselines:gradient_norm", pool=(NORMS,)),
+    Selector("kcenter", "k-center", BASELINE, "$K$", None, "coverage:kcenter", states="position_weighted"),
+    Selector("facility_location", "Facility location", BASELINE, "$F$", None, "coverage:facility_location", states="position_weighted"),
     Selector("full", "Full data", "#81604c", "h", None, "without_matrix:full", swept=False, competes=False, epochs="full_epochs"),
     Selector("oracle", "Oracle", "#9fb74b", "*", None, "without_matrix:oracle", competes=False, planted=True, pool=("metadata",)),
 )

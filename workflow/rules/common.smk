@@ -10,19 +10,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from equipoise import comparison, experiment
+from equipoise import collecting, comparison, experiment
 from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import ESTIMATORS, estimator
+from equipoise.estimators import ESTIMATORS, OTHERS, row_estimator
 from equipoise.layout import Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
 from equipoise.reporting.experiments import second_model
-from equipoise.selectors import MATRICES, SELECTORS, selector
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, SELECTORS, selector
+from equipoise.store.kinds import KINDS
 
 if workflow.remote_exec:  # this snakemake runs one job, where a cluster gave it what its rule asks for (modelling/device.py)
     os.environ["EQUIPOISE_ON_CLUSTER"] = "1"
@@ -48,6 +49,7 @@ try:
             name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()
         }
         TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
+        OWN_SCORES = [file for each in comparison.compared(CONFIG) for file in collecting.score_files(each, must_exist=True)]
         BASE_FILES = experiment.base_files(CONFIG)
         NEEDS_HUB = experiment.needs_hub(CONFIG)
         if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment
@@ -72,7 +74,6 @@ PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: 
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
-ASSEMBLED = experiment.assembled_shards(CONFIG)
 TASKS = list(CONFIG.tasks)
 EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
 TASK_IN_LOG = ["{task}"] if CONFIG.jobs.tasks == "separate" else []
@@ -80,13 +81,14 @@ RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
 
 
 wildcard_constraints:
-    place="|" + "|".join(f"estimators/{each.name}/" for each in ESTIMATORS),
+    place="|" + "|".join(f"estimators/{name}/" for name in (*(each.name for each in ESTIMATORS), *OTHERS)),
     group=r"[a-z_]+-[a-z_0-9-]+",
     training=r"[a-z]+-[A-Za-z0-9._-]+",
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
-    matrix="|".join(MATRICES),
+    matrix="|".join((*MATRICES, SAMPLED)),
+    column="|".join(SCORED),
     selector="|".join(each.name for each in SELECTORS),
     selection_seed=r"\d+",
     budget=r"[0-9.]+",
@@ -249,7 +251,7 @@ def estimator_needs(side):
 
     def of_job(wildcards):
         own = placed(wildcards.place)
-        return [getattr(own.layout, name) for name in estimator(own.gradients.estimator).needs[side]]
+        return [getattr(own.layout, name) for name in (row_estimator(own.gradients).needs[side] if row_estimator(own.gradients) else ())]
 
     return of_job
 
@@ -290,31 +292,33 @@ def fit_cores(wildcards):
     return cores("fit_curvature", experiment.fitting_gpus(placed(wildcards.place)))
 
 
-def shard_gradients(wildcards):
-    """Manifests of the gradient rows that one job's matrix rows are made from."""
+def made_from(kind, place, of):
+    """Manifests that an artefact of an estimator that is compared is made from."""
+    own = placed(place)
+    return [KINDS[each].manifest(own.layout, its) for each, its in KINDS[kind].inputs(own, of)]
+
+
+def assembled_from(wildcards):
+    """Manifests, and files of the user's own scores, that one job's matrix rows are made from."""
+    own_scores = OWN_SCORES if collecting.is_own(placed(wildcards.place), wildcards.matrix) else []
+    return made_from("matrix_shard", wildcards.place, {"matrix": wildcards.matrix, "shard": wildcards.shard}) + own_scores
+
+
+def influence_model_from(wildcards):
+    """Manifests that the model of influence is fitted on."""
+    return made_from("influence_model", wildcards.place, {})
+
+
+def sealed_shards(wildcards):
+    """Manifests of the shards of a matrix."""
     own = placed(wildcards.place)
-    epochs = experiment.matrix_epochs(own, wildcards.matrix)
-    return [own.layout.pool_gradients_manifest(epoch, shard) for epoch in epochs for shard in ASSEMBLED[wildcards.shard]]
+    return [own.layout.matrix_shard_manifest(wildcards.matrix, shard) for shard in experiment.assembled_shards(own, wildcards.matrix)]
 
 
-def fitted_matrix(wildcards):
-    """Manifests of what the estimator fits that a matrix is made with; nothing for matrices of states."""
-    own = placed(wildcards.place)
-    epochs = experiment.matrix_epochs(own, wildcards.matrix) if wildcards.matrix == MATRICES[0] else []
-    return [path for epoch in epochs for path in experiment.fitted(own, "matrix", epoch)]
-
-
-def target_gradients(wildcards):
-    """Manifests of the gradients of all validation examples."""
-    own = placed(wildcards.place)
-    epochs = experiment.matrix_epochs(own, wildcards.matrix)
-    return [own.layout.target_gradients_manifest(epoch, task) for epoch in epochs for task in TASKS]
-
-
-def ranked_matrices(wildcards):
-    """Manifests of the attribution matrix, which says which rows may be chosen, and of the matrix a selector ranks on."""
-    used = dict.fromkeys([MATRICES[0], selector(wildcards.selector).matrix or MATRICES[0]])
-    return [LAYOUT.matrix_manifest(name) for name in used]
+def ranked_from(wildcards):
+    """Manifests of what a ranking is made from: pool, the attribution matrix, which says which rows may be chosen, and what it ranks on."""
+    of = {"selector": wildcards.selector, "selection_seed": wildcards.selection_seed}
+    return [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["ranking"].inputs(CONFIG, of)]
 
 
 def fold(wildcards):
@@ -410,8 +414,11 @@ def all_manifests():
         "fit_curvature",
         "collect_pool_gradients",
         "collect_target_gradients",
+        "collect_pool_states",
+        "collect_target_states",
         "assemble_attribution",
         "seal_attribution",
+        "fit_influence_model",
     )
     return outputs_of(*collected)
 
@@ -439,7 +446,7 @@ def report_inputs():
     return [
         *all_scores(),
         *experiment.selections(CONFIG),
-        *outputs_of("seal_attribution", "decontaminate", "validate_influence"),
+        *outputs_of("seal_attribution", "decontaminate", "prepare_targets", "validate_influence"),
         LAYOUT.pool_manifest,
         *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]
@@ -463,7 +470,7 @@ def something_to_validate(wildcards):
         return LAYOUT.validation
     print(
         "error: validation.estimators: none are named, so there is nothing to compare; write some of "
-        + ", ".join(each.name for each in ESTIMATORS),
+        + ", ".join([*(each.name for each in ESTIMATORS), *OTHERS]),
         file=sys.stderr,
     )
     sys.exit(2)

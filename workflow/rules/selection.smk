@@ -1,8 +1,7 @@
 rule rank:
     """Ranks the pool with a selector; budgets are prefixes of the ranking."""
     input:
-        matrices=ranked_matrices,
-        pool=LAYOUT.pool_manifest,
+        made_from=ranked_from,
     output:
         ranking=LAYOUT.ranking("{selector}", "{selection_seed}"),
         manifest=LAYOUT.ranking_manifest("{selector}", "{selection_seed}"),

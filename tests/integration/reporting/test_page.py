@@ -1,18 +1,15 @@
-"""The page in a real browser: it opens from disk without network, without a console error; sorting, filters and keyboard work."""
+"""The page in a real browser: it opens from disk without network, without a console error; sorting, filters, address and keyboard work."""
 
-import shutil
+import json
 from pathlib import Path
 
 import pytest
 
 from equipoise.reporting.report import report
+from helpers.browser import complaints, needs_browser, opened, wait
 from helpers.reporting_experiment import make_experiment
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or DRIVER is None, reason="no chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +21,8 @@ def page(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(page):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed; pip install selenium")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
-        options.add_argument(argument)
-    # any request that is not the file itself fails and is logged
-    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.get(page.as_uri())
-    wait(driver, lambda: driver.execute_script("return document.documentElement.dataset.ready === 'true'"))
-    yield driver
-    driver.quit()
-
-
-def wait(driver, condition):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(driver, 60).until(lambda _: condition())
+    with opened(page) as driver:
+        yield driver
 
 
 def rows(driver, table: str) -> list[list[str]]:
@@ -51,7 +31,7 @@ def rows(driver, table: str) -> list[list[str]]:
 
 
 def test_opens_without_console_error_and_without_any_request(browser):
-    assert [entry for entry in browser.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
+    assert complaints(browser) == []
     loaded = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
     assert [name for name in loaded if not name.startswith(("blob:", "data:"))] == []
 
@@ -65,50 +45,126 @@ def test_tables_sort_by_value_in_both_directions(browser):
         browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", head)
         head.find_element(By.CSS_SELECTOR, ".dt-column-order").click()
         wait(browser, lambda direction=direction: head.get_attribute("aria-sort") == direction)
-        seen.append([float(row[-1].split()[0]) for row in rows(browser, "table_2_selectors")])
+        seen.append([float(row[2].split()[0]) for row in rows(browser, "table_2_selectors")])
     assert seen[0] == sorted(seen[0])
     assert seen[1] == sorted(seen[1], reverse=True)
 
 
-def test_examples_are_filtered_searched_and_explained(browser):
+def total(driver) -> int:
+    """Rows that the explorer's filters leave."""
+    from selenium.webdriver.common.by import By
+
+    text = driver.find_element(By.CSS_SELECTOR, "#example-table_info, .dt-info").text
+    return int(text.split(" of ")[1].split()[0].replace(",", ""))
+
+
+def choose(driver, name: str, text: str) -> None:
+    """Chooses one of a filter's texts; at once, where a press on an option takes effect some time later."""
+    script = """
+    const field = document.getElementById(`filter-${arguments[0]}`);
+    field.selectedIndex = [...field.options].findIndex(option => option.text === arguments[1]);
+    field.dispatchEvent(new Event('input', {bubbles: true}));
+    return field.value !== '' || arguments[1].startsWith('a');
+    """
+    assert driver.execute_script(script, name, text), text
+
+
+def slide(driver, place: int) -> None:
+    """Moves the budget slider to one of its places."""
+    script = """
+    const field = document.getElementById('filter-budget');
+    field.value = arguments[0];
+    field.dispatchEvent(new Event('input', {bubbles: true}));
+    """
+    driver.execute_script(script, place)
+
+
+def test_picks_start_with_bids_and_are_filtered_by_task_validation_example_and_budget(browser):
+    assert total(browser) == 35
+    assert {row[0] for row in picks(browser)} == {"BIDS"}
+    slide(browser, 0)
+    assert total(browser) == 11
+    slide(browser, 2)
+    task = picks(browser)[0][2]
+    choose(browser, "task", task)
+    assert {row[2] for row in picks(browser)} == {task}
+    validation = picks(browser)[0][3]
+    choose(browser, "validation", validation)
+    assert {row[3] for row in picks(browser)} == {validation}
+    choose(browser, "task", "all")
+    choose(browser, "validation", "all")
+    choose(browser, "selector", "all")
+    everything = total(browser)
+    choose(browser, "taken", "Round robin")
+    assert 0 < total(browser) < everything
+    choose(browser, "taken", "any or none")
+    choose(browser, "selector", "BIDS")
+
+
+def picks(driver) -> list[list[str]]:
+    return [row for row in rows(driver, "example-table") if len(row) > 1]
+
+
+def test_a_pick_stands_beside_the_validation_example_that_asked_for_it(browser):
     from selenium.webdriver.common.by import By
     from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.ui import Select
 
-    def choose(name, text):
-        Select(browser.find_element(By.ID, f"filter-{name}")).select_by_visible_text(text)
-
-    def total():
-        return int(browser.find_element(By.CSS_SELECTOR, "#example-table_info, .dt-info").text.split(" of ")[1].split()[0].replace(",", ""))
-
-    everything = total()
-    choose("selector", "BIDS")
-    assert total() == 35 < everything
-    assert {row[0] for row in rows(browser, "example-table")} == {"BIDS"}
-    Select(browser.find_element(By.ID, "filter-budget")).select_by_value("11")
-    assert total() == 11
-    Select(browser.find_element(By.ID, "filter-budget")).select_by_value("35")
-    tasks = {row[2] for row in rows(browser, "example-table")}
-    task = sorted(tasks)[0]
-    choose("task", task)
-    assert {row[2] for row in rows(browser, "example-table")} == {task}
-    choose("task", "all")
-
-    prompt = rows(browser, "example-table")[0][4]
-    box = browser.find_element(By.CSS_SELECTOR, "input[type=search]")
-    box.send_keys(f'"{prompt}"')
-    wait(browser, lambda: len(rows(browser, "example-table")) == 1)
-    assert rows(browser, "example-table")[0][4] == prompt
-
+    shown = picks(browser)
+    box = browser.find_element(By.CSS_SELECTOR, "#examples input[type=search]")
+    box.send_keys(f'"{shown[2][4].splitlines()[1]}"')
+    wait(browser, lambda: len(picks(browser)) == 1)
+    assert picks(browser)[0] == shown[2]
     button = browser.find_element(By.CSS_SELECTOR, "#example-table tbody td:first-child button")
-    for key, expanded in ((Keys.SPACE, "true"), (Keys.ENTER, "false"), (Keys.ENTER, "true")):
+    assert button.get_attribute("aria-expanded") == "true"
+    for key, expanded in ((Keys.SPACE, "false"), (Keys.ENTER, "true"), (Keys.ENTER, "false"), (Keys.SPACE, "true")):
         button.send_keys(key)
         wait(browser, lambda expanded=expanded: button.get_attribute("aria-expanded") == expanded)
         assert len(browser.find_elements(By.CSS_SELECTOR, ".whole")) == (expanded == "true")
     whole = browser.find_element(By.CSS_SELECTOR, ".whole").text
-    assert "BIDS, pick" in whole
-    assert "served" in whole
-    assert "<b>" in whole  # text of an example is shown as text, never as markup
+    assert f"BIDS, pick {shown[2][1]}:" in whole
+    assert f"asked for by validation example {shown[2][3]}" in whole
+    assert "also taken at the largest budget by" in whole
+    record, example = [side.text for side in browser.find_elements(By.CSS_SELECTOR, ".whole pre")]
+    assert "<b>" in record, "text of an example is shown as text, never as markup"
+    assert f"validation question {shown[2][3].split('-')[1]} of {shown[2][2]} & <i>?" in example
+    box.send_keys(Keys.CONTROL, "a")
+    box.send_keys(Keys.BACKSPACE)
+    wait(browser, lambda: total(browser) == 35)
+
+
+def test_filters_stand_in_the_address_and_come_back_from_it(browser, page):
+    choose(browser, "selector", "Round robin")
+    slide(browser, 1)
+    address = browser.current_url
+    assert address.endswith("#examples?selector=round_robin&budget=0.1")
+    browser.execute_script("location.hash = '#examples?selector=bids&task=gsm&budget=0.15'")
+    wait(browser, lambda: {row[0] for row in picks(browser)} == {"BIDS"})
+    assert {row[2] for row in picks(browser)} == {"gsm"}
+    browser.execute_script("location.hash = arguments[0]", address.split("#")[1])
+    wait(browser, lambda: total(browser) == 23)
+    assert {row[0] for row in picks(browser)} == {"Round robin"}
+    browser.execute_script("location.hash = '#examples?selector=bids&budget=0.15'")
+    wait(browser, lambda: total(browser) == 35)
+
+
+def test_filtered_rows_are_exported_as_jsonl(browser):
+    script = """
+    const done = arguments[0];
+    const made = URL.createObjectURL;
+    URL.createObjectURL = (blob) => { URL.createObjectURL = made; blob.text().then(done); return 'data:,'; };
+    HTMLAnchorElement.prototype.click = function () {};
+    document.getElementById('export').click();
+    """
+    slide(browser, 0)
+    lines = [json.loads(line) for line in browser.execute_async_script(script).splitlines()]
+    slide(browser, 2)
+    assert [line["rank"] for line in lines] == list(range(1, 12))
+    assert {line["selector"] for line in lines} == {"bids"}
+    for line in lines:
+        assert line["id"] == f"pool-{line['row']:05d}"
+        assert line["validation_id"].startswith(line["task"])
+        assert line["record"].startswith("[user]\n")
+        assert "validation question" in line["validation_example"]
 
 
 def test_theme_switches_and_figures_follow(browser):

@@ -1,5 +1,6 @@
 """`equipoise check`: configuration, base and lm-eval tasks, before a job starts."""
 
+import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
@@ -51,3 +52,17 @@ def test_what_the_pool_loses_is_told_and_what_cannot_stay_text_is_refused(check,
     assert "1 of 2 examples (50.0%) are cut before their last end token at model.max_length 32" in check(values).stdout
     values["pool"] = {"files": [write_jsonl(tmp_path / "bad.jsonl", [*rows, {"prompt": "say <eos> now", "response": "w2"}])]}
     assert "a text holds a control token" in str(check(values).exception)
+
+
+def test_own_scores_are_held_to_pool_and_validation_examples(check, tiny_values, tmp_path):
+    values = evaluation_values(tiny_values, tmp_path)
+    values["gradients"] = {"estimator": "matrix", "matrix": {"file": str(tmp_path / "scores.npy")}}
+    assert "scores.npy: no such file" in str(check(values).exception)
+    for rows, columns, message in ((41, 8, "has 41 rows, the pool 40"), (40, 9, "has 9 columns, and there are 8 validation examples")):
+        np.save(tmp_path / "scores.npy", np.ones((rows, columns), np.float32))
+        assert message in str(check(values).exception)
+    np.save(tmp_path / "scores.npy", np.ones((40, 8), np.float32))
+    done = check(values)
+    assert done.exit_code == 0, done.exception
+    assert "scores.npy: held to the pool; names neither rows nor columns" in done.stdout
+    assert not (tmp_path / "results").exists()

@@ -9,11 +9,12 @@ import torch
 
 from equipoise.data.encoding import encode_file
 from equipoise.gradients.audit_gradients import audit
-from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
+from equipoise.gradients.collect import collect_pool_gradients, collect_pool_states, collect_target_gradients, collect_target_states
 from equipoise.modelling.adapter import load_adapter, lora_parameters
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.modelling.chat import pad
 from equipoise.store.gradients import GradientReader
+from equipoise.store.verify import verify
 from helpers.artefacts import publish_anew
 from helpers.gradient_experiment import make_experiment
 
@@ -89,6 +90,25 @@ def test_states_ride_along_in_the_last_epoch_only(tmp_path):
         expected = {"last_token": hidden[-1:], "position_weighted": (weights[:, None] * hidden).sum(axis=0, keepdims=True)}
         for kind, state in expected.items():
             np.testing.assert_allclose(reader.read_states(row, row + 1, kind), unit(state), atol=5e-4)
+
+
+def test_states_by_forward_passes_alone_are_those_that_ride_along(tmp_path):
+    config = make_experiment(tmp_path)
+    layout = layout_of(config)
+    collect_pool_gradients(config, [2], 0)
+    collect_target_gradients(config, [2], ["alpha"])
+    collect_pool_states(config, 0)
+    collect_target_states(config, ["alpha"])
+    for path, other in (
+        (layout.pool_gradients(2), layout.pool_states(2)),
+        (layout.target_gradients(2, "alpha"), layout.target_states(2, "alpha")),
+    ):
+        ride, alone = GradientReader(path), GradientReader(other)
+        assert (alone.dimension, alone.rows, alone.states) == (0, ride.rows, ride.states)
+        for column in ("last_token", "position_weighted", "loss", "tokens", "status"):
+            np.testing.assert_array_equal(alone.read_column(column, 0, alone.rows), ride.read_column(column, 0, ride.rows))
+        assert not (Path(other) / "directions").exists()
+        assert all(not checked.defects for checked in verify(other))
 
 
 def stored_bytes(path):

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from equipoise.reporting import selected_examples as selected_examples_module
 from equipoise.reporting.answers import chosen_items
 from equipoise.reporting.catalogue import PAGE, SCORES, results, sections
 from equipoise.reporting.facts import times
@@ -48,7 +49,7 @@ def test_page_shows_every_result_in_its_section_and_the_sections_in_the_catalogu
     config, folder = reported
     page = (folder / PAGE).read_text(encoding="utf-8")
     shown = dict(re.findall(r'<section id="(\w+)"[^>]*>(.*?)</section>', page, flags=re.DOTALL))
-    assert list(shown) == ["summary", *(section.id for section in sections()), "examples", "facts"]
+    assert list(shown) == [*(section.id for section in sections()), "examples", "facts"]
     for result in results(config):
         place = {"table": f'<table class="report" id="{result.name}">', "figure": f'<figure id="figure-{result.name}">'}[result.kind]
         assert place in shown[result.section.id], result.name
@@ -190,12 +191,40 @@ def test_influence_frames_agree_with_the_matrix(reported):
 
 def test_examples_say_what_was_chosen_and_why(reported):
     config, _ = reported
-    examples = selected_examples(config)
+    examples = selected_examples(Material(config))
     assert len(examples["picks"]) == sum(selector(name).chooses for name in config.selectors) * 35
-    bids = [pick for pick in examples["picks"] if examples["selectors"][pick[0]] == "BIDS"]
+    bids = [pick for pick in examples["picks"] if examples["selectors"][pick[0]] == ["bids", "BIDS"]]
     assert [pick[1] for pick in bids] == list(range(35))
-    assert all(pick[4].startswith(examples["tasks"][pick[3]]) for pick in bids)
-    assert [text for text, _ in examples["budgets"]] == ["5 %", "10 %", "15 %"]
+    assert examples["budgets"] == [["0.05", "5 %", 11], ["0.1", "10 %", 23], ["0.15", "15 %", 35]]
+    orders = {name: Influence(config).selected(name, 35).tolist() for name, _ in examples["selectors"]}
+    for _, rank, row, place, _, _ in bids:
+        source, name, text, left, strongest, taken = examples["rows"][row]
+        assert (name, left) == (f"pool-{row:05d}", 0)
+        assert examples["sources"][source] in SOURCES
+        assert text.startswith(f"[user]\nwhat does dup tail print for input {row} ")
+        assert "\n\n[assistant]\nit prints " in text
+        assert [examples["tasks"][task] for task in strongest] == list(config.tasks)[:3]
+        assert {examples["selectors"][other][0]: at for other, at in taken} == {
+            other: order.index(row) for other, order in orders.items() if row in order
+        }
+        assert orders["bids"][rank] == row
+        task, validation, asked, _ = examples["examples"][place]
+        assert validation.startswith(examples["tasks"][task])
+        assert f"validation question {validation.split('-')[1]} of {examples['tasks'][task]}" in asked
+
+
+def test_the_texts_of_picks_are_bounded_and_every_selector_shows_equally_many(reported, monkeypatch):
+    config, _ = reported
+    monkeypatch.setattr(selected_examples_module, "CHARACTERS", 20)
+    monkeypatch.setattr(selected_examples_module, "TEXT_BYTES", 1_500)
+    examples = selected_examples(Material(config))
+    choosing = len(examples["selectors"])
+    assert 2 <= examples["shown"] < 35
+    assert len(examples["picks"]) == examples["shown"] * choosing
+    texts = [row[2] for row in examples["rows"].values()] + [example[2] for example in examples["examples"]]
+    assert max(map(len, texts)) == 20
+    assert sum(len(text.encode()) for text in texts) < 1_500 + 2 * 20 * choosing
+    assert all(row[3] > 0 for row in examples["rows"].values())
 
 
 def test_audit_adds_up(reported):

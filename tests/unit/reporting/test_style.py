@@ -1,6 +1,6 @@
 """Colours and markers of selectors, and colours of sources."""
 
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from xml.etree import ElementTree
 
 import numpy as np
@@ -8,7 +8,7 @@ import pytest
 
 from equipoise.reporting.style import SOURCES as SOURCE_COLORS
 from equipoise.reporting.style import rendered, styled
-from equipoise.selectors import SELECTORS, selector_names
+from equipoise.selectors import BASELINE, SELECTORS, selector_names
 
 # Machado, Oliveira and Fernandes 2009, severity 1.0, on linear RGB
 DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
@@ -20,17 +20,28 @@ SIGHTS = {"normal": (np.eye(3), 23, 14), "deuteranopia": (DEUTERANOPIA, 13, 6.5)
 def test_every_selector_has_a_look_of_its_own():
     assert {known.name for known in SELECTORS} == {*selector_names(), "zero_shot"}
     assert len({known.marker for known in SELECTORS}) == len(SELECTORS)
+    assert all(known.matrix is None and known.marker[0] == known.marker[-1] == "$" for known in SELECTORS if known.color == BASELINE)
 
 
 @pytest.mark.parametrize("sight", SIGHTS)
 def test_all_colours_that_are_shown_together_stay_apart(sight):
     matrix, within, across = SIGHTS[sight]
     selectors = {known.name: _seen(known.color, matrix) for known in SELECTORS}
+    shared = {known.name for known in SELECTORS if known.color == BASELINE}
     sources = {f"source {color}": _seen(color, matrix) for color in SOURCE_COLORS}
     for one, other in combinations(selectors | sources, 2):
+        if one in shared and other in shared:
+            continue  # their letters tell them apart
         least = within if (one in selectors) == (other in selectors) else across
         distance = np.linalg.norm((selectors | sources)[one] - (selectors | sources)[other])
         assert distance > least, f"{one} and {other} look alike; free beside all others: {free_colors(one, other)}"
+
+
+def test_neighbours_in_tables_and_legends_differ_at_a_glance():
+    for row in ([known.color for known in SELECTORS if known.chooses], SOURCE_COLORS):
+        for one, other in pairwise(row):
+            distance = np.linalg.norm(_seen(one, np.eye(3)) - _seen(other, np.eye(3)))
+            assert distance > 35, f"{one} and {other} stand side by side and are {distance:.0f} apart"
 
 
 @pytest.mark.parametrize("known", SELECTORS, ids=lambda known: known.name)

@@ -66,8 +66,12 @@ def some_pool(rng, rows):
     texts["messages"] = [json.dumps([{"role": "user", "content": f"prompt {row}"}]) for row in range(rows)]
     texts["tools"] = [None] * rows
     texts["metadata"] = [json.dumps({"oracle_rank": ranks[row]} if row in ranks else {}) for row in range(rows)]
+    measured = {name: rng.uniform(0.1, 3, rows).astype(np.float32) for name in ("base_loss", "base_loss_alone")}
+    measured |= {name: rng.uniform(0.1, 3, (rows, 3)).astype(np.float32) for name in ("losses", "norms")}
+    states = rng.standard_normal((rows, 5))
+    measured["position_weighted"] = (states / np.linalg.norm(states, axis=1, keepdims=True)).astype(np.float32)
     lengths = {name: rng.integers(1, 9, rows).astype(np.int32) for name in ("completion_tokens", "tokens")}
-    return {name: np.array(values, dtype=object) for name, values in texts.items()} | lengths
+    return {name: np.array(values, dtype=object) for name, values in texts.items()} | lengths | measured
 
 
 @pytest.fixture(params=["in memory", "sampled", "streaming", "short lists", "tiny store"])
@@ -111,7 +115,8 @@ def ranked(entry, case, matrix=None):
     problem = make_problem(source.Source(matrix, "matrix"), case.tasks, case.valid, case.seed, case.normalisation)
     if entry.matrix is None:
         problem = replace(problem, source=None, tasks=())
-    problem = replace(problem, pool={name: case.pool[name] for name in entry.pool})
+    states = source.Source(case.pool[entry.states], "states") if entry.states else None
+    problem = replace(problem, pool={name: case.pool[name] for name in entry.pool}, states=states)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return entry.load()(problem, case.rows)

@@ -84,14 +84,14 @@ def test_a_csv_with_names_reads_like_one_without(tmp_path, tasks):
     ],
 )
 def test_no_row_of_a_csv_is_lost_as_a_header(tmp_path, text, header, rows):
-    from equipoise.selection.matrix_file import open_matrix
+    from equipoise.attribution.matrix_file import open_matrix
 
     (tmp_path / "m.csv").write_text(text)
     if isinstance(rows, str):
         with pytest.raises(UserError, match=rows):
             open_matrix(tmp_path / "m.csv", header)
     else:
-        assert len(open_matrix(tmp_path / "m.csv", header)[0]) == rows
+        assert len(open_matrix(tmp_path / "m.csv", header).values) == rows
 
 
 def test_the_valid_file_restricts_the_choice(tmp_path, tasks):
@@ -193,7 +193,7 @@ OTHER_FORMATS = {
 
 @pytest.mark.parametrize("name", OTHER_FORMATS)
 def test_broken_files_of_other_formats_are_one_line_too(tmp_path, name):
-    from equipoise.selection.matrix_file import open_matrix
+    from equipoise.attribution.matrix_file import open_matrix
 
     content, message = OTHER_FORMATS[name]
     (tmp_path / name).write_text(content)
@@ -203,16 +203,16 @@ def test_broken_files_of_other_formats_are_one_line_too(tmp_path, name):
 
 
 def test_matrices_that_are_ambiguous_or_not_numbers_are_refused(tmp_path):
-    from equipoise.selection.matrix_file import open_matrix
+    from equipoise.attribution.matrix_file import open_matrix
 
     save_file({"a": A, "b": A}, tmp_path / "two.safetensors")
     save_file({"a": A.astype(np.int32)}, tmp_path / "ints.safetensors")
-    pq.write_table(pa.table({"id": ["x"], "v": [1.0]}), tmp_path / "ids.parquet")
+    pq.write_table(pa.table({"name": ["x"], "v": [1.0]}), tmp_path / "names.parquet")
     zarr.create_group(str(tmp_path / "none.zarr"))
     for name, message in (
         ("two.safetensors", "exactly one two-dimensional tensor, found a, b"),
         ("ints.safetensors", "tensor a is I32"),
-        ("ids.parquet", "column id is string"),
+        ("names.parquet", "column name is string"),
         ("none.zarr", "exactly one two-dimensional array, found none"),
     ):
         with pytest.raises(UserError, match=message):

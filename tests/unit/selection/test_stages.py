@@ -15,7 +15,7 @@ from equipoise.errors import UserError
 from equipoise.selection.rank import rank
 from equipoise.selection.select_budget import select_budget
 from equipoise.selectors import selector_names
-from helpers.attribution_experiment import pool_columns, prepare
+from helpers.attribution_experiment import pool_columns, prepare, write_scores
 from helpers.experiment import write_pool
 
 
@@ -26,6 +26,7 @@ def sealed(tmp_path):
         for shard in range(2):
             assemble_attribution(prepared.config, matrix, shard)
         seal_attribution(prepared.config, matrix)
+    write_scores(prepared, 2)
     return prepared
 
 

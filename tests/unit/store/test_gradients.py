@@ -10,7 +10,7 @@ from equipoise.commands.stores import app
 from equipoise.errors import UserError
 from equipoise.store.gradient_writer import ChunkWriter, GradientStore
 from equipoise.store.gradients import COLUMNS, GradientReader
-from equipoise.store.verify import verify
+from equipoise.store.verify import heal, verify
 from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, some_rows, write_store
 
 
@@ -157,3 +157,21 @@ def test_verify_reads_other_arrays_chunk_by_chunk(tmp_path):
     assert defects_of(tmp_path) == []
     (tmp_path / "matrix.zarr/c/1/0").unlink()
     assert "c/1/0: missing chunk" in defects_of(tmp_path)[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ('{"zarr_format": 3, "node_type": "group", "attributes": {}}', "a group without arrays"),
+        ("", "its metadata cannot be read"),
+        ('{"zarr_format": 3, "node_type": "array"}', "its metadata cannot be read"),
+        ("[]", "its metadata cannot be read"),
+    ],
+)
+def test_verify_names_a_store_that_a_killed_writer_has_only_begun(tmp_path, content, told):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "zarr.json").write_text(content)
+    (checked,) = verify(tmp_path)
+    assert told in checked.defects[0]
+    heal([checked])
+    assert not (tmp_path / "store").exists()

@@ -10,6 +10,7 @@ PACKAGE = REPOSITORY / "workflow" / "equipoise"
 MODULES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
 PLACES = (
     *("pool", "target", "checkpoint", "curvature", "adapter", "pool_gradients", "target_gradients", "matrix", "ranking", "selection"),
+    *("pool_states", "target_states", "pool_scores", "influence_model"),
     *("samples", "scores", "run", "contamination", "root", "experiment_root"),
 )
 """Attributes of a layout that say where data lie, without a manifest, or where anything lies."""
@@ -23,6 +24,8 @@ MAY_ASK = {
     "curvature.fit": "writes what is fitted",
     "gradients.collect": "writes stores",
     "gradients.audit_gradients": "names a task's store to the reader, with its manifests",
+    "gradients.score_pool": "writes stores",
+    "attribution.influence_model": "writes the model; names the store of states to the reader, with its manifests",
     "attribution.assemble": "writes rows; names stores to the reader, with their manifests",
     "selection.rank": "writes rankings; names the matrix in messages",
     "selection.select_budget": "writes selections; names the matrix in messages",
@@ -55,7 +58,8 @@ MAY_OPEN = {
     "conversation.tables": "the user's files",
     "planning.workload": "the user's files, read for their number of rows",
     "evaluation.grading": "verified ids, a file of the package",
-    "selection.matrix_file": "the user's matrix",
+    "attribution.matrix_file": "the user's matrix",
+    "attribution.bergson_scores": "the user's scores",
     "selection.export": "the user's picks",
     "selection.explain": "the user's picks, and a file whose caller opened its artefact",
     "files": "says how JSON lines are read",

@@ -15,7 +15,7 @@ from equipoise.attribution.reliability import REACHED, co_moments, half, needed,
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
 from equipoise.data.shards import plan_batches
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.experiment import gradient_epochs
 from equipoise.gradients.collect import engine_at
 from equipoise.gradients.sample import pool_sample
@@ -74,7 +74,7 @@ class _Pilot:
         """Median over columns of the split-half reliability at a width."""
         projection = self._config.gradients.projection.model_copy(update={"dimension": width})
         config = projected_by(self._config, projection)
-        entry, epochs = estimator(config.gradients.estimator), gradient_epochs(config)
+        entry, epochs = row_estimator(config.gradients), gradient_epochs(config)
         rows, total, first = entry.load()(config), 0.0, 0.0
         for epoch, weight in zip(epochs, epoch_weights(config, epochs), strict=True):
             engine_at(config, epoch, self._engine)

@@ -10,15 +10,19 @@ from typing import Any
 import numpy as np
 
 from equipoise import experiment
-from equipoise.attribution.assemble import assemble_attribution, column_list
+from equipoise.attribution.assemble import assemble_attribution, column_list, matrix_plan
 from equipoise.attribution.column_moments import Moments, finish_moments, merge_partials
+from equipoise.attribution.influence_model import fit_influence_model
 from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.attribution.reliability import ENOUGH, forecast, merged, reliability
+from equipoise.collecting import INFLUENCE, is_predicted
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.estimators import MATES
 from equipoise.gradients.width import projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log
+from equipoise.selectors import SAMPLED
 from equipoise.store.artefact import Artefact, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
@@ -35,15 +39,16 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
     pool = open_artefact(config, "pool")
     identity = fingerprint({"matrix": matrix, "columns": columns})
     parts, stop = [], 0
-    for first in map(int, experiment.assembled_shards(config)):
-        planned = pool["shards"][first : first + config.jobs.assembly]
+    rows, plan = matrix_plan(config, pool, matrix)
+    for first in map(int, experiment.assembled_shards(config, matrix)):
+        planned = plan[first : first + config.jobs.assembly]
         if planned:
             parts.append(_shard(config, matrix, first, [planned[0][0], planned[-1][1]], identity))
             stop = planned[-1][1]
-    if stop != pool["rows"] or len(pool["shards"]) != config.pool.shards:
+    if stop != rows or len(pool["shards"]) != config.pool.shards:
         raise UserError(f"{pool.path}: plans other shards than pool.shards: {config.pool.shards}; run prepare_pool again")
     digests = [digest for part in parts for digest in part["digests"]]
-    _refuse_changed_rows(parts, pool["rows"])
+    _refuse_changed_rows(parts, rows)
     moments, told = _merged_moments(parts, len(columns))
     known = moments.count >= 2
     publish(
@@ -52,12 +57,13 @@ def seal_attribution(config: Experiment, matrix: str) -> None:
         {"matrix": matrix},
         arrays=_listed(parts),
         matrix=matrix,
-        rows=pool["rows"],
+        rows=rows,
         columns=columns,
         valid_rows=moments.count,
         mean=moments.mean.tolist() if moments.count else None,
         std=moments.std.tolist() if known else None,
         reliability=_told(config, columns, told),
+        **_learned(config, matrix),
         digest=fingerprint(digests),
         fingerprint=fingerprint({"identity": identity, "digests": digests}),
     )
@@ -69,9 +75,18 @@ def attribute(config: Experiment, matrices: Sequence[str] | None = None) -> None
     Rows whose inputs are unchanged and that are intact are left alone. Raises `UserError` like the stages.
     """
     for matrix in experiment.matrices(config) if matrices is None else matrices:
-        for shard in experiment.assembled_shards(config):
+        for shard in experiment.assembled_shards(config, matrix):
             assemble_attribution(config, matrix, int(shard))
         seal_attribution(config, matrix)
+        if matrix == SAMPLED:
+            fit_influence_model(config)
+
+
+def _learned(config: Experiment, matrix: str) -> dict[str, Any]:
+    """How well a model predicts the influence of rows that it was not fitted on, by column; null where nothing is predicted."""
+    if config.gradients.estimator != MATES or matrix != INFLUENCE:
+        return {}
+    return {"spearman": open_artefact(config, "influence_model")["spearman"] if is_predicted(config) else None}
 
 
 def _shard(config: Experiment, matrix: str, shard: int, rows: list[int], identity: str) -> Artefact:

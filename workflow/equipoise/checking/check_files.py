@@ -5,6 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
+from equipoise.checking.own_scores import examine_own_scores
+from equipoise.collecting import is_own
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary, read_files
 from equipoise.data.encoding import told_of_cut
@@ -20,7 +22,7 @@ COUNTED = 20_000
 
 @dataclass(frozen=True)
 class Part:
-    """The pool, the warm-up's own files or a task. rows: that can be taken; left_out: that cannot, or repeat.
+    """The pool, the warm-up's own files, a task or own scores. rows: that can be taken; left_out: that cannot, or repeat.
 
     counted: rows whose tokens were counted; of these tokens is the mean, longest the longest, cut how many lose their end, empty how many
     have no token to learn from. drawn: validation examples; test_items: that held-out loss is measured on (None: lm-eval knows).
@@ -60,8 +62,13 @@ def opened(config: Experiment) -> Iterator[Part]:
     if config.warmup.files:
         options = replace(pool_options(config.pool), limit=None)
         yield _records("warmup.files", config, tokenizer, lambda summary: read_files(config.warmup.files, options, summary))
+    targets = {}
     for name, rows, manifest in examined_targets(config, config.tasks):
+        targets[name] = rows
         yield _task(config, name, len(rows), manifest)
+    if is_own(config):
+        rows, columns, held = examine_own_scores(config, targets)
+        yield Part("gradients.matrix.file", rows, 0, 0, 0.0, 0, 0, drawn=columns, notes=(held,))
 
 
 def _records(name: str, config: Experiment, tokenizer: Any, read: Any) -> Part:
@@ -105,6 +112,7 @@ def as_table(parts: Sequence[Part]) -> Any:
     for heading in ("data", "rows", "left out", "mean tokens", "longest", "cut", "drawn", "test items"):
         table.add_column(heading, justify="left" if heading == "data" else "right")
     for part in parts:
-        numbers = (part.rows, part.left_out, round(part.tokens), part.longest, part.cut, part.drawn, part.test_items)
+        counted = (round(part.tokens), part.longest, part.cut) if part.counted else (None, None, None)
+        numbers = (part.rows, part.left_out, *counted, part.drawn, part.test_items)
         table.add_row(part.name, *("" if number is None else f"{number:,}" for number in numbers))
     return table

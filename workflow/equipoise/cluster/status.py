@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from equipoise.cluster.failures import Failure, failures
+from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
@@ -118,7 +119,7 @@ def _rows(config: Experiment, layout: Layout, now: float) -> tuple[int, float]:
 def _pool_rows(config: Experiment, layout: Layout) -> int | None:
     if not os.path.isfile(layout.pool_manifest):
         return None
-    rows = read_manifest(layout.pool_manifest, "pool")["rows"]
+    rows = sample_size(config, read_manifest(layout.pool_manifest, "pool")["rows"])
     return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * len(gradient_epochs(config))
 
 

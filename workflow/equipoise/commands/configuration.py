@@ -39,6 +39,14 @@ def schema() -> None:
     typer.echo(json_schema(), nl=False)
 
 
+@config.command(epilog="Example:  equipoise config reference > docs/configuration.md")
+def reference() -> None:
+    """Prints every key with values, default and description, as Markdown."""
+    from equipoise.config_reference import reference as text
+
+    typer.echo(text(), nl=False)
+
+
 @config.command(epilog="Example:  equipoise config comment config.yaml --write")
 def comment(
     path: ConfigPath, write: Annotated[bool, typer.Option("--write", help="Replace the file instead of printing.")] = False

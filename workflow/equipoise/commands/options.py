@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
-from equipoise.estimators import ESTIMATORS
+from equipoise.estimators import ESTIMATORS, OTHERS
 from equipoise.layout import Run
 
 if TYPE_CHECKING:
@@ -87,5 +87,5 @@ def estimated(config: "Experiment", name: str) -> "Experiment":
 def refuse_nothing_compared(config: "Experiment") -> None:
     """Raises `UserError` for an experiment that names no estimators to compare."""
     if not config.validation.estimators:
-        known = ", ".join(entry.name for entry in ESTIMATORS)
+        known = ", ".join([*(entry.name for entry in ESTIMATORS), *OTHERS])
         raise UserError(f"validation.estimators: none are named, so there is nothing to compare; write some of {known}")

@@ -7,6 +7,7 @@ import typer
 
 from equipoise.budgets import budget_label, parse_budget
 from equipoise.cluster.devices import take_devices
+from equipoise.collecting import INFLUENCE, is_predicted, made_of_rows
 from equipoise.commands.options import (
     epochs_of,
     estimated,
@@ -19,11 +20,11 @@ from equipoise.commands.options import (
 )
 from equipoise.commands.panels import STAGES
 from equipoise.errors import UserError
-from equipoise.estimators import ESTIMATORS, estimator
+from equipoise.estimators import ESTIMATORS, row_estimator
 from equipoise.layout import shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
-from equipoise.selectors import MATRICES, selector_names
+from equipoise.selectors import MATRICES, SAMPLED, SCORED, selector_names
 from equipoise.store.lease import one_writer
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ ConfigOption = Annotated[
 Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
-Matrix = Annotated[str, typer.Option(help="influence, last_token or position_weighted.")]
+Matrix = Annotated[str, typer.Option(help="influence, last_token, position_weighted, or sampled (estimator mates).")]
 EstimatorOption = Annotated[str, typer.Option("--estimator", help="One of validation.estimators; default: gradients.estimator.")]
 Selector = Annotated[str, typer.Option(help="Name of a selector.")]
 SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
@@ -106,6 +107,21 @@ def check_base_command(config: ConfigOption) -> None:
         check_base(experiment)
 
 
+@stage("score_pool", epilog="Example:  equipoise score_pool --config config.yaml --column base_loss --shard 0")
+def score_pool_command(
+    config: ConfigOption, shard: Shard, column: Annotated[str, typer.Option(help="base_loss, or base_loss_alone: without the prompt.")]
+) -> None:
+    """Computes losses of a shard's pool responses under the untuned base, for selectors that ask for them."""
+    from equipoise.attribution.assemble import shard_plan
+    from equipoise.gradients.score_pool import score_pool
+
+    experiment = _open(config, "score_pool")
+    one_of("--column", column, SCORED)
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    with one_writer(experiment.layout.pool_scores_manifest(column, shard_label(shard))):
+        score_pool(experiment, column, shard)
+
+
 @stage("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
 def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
@@ -124,7 +140,8 @@ def fit_curvature_command(config: ConfigOption, epochs: Epochs = "", by: Estimat
     from equipoise.curvature.fit import fit_curvature
 
     experiment = estimated(_open(config, "fit_curvature"), by)
-    if estimator(experiment.gradients.estimator).fitted is None:
+    rows = row_estimator(experiment.gradients)
+    if rows is None or rows.fitted is None:
         fitting = ", ".join(entry.name for entry in ESTIMATORS if entry.fitted)
         raise UserError(f"gradients.estimator: {experiment.gradients.estimator} fits nothing first; write one of {fitting}")
     numbers = epochs_of(experiment, epochs)
@@ -157,7 +174,7 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
     experiment = estimated(_open(config, "collect_pool_gradients"), by)
     numbers = epochs_of(experiment, epochs)
-    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    shard_plan(experiment, shard, matrix=made_of_rows(experiment) or INFLUENCE)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
     with one_writer(*(experiment.layout.pool_gradients_manifest(epoch, shard_label(shard)) for epoch in numbers)):
         collect_pool_gradients(experiment, numbers, shard)
@@ -176,14 +193,41 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
         collect_target_gradients(experiment, numbers, names)
 
 
+@stage("collect_pool_states", epilog="Example:  equipoise collect_pool_states --config config.yaml --shard 0")
+def collect_pool_states_command(config: ConfigOption, shard: Shard) -> None:
+    """Collects states of a shard's pool examples at the last checkpoint, by forward passes alone."""
+    from equipoise.attribution.assemble import shard_plan
+    from equipoise.gradients.collect import collect_pool_states
+
+    experiment = _open(config, "collect_pool_states")
+    last = experiment.warmup.epochs
+    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    refuse_missing_checkpoints(experiment, [last])
+    with one_writer(experiment.layout.pool_states_manifest(last, shard_label(shard))):
+        collect_pool_states(experiment, shard)
+
+
+@stage("collect_target_states", epilog="Example:  equipoise collect_target_states --config config.yaml --tasks gsm")
+def collect_target_states_command(config: ConfigOption, tasks: Tasks = "") -> None:
+    """Collects states of validation examples at the last checkpoint, by forward passes alone."""
+    from equipoise.gradients.collect import collect_target_states
+
+    experiment = _open(config, "collect_target_states")
+    last, names = experiment.warmup.epochs, some_of("--tasks", tasks, experiment.tasks)
+    refuse_missing_targets(experiment, names)
+    refuse_missing_checkpoints(experiment, [last])
+    with one_writer(*(experiment.layout.target_states_manifest(last, name) for name in names)):
+        collect_target_states(experiment, names)
+
+
 @stage("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
 def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence", by: EstimatorOption = "") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import assemble_attribution, shard_plan
 
     experiment = estimated(_open(config, "assemble_attribution"), by)
-    one_of("--matrix", matrix, MATRICES)
-    shard_plan(experiment, shard)  # raises for a shard that does not exist
+    one_of("--matrix", matrix, (*MATRICES, SAMPLED))
+    shard_plan(experiment, shard, matrix=matrix)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
         assemble_attribution(experiment, matrix, shard)
 
@@ -194,7 +238,19 @@ def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence",
     from equipoise.attribution.seal import seal_attribution
 
     experiment = estimated(_open(config, "seal_attribution"), by)
-    seal_attribution(experiment, one_of("--matrix", matrix, MATRICES))
+    seal_attribution(experiment, one_of("--matrix", matrix, (*MATRICES, SAMPLED)))
+
+
+@stage("fit_influence_model", epilog="Example:  equipoise fit_influence_model --config config.yaml")
+def fit_influence_model_command(config: ConfigOption, by: EstimatorOption = "") -> None:
+    """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
+    from equipoise.attribution.influence_model import fit_influence_model
+
+    experiment = estimated(_open(config, "fit_influence_model"), by)
+    if not is_predicted(experiment):
+        raise UserError("gradients: nothing is predicted; write estimator: mates and a mates.share below 1")
+    with one_writer(experiment.layout.influence_model_manifest):
+        fit_influence_model(experiment)
 
 
 @stage("rank", epilog="Example:  equipoise rank --config config.yaml --selector bids")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.files import atomic_path, file_digest
 from equipoise.gradients.fitted import fit_settings
 from equipoise.progress import log
@@ -87,7 +87,7 @@ def fit_curvature(config: Experiment, epochs: list[int]) -> None:
 
     Raises `UserError` for inputs that are missing.
     """
-    entry, layout = estimator(config.gradients.estimator), config.layout
+    entry, layout = row_estimator(config.gradients), config.layout
     fit = entry.fitted.load()(config)
     for epoch in epochs:
         settings, inputs = fit_settings(config, epoch), fit.inputs(epoch)

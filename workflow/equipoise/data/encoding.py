@@ -29,8 +29,9 @@ def encode_file(
     stop: int | None = None,
     *,
     last_turn: bool = False,
+    chosen: np.ndarray | None = None,
 ) -> list[Encoded]:
-    """Rows [start, stop) of pool.parquet or validation.parquet as tokens; see `encode_rows`."""
+    """Rows [start, stop) of pool.parquet or validation.parquet, or of the `chosen` rows of it, as tokens; see `encode_rows`."""
     import pyarrow.parquet as pq
 
     try:
@@ -38,6 +39,9 @@ def encode_file(
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the stage that writes it") from None
     columns = text_columns(file)
+    if chosen is not None:
+        taken = file.read(columns).take(chosen[start:stop]).to_pylist()
+        return encode_rows(taken, tokenizer, max_length, last_turn=last_turn)
     rows, first = [], 0
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows

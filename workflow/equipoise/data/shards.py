@@ -3,11 +3,16 @@
 Shards are whole 1,024-row chunks, so that every chunk has one writer; batches depend on the data alone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
+from equipoise.collecting import is_predicted, row_shards, sample_size
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
+
+if TYPE_CHECKING:
+    from equipoise.config import Experiment
 
 
 def chunk_count(rows: int) -> int:
@@ -28,6 +33,14 @@ def plan_shards(rows: int, shards: int) -> list[list[int]]:
     for shard in range(shards):
         borders.append(borders[-1] + small + (shard < larger))
     return [[first * CHUNK_ROWS, min(last * CHUNK_ROWS, rows)] for first, last in pairwise(borders)]
+
+
+def collected_plan(config: "Experiment", pool: Mapping[str, Any]) -> tuple[int, list[list[int]]]:
+    """Rows whose gradients are collected, and their ranges by shard: the pool's (its manifest), or the sampled rows' among themselves."""
+    if not is_predicted(config):
+        return pool["rows"], pool["shards"]
+    rows = sample_size(config, pool["rows"])
+    return rows, plan_shards(rows, row_shards(config))
 
 
 def plan_batches(lengths: Sequence[int], token_budget: int) -> list[list[int]]:

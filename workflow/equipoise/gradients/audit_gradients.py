@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from equipoise.collecting import is_predicted, sampled_rows
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.store.artefact import open_artefact
@@ -35,9 +36,11 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     drawn = _drawn_rows(reader, rows, seed)
     folder = str(open_artefact(config, "checkpoint", epoch=epoch).folder())
     longest = config.model.max_length if task is None else config.targets.longest(config.model)
-    examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn)
+    sampled = task is None and is_predicted(config)
+    chosen = sampled_rows(config, open_artefact(config, "pool")["rows"]) if sampled else None
+    examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn, chosen=chosen)
     model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), folder)
-    recompute = estimator(config.gradients.estimator).load()(config).recompute(model, "pool" if task is None else "target", epoch)
+    recompute = row_estimator(config.gradients).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from equipoise.collecting import is_predicted, sampled_rows
 from equipoise.config import Experiment
 from equipoise.data.encoding import encode_file
+from equipoise.data.shards import collected_plan
 from equipoise.determinants import determinants
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.experiment import chooses_dimension
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.width import projection_of
@@ -49,14 +51,16 @@ class _Part:
 def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
     """Collects the Adam-form gradients of one shard of the pool at the checkpoints of `epochs`."""
     layout, pool = config.layout, open_artefact(config, "pool")
-    start, stop = pool["shards"][shard]
+    rows, plan = collected_plan(config, pool)
+    start, stop = plan[shard]
     tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
-    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
+    chosen = sampled_rows(config, pool["rows"]) if is_predicted(config) else None
+    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn, chosen=chosen)
 
     def part(epoch: int) -> _Part:
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
         of = {"epoch": epoch, "shard": shard_label(shard)}
-        return _Part(store, manifest, of, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")
+        return _Part(store, manifest, of, start, rows, examples, {"shard": shard}, f"pool shard {shard}")
 
     _collect(config, "pool", {epoch: [part(epoch)] for epoch in epochs})
 
@@ -74,6 +78,47 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
         return _Part(store, manifest, {"epoch": epoch, "task": task}, 0, len(examples[task]), examples[task], {"task": task}, task)
 
     _collect(config, "target", {epoch: [part(epoch, task) for task in tasks] for epoch in epochs})
+
+
+def collect_pool_states(config: Experiment, shard: int) -> None:
+    """Collects losses and states of one shard of the pool at the last checkpoint, by forward passes alone."""
+    layout, pool, epoch = config.layout, open_artefact(config, "pool"), config.warmup.epochs
+    start, stop = pool["shards"][shard]
+    tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
+    examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
+    store, manifest = layout.pool_states(epoch), layout.pool_states_manifest(epoch, shard_label(shard))
+    of = {"epoch": epoch, "shard": shard_label(shard)}
+    _collect_states(config, "pool", [_Part(store, manifest, of, start, pool["rows"], examples, {"shard": shard}, f"pool shard {shard}")])
+
+
+def collect_target_states(config: Experiment, tasks: list[str]) -> None:
+    """Collects losses and states of the validation examples of `tasks` at the last checkpoint, by forward passes alone."""
+    layout, epoch, parts = config.layout, config.warmup.epochs, []
+    tokenizer, longest = load_tokenizer(config.model), config.targets.longest(config.model)
+    for task in tasks:
+        file = open_artefact(config, "targets", task=task).only_file()
+        examples = encode_file(file, tokenizer, longest, last_turn=config.training.last_turn)
+        store, manifest = layout.target_states(epoch, task), layout.target_states_manifest(epoch, task)
+        parts.append(_Part(store, manifest, {"epoch": epoch, "task": task}, 0, len(examples), examples, {"task": task}, task))
+    _collect_states(config, "target", parts)
+
+
+def _collect_states(config: Experiment, side: str, parts: list[_Part]) -> None:
+    epoch = config.warmup.epochs
+    determined = {
+        "format": STORE_FORMAT,
+        "side": side,
+        "config": determinants(config, f"collect_{side}_states"),
+        "base": base_identity(config.model),
+        "adapter": adapter_identity(config.layout.checkpoint(epoch)),
+    }
+    attributes = {"settings": fingerprint(determined), "estimator": None, "side": side, "epoch": epoch, "scaled": False}
+    engine = engine_at(config, epoch)
+    for part in parts:
+        Path(part.manifest).unlink(missing_ok=True)
+        budget, title = config.gradients.token_budget, f"{part.title} states, epoch {epoch}"
+        collection = Collection(part.store, part.start, part.rows, attributes, STATES, budget, title)
+        _publish(config, f"{side}_states", part, collection, 0, collect(collection, part.examples, engine, None))
 
 
 def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
@@ -95,7 +140,7 @@ def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
 
 
 def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> None:
-    entry = estimator(config.gradients.estimator)
+    entry = row_estimator(config.gradients)
     row_source = entry.load()(config)
     base = base_identity(config.model)
     engine = None
@@ -115,7 +160,7 @@ def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> No
             states, budget = _states(config, epoch), config.gradients.token_budget
             collection = Collection(part.store, part.start, part.rows, attributes, states, budget, title)
             records = collect(collection, part.examples, engine, maker)
-            _publish(config, part, collection, maker.dimension, records)
+            _publish(config, f"{side}_gradients", part, collection, maker.dimension, records)
 
 
 def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) -> "Engine":
@@ -131,15 +176,15 @@ def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) ->
     return engine
 
 
-def _publish(config: Experiment, part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:
-    flagged = {kind: sum(record[kind] for record in records) for kind in ("no_completion_token", "non_finite")}
+def _publish(config: Experiment, kind: str, part: _Part, collection: Collection, dimension: int, records: list[dict]) -> None:
+    flagged = {why: sum(record[why] for record in records) for why in ("no_completion_token", "non_finite")}
     rows = len(part.examples)
     if any(flagged.values()):
         counts = f"{flagged['no_completion_token']} rows without completion token, {flagged['non_finite']} without finite gradient"
         log(f"{part.manifest}: {counts}; they cannot be selected")
     publish(
         config,
-        f"{collection.attributes['side']}_gradients",
+        kind,
         part.of,
         arrays=listed_arrays(part.manifest, part.store, records),
         **part.described,

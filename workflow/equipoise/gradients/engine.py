@@ -54,10 +54,11 @@ class Engine:
         return torch.arange(8, device=self.device).view(2, 4) % causal.get_input_embeddings().num_embeddings
 
     def run(
-        self, examples: Sequence[Encoded], maker: RowMaker, states: Sequence[str] = (), draws: Sequence[np.ndarray] | None = None
+        self, examples: Sequence[Encoded], maker: RowMaker | None, states: Sequence[str] = (), draws: Sequence[np.ndarray] | None = None
     ) -> BatchResult:
         """Gradients of examples (each with a completion token) as `maker` makes them, their losses and, if asked for, states.
 
+        Without a maker there is no backward pass, and gradients have the width 0.
         draws: of every example, a number in [0, 1) for each of its T completion tokens, float64 [T]. With them labels are drawn from the
         model, and a gradient is the sum over the tokens times T^(-1/2) instead of their mean.
         """
@@ -65,6 +66,8 @@ class Engine:
             parts = [None] * len(examples) if draws is None else [[each] for each in draws]
             return joined([self.run([example], maker, states, part) for example, part in zip(examples, parts, strict=True)])
         ids, place, labels, weights = (tensor.to(self.device, non_blocking=True) for tensor in _lay_out(examples))
+        if maker is None:
+            return self._forward(examples, ids, place, labels, weights, states)
         maker.start(len(examples), self.device)
         self.capture.start(len(examples), maker.take)
         with self.capture.active(), torch.enable_grad():
@@ -74,12 +77,24 @@ class Engine:
             token_loss, gradient = self._loss(hidden.detach(), place, labels, weights)
             torch.autograd.backward(hidden, gradient)
         self.capture.finish()
-        loss = torch.zeros(len(examples), dtype=torch.float64, device=self.device)
-        loss.index_add_(0, place // ids.shape[1], token_loss.double() * weights.double())
-        kept = _states(hidden.detach(), [len(example.input_ids) for example in examples], states)
-        return BatchResult(
-            maker.finish(loss.cpu().numpy()), loss.float().cpu().numpy(), {kind: value.cpu().numpy() for kind, value in kept.items()}
-        )
+        loss = _means(token_loss, place // ids.shape[1], weights, len(examples))
+        return _result(examples, maker.finish(loss.cpu().numpy()), loss, hidden.detach(), states)
+
+    def _forward(
+        self,
+        examples: Sequence[Encoded],
+        ids: torch.Tensor,
+        place: torch.Tensor,
+        labels: torch.Tensor,
+        weights: torch.Tensor,
+        states: Sequence[str],
+    ) -> BatchResult:
+        self.capture.start(len(examples), lambda *_: None)
+        with self.capture.active(), torch.no_grad():  # the same sums as with gradients, and so the same states
+            hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
+            token_loss, _ = self._loss(hidden, place, labels, weights)
+        loss = _means(token_loss, place // ids.shape[1], weights, len(examples))
+        return _result(examples, np.zeros((len(examples), 0)), loss, hidden, states)
 
     def _loss(
         self, hidden: torch.Tensor, place: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
@@ -104,6 +119,19 @@ class Engine:
         parts = [slice(start, start + step) for start in range(0, len(place), step)]
         with torch.no_grad():
             return torch.cat([self.head.draw(flat[place[part]], at[part]) for part in parts])
+
+
+def _means(token_loss: torch.Tensor, example: torch.Tensor, weights: torch.Tensor, count: int) -> torch.Tensor:
+    """Weighted sums of the tokens' losses by example, float64 [count]."""
+    loss = torch.zeros(count, dtype=torch.float64, device=token_loss.device)
+    return loss.index_add_(0, example, token_loss.double() * weights.double())
+
+
+def _result(
+    examples: Sequence[Encoded], gradients: np.ndarray, loss: torch.Tensor, hidden: torch.Tensor, states: Sequence[str]
+) -> BatchResult:
+    kept = _states(hidden, [len(example.input_ids) for example in examples], states)
+    return BatchResult(gradients, loss.float().cpu().numpy(), {kind: value.cpu().numpy() for kind, value in kept.items()})
 
 
 def joined(parts: Sequence[BatchResult]) -> BatchResult:

@@ -9,8 +9,8 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
-from equipoise.experiment import shards
+from equipoise.estimators import row_estimator
+from equipoise.experiment import collected_shards
 from equipoise.modelling.checkpoint import adapter_identity
 from equipoise.store.artefact import Artefact, open_artefact
 from equipoise.store.manifest import fingerprint
@@ -20,7 +20,7 @@ FORMAT = 1
 
 def fit_settings(config: Experiment, epoch: int) -> str:
     """Fingerprint of the configuration and adapter that determine a fit at an epoch; what it is made from besides is its `inputs`."""
-    fitted = estimator(config.gradients.estimator).fitted
+    fitted = row_estimator(config.gradients).fitted
     values = determinants(config, "fit_curvature")
     adapter = adapter_identity(open_artefact(config, "checkpoint", epoch=epoch).folder())
     return fingerprint({"format": FORMAT, "fit": fitted.implementation, "config": values, "adapter": adapter})
@@ -28,7 +28,7 @@ def fit_settings(config: Experiment, epoch: int) -> str:
 
 def pool_rows_identity(config: Experiment, epoch: int) -> list[list[str]]:
     """Fingerprint and digest of the pool's rows at an epoch, shard by shard: the inputs of a fit that is made from them."""
-    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
     return [[part["fingerprint"], part["digest"]] for part in parts]
 
 

@@ -48,10 +48,10 @@ class _Chunk:
     batches: list[list[int]]
 
 
-def collect(collection: Collection, examples: Sequence[Encoded], engine: "Engine", maker: "RowMaker") -> list[dict[str, Any]]:
-    """Collects the rows of `examples`; returns the record of each of their chunks, in order."""
+def collect(collection: Collection, examples: Sequence[Encoded], engine: "Engine", maker: "RowMaker | None") -> list[dict[str, Any]]:
+    """Collects the rows of `examples`, without a maker states alone; returns the record of each of their chunks, in order."""
     widths = dict.fromkeys(collection.states, engine.hidden_size)
-    store = GradientStore(collection.store, collection.rows, maker.dimension, collection.attributes, widths)
+    store = GradientStore(collection.store, collection.rows, maker.dimension if maker else 0, collection.attributes, widths)
     records: dict[int, dict[str, Any]] = {}
     missing = []
     for chunk in _chunks(collection, examples):
@@ -81,13 +81,13 @@ def _chunks(collection: Collection, examples: Sequence[Encoded]) -> Iterator[_Ch
 
 
 def _computed(
-    chunks: list[_Chunk], collection: Collection, engine: "Engine", maker: "RowMaker"
+    chunks: list[_Chunk], collection: Collection, engine: "Engine", maker: "RowMaker | None"
 ) -> Iterator[tuple[_Chunk, GradientRows, int]]:
     batches = [(chunk, batch) for chunk in chunks for batch in chunk.batches]
     total = sum(len(batch) for _, batch in batches)
     progress = track(batches, collection.title, total, size=lambda item: len(item[1]))
     for chunk in chunks:
-        rows = _flagged_rows(chunk.examples, maker.dimension, dict.fromkeys(collection.states, engine.hidden_size))
+        rows = _flagged_rows(chunk.examples, maker.dimension if maker else 0, dict.fromkeys(collection.states, engine.hidden_size))
         halved = 0
         for _ in chunk.batches:
             _, batch = next(progress)
@@ -98,7 +98,9 @@ def _computed(
     next(progress, None)
 
 
-def run_or_halve(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", states: Sequence[str]) -> tuple["BatchResult", int]:
+def run_or_halve(
+    engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker | None", states: Sequence[str]
+) -> tuple["BatchResult", int]:
     """`engine.run`, in halves where memory does not suffice; returns the result and how many times a batch was cut.
 
     Raises `UserError` when not even one example fits.
@@ -117,7 +119,7 @@ def run_or_halve(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker
     return joined([first, second]), 1 + cuts_1 + cuts_2
 
 
-def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker", states: Sequence[str]) -> "BatchResult | None":
+def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker | None", states: Sequence[str]) -> "BatchResult | None":
     try:
         return engine.run(examples, maker, states)
     except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -143,9 +145,10 @@ def _flagged_rows(examples: list[Encoded], dimension: int, widths: dict[str, int
 
 
 def _fill(rows: GradientRows, batch: list[int], result: "BatchResult") -> None:
-    """Puts a batch into its rows; a row without finite, non-zero gradient is flagged and all NaN."""
+    """Puts a batch into its rows; a row without finite, non-zero gradient (or states, where there are no gradients) is flagged, all NaN."""
     norm, unit = unit_rows(result.gradients)
-    finite = np.isfinite(result.loss) & np.isfinite(unit).all(axis=1)
+    held = [unit] if unit.shape[1] else [*result.states.values()]
+    finite = np.isfinite(result.loss) & np.logical_and.reduce([np.isfinite(values).all(axis=1) for values in held])
     place = np.array(batch)
     rows.status[place] = np.where(finite, VALID, NON_FINITE)
     rows.directions[place] = np.where(finite[:, None], unit, np.nan)

@@ -24,7 +24,7 @@ from equipoise.selectors import selector as find_selector
 from equipoise.store.artefact import open_artefact
 
 PROFILE = "profiles/local"
-README_MARKS = ("<!-- study: written by `make study` -->", "<!-- end of study -->")
+MARKS = ("<!-- study: written by `make study` -->", "<!-- end of study -->")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def run_study(config_path: str | Path, profiles: Sequence[str], seeds: Sequence[
     write_text(target / "table.csv", _csv([asdict(cell) for cell in cells]))
     write_text(target / "audit.csv", _csv([row for experiment in experiments for row in audit_rows(experiment)]))
     write_text(target / "scales.csv", _csv([row for experiment in experiments for row in scale_rows(experiment)]))
-    _fill_readme(Path("README.md"), text)
+    _fill_in(Path("docs/results.md"), text)
     return text
 
 
@@ -182,8 +182,8 @@ def _csv(rows: Sequence[Mapping[str, object]]) -> str:
     return file.getvalue()
 
 
-def _fill_readme(path: Path, table: str) -> None:
-    start, end = README_MARKS
+def _fill_in(path: Path, table: str) -> None:
+    start, end = MARKS
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     if start in text and end in text:
         before, after = text.split(start)[0], text.split(end)[1]

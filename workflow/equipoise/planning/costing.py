@@ -6,12 +6,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
+from equipoise.collecting import is_own, is_predicted, made_of_rows, row_shards, sample_size
 from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.config_gradients import Gradients
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
-from equipoise.estimators import Estimator, FitCost, Shape, estimator
-from equipoise.experiment import INFLUENCE, Item, evaluations, gradient_epochs, matrix_epochs, stages
+from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
+from equipoise.experiment import Item, evaluations, gradient_epochs, matrix_epochs, stages
 from equipoise.gradients.width import PILOT, known_projection, projected_by
 from equipoise.layout import Run
 from equipoise.measures import LOSS
@@ -19,7 +20,7 @@ from equipoise.planning import flops, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
-from equipoise.selectors import selector
+from equipoise.selectors import ALONE, SAMPLED, selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,6 +119,10 @@ class Planner:
             "choose_dimension": self._piloted,
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
+            "collect_pool_states": self._pool_states,
+            "fit_influence_model": self._learned,
+            "score_pool": self._scored,
+            "collect_target_states": self._target_states,
             "assemble_attribution": self._assembled,
             "rank": lambda name, seed: Cost(disk=40 * self.pool.rows * self._ranked_share(name)),
             "select_budget": self._selected,
@@ -142,8 +147,8 @@ class Planner:
         longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
         fit = self._fit
         if stage in longest:
-            side = stage.split("_")[1]
-            held = fit.held if self.estimator.fitted and (side in self.estimator.fitted.sides or side == "dimension") else 0.0
+            side, made = stage.split("_")[1], self.estimator.fitted if self.estimator else None
+            held = fit.held if made and (side in made.sides or side == "dimension") else 0.0
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
@@ -164,19 +169,21 @@ class Planner:
         return self.shape.adapter_parameters(self.config.lora)
 
     @cached_property
-    def estimator(self) -> Estimator:
-        """The estimator of influence."""
-        return estimator(self.config.gradients.estimator)
+    def estimator(self) -> Estimator | None:
+        """The estimator whose rows are collected, if any are."""
+        return row_estimator(self.config.gradients)
 
     @cached_property
     def _fit(self) -> FitCost:
         """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
-        fit = self.estimator.fitted
+        fit = self.estimator.fitted if self.estimator else None
         return fit.cost(self.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
 
     @cached_property
     def dimension(self) -> int:
-        """Numbers in a stored gradient."""
+        """Numbers in a stored gradient; none where none is stored."""
+        if self.estimator is None:
+            return 0
         return self.estimator.dimension(self.gradients, self.config.lora.rank, self.layers)
 
     @cached_property
@@ -185,6 +192,14 @@ class Planner:
         shards = self.config.pool.shards
         planned = plan_shards(self.pool.rows, min(shards, chunk_count(self.pool.rows)))
         return [stop - start for start, stop in planned] + [0] * (shards - len(planned))
+
+    @cached_property
+    def collected_rows(self) -> list[int]:
+        """Rows of every shard of those whose gradients are collected."""
+        if not is_predicted(self.config):
+            return self.shard_rows
+        planned = plan_shards(sample_size(self.config, self.pool.rows), row_shards(self.config))
+        return [stop - start for start, stop in planned]
 
     # costs
     def _fitted(self, epoch: int) -> Cost:
@@ -207,7 +222,7 @@ class Planner:
         return once * (2 * len(gradient_epochs(self.config)))
 
     def _pool_gradients(self, epoch: int, shard: str) -> Cost:
-        rows = self.shard_rows[int(shard)]
+        rows = self.collected_rows[int(shard)]
         share = rows / self.pool.rows
         return self._collected("pool", self._pool_load * share, self.pool.tokens * share, rows) + Cost(disk=self._store(rows, epoch))
 
@@ -225,11 +240,47 @@ class Planner:
             cost += self._collected("pool", self._pool_load * share, self.pool.tokens * share, extra)
         return cost
 
+    def _scored(self, column: str, shard: str) -> Cost:
+        """Losses under the untuned base; without the prompt, of the responses alone."""
+        rows = self.shard_rows[int(shard)]
+        load, share, tokens = self._pool_load, rows / self.pool.rows, self.pool.tokens
+        if column == ALONE:
+            tokens = float(self.pool.completion.mean()) * self.pool.rows
+            load = flops.Load(tokens, load.squares * (tokens / self.pool.tokens) ** 2, load.completion)
+        work = flops.scored(self.shape, None, load * share)
+        disk = 13.0 * (-(-rows // CHUNK_ROWS) * CHUNK_ROWS)
+        return Cost(tokens * share, work, self._gpu_seconds(work, self.config.gradients.precision), disk)
+
+    def _pool_states(self, epoch: int, shard: str) -> Cost:
+        rows = self.shard_rows[int(shard)]
+        share = rows / self.pool.rows
+        return self._passed(self._pool_load * share, self.pool.tokens * share) + Cost(disk=self._states(rows))
+
+    def _target_states(self, epoch: int, task: str) -> Cost:
+        size = self.config.targets.size
+        load = flops.Load(TARGET_TOKENS * size, TARGET_TOKENS**2 * size, TARGET_TOKENS * size / 2)
+        return self._passed(load, load.tokens) + Cost(disk=self._states(size))
+
+    def _passed(self, load: flops.Load, tokens: float) -> Cost:
+        """Forward passes alone, logits at completion tokens."""
+        work = flops.scored(self.shape, self.config.lora, load)
+        return Cost(tokens, work, self._gpu_seconds(work, self.config.gradients.precision))
+
     def _assembled(self, matrix: str, shard: str) -> Cost:
         columns = self.config.targets.size * len(self.config.tasks)
-        rows = sum(self.shard_rows[int(shard) :][: self.config.jobs.assembly])
-        width = self.dimension if matrix == INFLUENCE else self.shape.hidden
+        shards = self.collected_rows if matrix == SAMPLED else self.shard_rows
+        rows = sum(shards[int(shard) :][: self.config.jobs.assembly])
+        width = self.dimension if matrix == made_of_rows(self.config) else self.shape.hidden
+        if is_own(self.config, matrix):
+            return Cost(disk=4 * rows * columns)
         return Cost(flops=len(matrix_epochs(self.config, matrix)) * flops.attribution(rows, columns, width), disk=4 * rows * columns)
+
+    def _learned(self) -> Cost:
+        """Six fits of a ridge regression by its normal equations."""
+        rows, width = sample_size(self.config, self.pool.rows), 2 * self.shape.hidden + 1
+        columns = self.config.targets.size * len(self.config.tasks)
+        work = 6 * (2.0 * rows * width * (width + columns) + width**3 / 3)
+        return Cost(flops=work, disk=8.0 * columns * (width + rows))
 
     def _ranked_share(self, name: str) -> float:
         return min(1.0, self._rows(str(self.config.selection.rank_to)) / self.pool.rows) if selector(name).swept else 1.0
@@ -258,6 +309,10 @@ class Planner:
         stored = -(-rows // CHUNK_ROWS) * CHUNK_ROWS
         states = 2 * 2 * self.shape.hidden if epoch == self.config.warmup.epochs else 0
         return stored * (2 * self.dimension + 13 + states)
+
+    def _states(self, rows: int) -> float:
+        """Bytes of two kinds of fp16 states and of what stands beside them."""
+        return -(-rows // CHUNK_ROWS) * CHUNK_ROWS * (13 + 2 * 2 * self.shape.hidden)
 
     def _rows(self, budget: str) -> int:
         wanted = parse_budget(budget)

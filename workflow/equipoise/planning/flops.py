@@ -97,6 +97,11 @@ def likelihood(shape: Architecture, lora: Lora | None, prompts: float, prompt: f
     return prompts * (layers_forward(shape, lora, Load(prompt, prompt**2, 0)) + head(shape))
 
 
+def scored(shape: Architecture, lora: Lora | None, load: Load) -> float:
+    """`load` scored in forward passes, logits at its tokens with a loss."""
+    return layers_forward(shape, lora, load) + head(shape) * load.completion
+
+
 def reference(shape: Architecture, lora: Lora | None, items: float, prompt: float, response: float) -> float:
     """`items` reference responses scored in one forward pass each, logits at their tokens."""
     length = prompt + response

@@ -8,11 +8,12 @@ from typing import Any
 from rich.filesize import decimal
 
 from equipoise.attribution.reliability import REACHED, forecast
+from equipoise.collecting import made_of_rows
 from equipoise.comparison import RANDOM, compared, retrainings
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import INFLUENCE, chooses_dimension, measured, tells_reliability
+from equipoise.experiment import chooses_dimension, measured, tells_reliability
 from equipoise.gradients.width import NONE, known_projection
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
@@ -75,7 +76,8 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
 
 def _projection_assumptions(config: Experiment) -> list[str]:
     """The noise of the projection, and the reliability that a sealed matrix of this experiment lets expect."""
-    if not tells_reliability(config, INFLUENCE):
+    matrix = made_of_rows(config)
+    if matrix is None or not tells_reliability(config, matrix):
         return []
     projection = known_projection(config)
     if projection.kind == NONE:
@@ -86,7 +88,7 @@ def _projection_assumptions(config: Experiment) -> list[str]:
         chosen = Path(config.layout.projection_manifest).exists()
         told = " (auto, by the pilot)" if chosen else " (auto; planned so until choose_dimension has chosen, stores grow with it)"
     said = f"projection: {width:,} numbers{told} leave a noise of about {width**-0.5:.3f} in a cosine"
-    path = config.layout.matrix_manifest(INFLUENCE)
+    path = config.layout.matrix_manifest(matrix)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by
         known = open_alone(path, "matrix").get("reliability")  # of this width or another

@@ -12,30 +12,28 @@ claim therefore rests on the larger of it and of that of Welch's t-test over run
 """
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
-from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.arms import Arm, arms_of, balance_pairs, baseline_pairs, competitors, rival_pairs
 from equipoise.reporting.scores import Evaluation
 from equipoise.reporting.statistics import (
     balance,
+    draws_interval,
     holm,
     interval,
     macro_standard_error,
     resampled_scores,
+    runs_interval,
     runs_p,
     seed_weights,
     two_sided_p,
 )
+from equipoise.reporting.verdicts import BOTH, ITEMS, RUNS_FOR_A_CLAIM, adjust
 from equipoise.seeds import derive_seed
 
 DRAWS = 10_000
-RUNS_FOR_A_CLAIM = 3
-SELECTIONS_FOR_A_CLAIM = 3  # selection seeds, for words about a seeded selector rather than about the selections it made
-LEVEL = 0.05
-BOTH, ITEMS = "runs and items", "items only"
 
 
 class Bootstrap:
@@ -103,7 +101,8 @@ def difference(first: tuple[Bootstrap, Arm], second: tuple[Bootstrap, Arm]) -> d
     """Macro average of `first` minus that of `second`: difference, 95 % interval and its kind, and three p-values.
 
     `p_bootstrap` and `p_runs` (Welch's t-test over runs) are nan where a side has fewer than three runs; `p`, the larger of the two, is nan
-    where either is. `selections`: the fewest selections of a seeded selector on either side (none: neither is seeded).
+    where either is. `selections`: the fewest selections of a seeded selector on either side (none: neither is seeded). `judged`: from an
+    error level to the wider of both tests' intervals, for `adjust`, which takes it away.
     """
     sides = (first, second)
     claim = all(len(arm.runs) >= RUNS_FOR_A_CLAIM for _, arm in sides)
@@ -123,29 +122,14 @@ def difference(first: tuple[Bootstrap, Arm], second: tuple[Bootstrap, Arm]) -> d
         "p_bootstrap": float(p_bootstrap),
         "p_runs": float(p_runs),
         "p": float(np.maximum(p_bootstrap, p_runs)),
+        "judged": partial(_wider, ours - theirs, observed, baseline),
     }
 
 
-def verdict(difference: float, p_holm: float, interval: str = BOTH) -> str:
-    """A comparison in words."""
-    if np.isnan(p_holm):
-        return "no claim: fewer than three runs" if interval == ITEMS else "no claim: the runs of each side are all equal"
-    if p_holm >= LEVEL:
-        return "not distinguishable"
-    return "higher" if difference > 0 else "lower"
-
-
-def claim_text(verdict: str, selections: float | None, measure: Measure = ACCURACY) -> str:
-    """A verdict as it is shown: which side is better where that is the lower one, and one about a seeded selector says how few selections
-    it is about."""
-    few = selections is not None and selections < SELECTIONS_FOR_A_CLAIM
-    shown = measure.described(verdict)
-    return f"{shown} ({these(int(selections))})" if verdict in ("higher", "lower") and few else shown
-
-
-def these(selections: int) -> str:
-    """What a claim is about where a seeded selector chose fewer than three times."""
-    return "this one random selection" if selections == 1 else f"these {selections} random selections"
+def _wider(draws: np.ndarray, ours: np.ndarray, theirs: np.ndarray, error: float) -> tuple[float, float]:
+    """The hull of the bootstrap's and Welch's intervals at an error level: without 0 where both tests are below it."""
+    lows, highs = zip(draws_interval(draws, error), runs_interval(ours, theirs, error), strict=True)
+    return min(lows), max(highs)
 
 
 def compare_selectors(bootstrap: Bootstrap) -> list[dict[str, object]]:
@@ -172,17 +156,6 @@ def _compare(bootstrap: Bootstrap, pairs: Sequence[tuple[Arm, Arm]]) -> list[dic
         rows.append(row | difference((bootstrap, arm), (bootstrap, other)))
     adjust(rows, bootstrap.measure)
     return rows
-
-
-def adjust(rows: list[dict[str, object]], measure: Measure = ACCURACY) -> None:
-    """Adds `p_holm`, `verdict` and `claim` (the verdict as shown) to comparisons by one measure, adjusting over all that have a p-value."""
-    tested = [row for row in rows if not np.isnan(row["p"])]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = float(p)
-    for row in rows:
-        row.setdefault("p_holm", float("nan"))
-        row["verdict"] = verdict(row["difference"], row["p_holm"], row["interval"])
-        row["claim"] = claim_text(row["verdict"], row["selections"], measure)
 
 
 def macro_averages(bootstrap: Bootstrap) -> list[dict[str, object]]:

@@ -101,6 +101,7 @@ def _also_loss(condition: Condition = lambda config, runs: True) -> Condition:
 
 
 _table, _figure = partial(Result, "table"), partial(Result, "figure")
+_summary = Section("summary", "Summary", "Scores")
 _scores = Section("scores", "Scores", "Scores")
 _statistics = Section("statistics", "What the numbers support", "Comparisons")
 _paper = Section("paper", "Beside the paper", "Paper")
@@ -111,11 +112,11 @@ _answers = Section("answers", "Answers", "Answers")
 _cost = Section("cost", "Cost", "Cost")
 
 RESULTS: tuple[Result, ...] = (
+    _figure("plot_scores:score_by_budget", _summary, "Score against budget"),
     _table("score_tables:table_2_selectors", _scores, "Table 2: all selectors"),
     _table("score_tables:table_1_less_and_random", _scores, "Table 1: LESS and random", _ran(2, CHANCE, LESS)),
     _table("score_tables:table_3_ablation", _scores, "Table 3: ablation", _ran(2, *ABLATION)),
     _table("score_tables:table_4_model", _scores, "Table 4: rows of the second model", _ran(2, CHANCE, *ABLATION)),
-    _figure("plot_scores:score_by_budget", _scores, "Score against budget"),
     _figure("plot_scores:loss_by_budget", _scores, "Held-out loss against budget", _also_loss()),
     _table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
     _table("statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))),

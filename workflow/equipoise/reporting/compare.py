@@ -8,10 +8,12 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import measured
 from equipoise.measures import ACCURACY, LOSS, Measure
-from equipoise.reporting.bootstrap import Bootstrap, adjust, difference
+from equipoise.reporting.bootstrap import Bootstrap, difference
 from equipoise.reporting.labels import NO_BUDGET, WHY_TWO, budget_text
 from equipoise.reporting.scores import Evaluation, read_evaluation
-from equipoise.reporting.table import Column, Table
+from equipoise.reporting.statistics_tables import DIFFERENCE
+from equipoise.reporting.table import Column, Table, lean
+from equipoise.reporting.verdicts import adjust
 from equipoise.seeds import derive_seed
 
 
@@ -86,16 +88,15 @@ def _restricted(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
 def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list[str], measures: list[Measure]) -> Table:
     items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
     caption = (
-        f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with 95 % bootstrap interval, "
+        f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with the verdict's interval, "
         f"and the difference of every task; p adjusted by Holm over all rows. {WHY_TWO}"
     )
     columns = [Column("label", "Selector")]
     if measures != [ACCURACY]:
         caption += f" Rows of the measure loss are {LOSS.average} in {LOSS.unit}, lower is better, and a family of their own."
-        columns.append(Column("measure", "Measure"))
-    columns += [Column("epochs", "Epochs", 0)]
+        columns.append(Column("measure", "Measure", context=True))
+    columns += [Column("epochs", "Epochs", 0, context=True)]
     columns += [Column(side, name, 1, measured=True) for side, name in zip(("first", "second"), names, strict=True)]
-    columns += [Column(key, key.capitalize(), 2, measured=True, sign=True) for key in ("difference", "low", "high")]
-    columns += [Column("interval", "Interval over"), Column("p_holm", "p (Holm)", 4), Column("claim", "Verdict")]
+    columns += DIFFERENCE
     columns += [Column(f"gain_{task}", task, 1, measured=True, sign=True) for task in tasks]
-    return Table(caption, frame, tuple(columns), group="group", name="compare", title=f"{names[1]} against {names[0]}")
+    return lean(Table(caption, frame, tuple(columns), group="group", name="compare", title=f"{names[1]} against {names[0]}"))

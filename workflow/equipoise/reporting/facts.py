@@ -1,13 +1,17 @@
 """Facts of an experiment at the end of the page: seeds, versions, measured time, disk."""
 
 import csv
+import os
 import platform
+import sys
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pandas as pd
 
 from equipoise.config import Experiment
+from equipoise.shipped import ROOT
 
 COMPUTING = ("equipoise", "torch", "transformers", "peft", "lm-eval", "datasets", "numpy", "zarr", "pyarrow")
 DRAWING = ("snakemake", "matplotlib", "itables")
@@ -22,6 +26,51 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             known[package] = "not installed"
     return known
+
+
+def made(config: Experiment) -> dict[str, str]:
+    """When, from which commit, on which machine and by which command this report was made, and the command that makes it again.
+
+    The date is that of SOURCE_DATE_EPOCH where the environment sets it.
+    """
+    moment = datetime.fromtimestamp(float(os.environ["SOURCE_DATE_EPOCH"]), UTC) if "SOURCE_DATE_EPOCH" in os.environ else datetime.now(UTC)
+    return {
+        "date": f"{moment:%Y-%m-%d %H:%M} UTC",
+        "commit": _commit(),
+        "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
+        "command": " ".join(["equipoise", *sys.argv[1:]]) if Path(sys.argv[0]).stem in ("equipoise", "__main__") else "made by a program",
+        "again": f"snakemake --configfile {config.layout.config} --cores all --forcerun report",
+        "results": config.layout.root,
+    }
+
+
+def _commit() -> str:
+    """The commit that the program's checkout stands at; its version where it is no checkout. Read from git's files: no git is needed."""
+    folder = ROOT / ".git"
+    try:
+        if folder.is_file():  # of a worktree
+            folder = Path(folder.read_text(encoding="utf-8").removeprefix("gitdir:").strip())
+        head = (folder / "HEAD").read_text(encoding="utf-8").strip()
+        shared = folder / "commondir"
+        places = [folder, folder / shared.read_text(encoding="utf-8").strip()] if shared.exists() else [folder]
+        name = head.removeprefix("ref: ")
+        if name == head:
+            return head[:12]
+        for place in places:
+            if (place / name).exists():
+                return (place / name).read_text(encoding="utf-8").strip()[:12]
+        packed = (places[-1] / "packed-refs").read_text(encoding="utf-8").splitlines()
+        return next(line.split()[0] for line in packed if line.endswith(f" {name}"))[:12]
+    except (OSError, StopIteration):
+        return f"none: equipoise {version('equipoise')} is no checkout"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def disk(config: Experiment) -> dict[str, int]:

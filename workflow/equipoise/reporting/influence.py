@@ -157,7 +157,8 @@ class Influence:
         return pd.DataFrame(lines)
 
     def pool_map(self, sources: np.ndarray, rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
-        """First two principal components of the z-scored rows: row, source, x, y, and one boolean column per selector.
+        """First two principal components of the z-scored rows: row, source, x, y, and one boolean column per selector. The frame's
+        attribute `variance` is the share of the variance of either component.
 
         Pools above `points` rows are thinned at random; all selections keep the rows that remain.
         """
@@ -165,7 +166,7 @@ class Influence:
         usable = self.matrix.std > 0
         generator = np.random.default_rng(seed)
         basis = valid if len(valid) <= NORMAL_ROWS else generator.choice(valid, NORMAL_ROWS, replace=False)
-        _, vectors = np.linalg.eigh(np.corrcoef(self.matrix.values[basis][:, usable], rowvar=False))
+        values, vectors = np.linalg.eigh(np.corrcoef(self.matrix.values[basis][:, usable], rowvar=False))
         axes = vectors[:, [-1, -2]]
         axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # an eigenvector's sign is arbitrary
         if len(valid) > points:
@@ -174,6 +175,7 @@ class Influence:
         frame = pd.DataFrame({"row": valid, "source": sources[valid], "x": place[:, 0], "y": place[:, 1]})
         for name in self.selectors:
             frame[name] = np.isin(valid, self.selected(name, rows))
+        frame.attrs["variance"] = [float(share) for share in values[[-1, -2]] / values.sum()]
         return frame
 
     def sources(self, sources: np.ndarray, rows: int) -> pd.DataFrame:

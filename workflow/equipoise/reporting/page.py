@@ -1,46 +1,60 @@
 """The page: one HTML file that opens from disk without network, with DataTables (from itables) for its tables inlined."""
 
-import base64
 import re
 from pathlib import Path
 
+import pandas as pd
+
 from equipoise.files import write_text
 from equipoise.reporting.catalogue import results, sections
-from equipoise.reporting.escaping import csv_text, html_text, script_json, shown
-from equipoise.reporting.facts import disk, times, versions
+from equipoise.reporting.decision import MEANINGS, decision
+from equipoise.reporting.escaping import html_text, script_json, shown
+from equipoise.reporting.facts import disk, made, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.render import html_cell
+from equipoise.reporting.rule_graph import rule_graph
 from equipoise.reporting.selected_examples import selected_examples
 from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
+from equipoise.reporting.summary import failures, summary
 from equipoise.reporting.table import Table, cells
+from equipoise.reporting.take_away import offered, packed
+from equipoise.reporting.terms import used_terms
 from equipoise.selectors import SELECTORS
 from equipoise.shipped import WORKFLOW
 
 TEMPLATES = WORKFLOW / "report" / "page"
 NARROW = "\u202f"  # a space that never breaks, between a number and its percent sign
-NUMBERS_INLINED = 300_000  # bytes of a figure's CSV offered for download from within the page
 
 
-def write_page(material: Material, path: Path, sentences: list[str], svgs: dict[str, str]) -> Path:
-    """Renders the page atomically to `path`; `svgs`: SVG text of every figure by name."""
+def write_page(material: Material, path: Path, frames: dict[str, pd.DataFrame], svgs: dict[str, str]) -> Path:
+    """Renders the page atomically to `path`. frames: the numbers of all results by name. svgs: SVG text of every figure by name."""
     import jinja2
 
-    config, examples = material.config, selected_examples(material.config)
+    config, examples = material.config, selected_examples(material)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, finalize=_finalized
     )
+    environment.filters["percent"] = lambda text: text.replace(" %", NARROW + "%")
+    first, *others = filled = _sections(material, svgs)
+    offers = [place for section in filled for kind in ("tables", "figures") for entry in section[kind] for _, place in entry["files"]]
     text = environment.get_template("page.html.jinja").render(
         config=config,
-        sentences=[sentence.replace(" %", NARROW + "%") for sentence in sentences],
-        sections=_sections(material, svgs),
+        decision=decision(config, frames),
+        failures=failures(material.bootstrap.evaluation.failed),
+        sentences=summary(config, frames),
+        first=first,
+        meanings=MEANINGS,
+        sections=others,
         examples=examples,
         examples_json=script_json(examples),
         colors=[(known.name, known.color) for known in SELECTORS],
         facts=_facts(material),
+        files_json=script_json(packed(path.parent, offers)),
         style=(TEMPLATES / "page.css").read_text(encoding="utf-8"),
         script=(TEMPLATES / "page.js").read_text(encoding="utf-8"),
+        picks_script=(TEMPLATES / "picks.js").read_text(encoding="utf-8"),
         **_datatables(),
     )
     write_text(path, text)
@@ -52,28 +66,33 @@ def _sections(material: Material, svgs: dict[str, str]) -> list[dict[str, object
     filled = []
     for section in sections():
         made = [material.make(result.name) for result in results(material.config) if result.section == section]
-        tables = [{"table": table, "html": page_table(table)} for table in made if isinstance(table, Table)]
+        tables = [
+            {"table": table, "html": page_table(table), "files": offered("table", table.name)} for table in made if isinstance(table, Table)
+        ]
         drawn = [figure for figure in made if isinstance(figure, Figure)]
-        figures = [{"figure": figure, "svg": themed_svg(svgs[figure.name], figure), "csv": _inlined_csv(figure)} for figure in drawn]
+        figures = [
+            {"figure": figure, "svg": themed_svg(svgs[figure.name], figure), "files": offered("figure", figure.name)} for figure in drawn
+        ]
         note = unmatched_note(material.config) if section.id == "paper" else ""
         if made or note:
+            words = " ".join(f"{each.title} {each.caption} {' '.join(c.header for c in getattr(each, 'columns', ()))}" for each in made)
             filled.append({"id": section.id, "heading": section.heading, "tables": tables, "figures": figures, "note": note})
+            filled[-1]["terms"] = used_terms(words)
     return filled
 
 
 def page_table(table: Table) -> str:
-    """A flat table for sorting: the group is a column of its own, numbers carry their sort value."""
+    """A flat table for sorting: the group is a column of its own behind the first, numbers carry their sort value."""
     heads = [f'<th scope="col"{" class=number" if c.digits is not None else ""}>{html_text(c.header)}</th>' for c in table.columns]
     if table.group:
-        heads.insert(0, f'<th scope="col">{html_text(_group_heading(table))}</th>')
+        heads.insert(1, f'<th scope="col">{html_text(_group_heading(table))}</th>')
     body = []
     for number, group in enumerate(cells(table)):
         for row in group.rows:
-            lead = f'<td data-order="{number}">{html_text(group.heading)}</td>' if table.group else ""
-            filled = "".join(
-                f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)
-            )
-            body.append(f"<tr>{lead}{filled}</tr>")
+            filled = [f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)]
+            if table.group:
+                filled.insert(1, f'<td data-order="{number}">{html_text(group.heading)}</td>')
+            body.append(f"<tr>{''.join(filled)}</tr>")
     caption = f'<caption class="unseen">{html_text(table.title)}</caption>'
     return (
         f'<table class="report" id="{table.name}">{caption}<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody></table>'
@@ -105,12 +124,6 @@ def themed_svg(svg: str, figure: Figure) -> str:
     return re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
-def _inlined_csv(figure: Figure) -> str:
-    """The plotted numbers as a data URI, empty when they are too large for the page."""
-    data = csv_text(figure.frame, float_format="%.6g").encode()
-    return f"data:text/csv;base64,{base64.b64encode(data).decode()}" if len(data) <= NUMBERS_INLINED else ""
-
-
 def _facts(material: Material) -> dict[str, object]:
     import yaml
 
@@ -130,7 +143,8 @@ def _facts(material: Material) -> dict[str, object]:
         "total_seconds": float(measured["seconds"].sum()),
         "disk": sizes,
         "total_bytes": sum(sizes.values()),
-        "root": config.layout.root,
+        "made": made(config),
+        "rules": rule_graph(config, {rule for rule in measured["rule"]}),
     }
 
 

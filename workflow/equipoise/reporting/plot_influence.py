@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.patheffects import withStroke
 
 from equipoise.reporting.arms import LESS
 from equipoise.reporting.figure import Figure
@@ -12,12 +11,13 @@ from equipoise.reporting.style import AXIS, BAND, INK, MUTED, NEUTRAL, PAPER, WI
 from equipoise.selectors import selector
 
 EVEN = {"color": MUTED, "linewidth": 1, "linestyle": (0, (4, 3)), "label": "even spread"}
+CARD = {"facecolor": PAPER, "edgecolor": "none", "pad": 0.6}  # behind a number: the dashed line does not strike it through
 PUBLISHED = {"linestyle": "none", "marker": "D", "color": INK, "markeredgecolor": PAPER, "markersize": 5, "label": "the paper's share"}
 
 
 def figure_1_aid_pool(material: Material) -> Figure:
-    """Raw average influence distribution (AID) of the whole pool: one dot per validation example, one bar per task at its mean. The paper's
-    Figure 1 (Figure 6 for its second model)."""
+    """Raw average influence distribution (AID) of the whole pool, the mean influence of all rows: one dot per validation example, one bar
+    per task at its mean. The paper's Figure 1 (Figure 6 for its second model)."""
     frame = material.influence.aid_pool()
 
     def draw(pyplot):
@@ -81,8 +81,8 @@ def figure_2_thi_less(material: Material) -> Figure:
         figure, axis = pyplot.subplots(figsize=(WIDTH, 0.9 + 0.32 * len(frame)))
         bars = axis.barh(frame["task"], frame[LESS], color=selector(LESS).color, height=0.66)
         texts = [f"{count:,}  ({count / total:.0%})" for count in frame[LESS]]
-        axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK)
-        axis.axvline(total / len(frame), **EVEN)
+        axis.bar_label(bars, texts, padding=4, fontsize=8.5, color=INK, bbox=CARD)
+        axis.axvline(total / len(frame), **EVEN, zorder=0.5)
         if published:
             axis.plot([share * total for share in published.values()], list(published), **PUBLISHED)
         figure.legend(loc="outside upper left", ncols=2)
@@ -114,8 +114,7 @@ def figure_3_thi_ablation(material: Material) -> Figure:
         for number, name in enumerate(selectors):
             places = np.arange(len(frame)) + (number - (len(selectors) - 1) / 2) * width
             bars = axis.bar(places, frame[name], width * 0.9, color=selector(name).color, label=selector(name).short_label)
-            halo = [withStroke(linewidth=2.5, foreground=PAPER)]  # keeps the number legible on the dashed line
-            axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2, fontsize=6.5, color=INK, path_effects=halo)
+            axis.bar_label(bars, [f"{count:,}" for count in frame[name]], padding=2.5, fontsize=6.5, color=INK, bbox=CARD)
             if name in published:
                 heights = [share * total for share in published[name].values()]
                 axis.plot([places[tasks.index(task)] for task in published[name]], heights, **PUBLISHED | {"label": ""}, zorder=2.5)

@@ -9,13 +9,14 @@ from matplotlib.patches import Patch
 
 from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.arms import CHANCE, budget_order, names_that
-from equipoise.reporting.bootstrap import LEVEL
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.labels import WHY_TWO, budget_text
 from equipoise.reporting.material import Material
 from equipoise.reporting.style import AXIS, INK, MUTED, PAPER, WIDTH
+from equipoise.reporting.verdicts import LEVEL
 from equipoise.selectors import selector
 
+FIRST = 5.2  # inches wide: it stands beside the first screen's table
 DIFFERENCE = {
     ACCURACY: "Difference of macro averages, points",
     LOSS: f"Difference of mean losses, {LOSS.unit} (left of 0: better)",
@@ -43,9 +44,9 @@ def _score_by_budget(material: Material, measure: Measure) -> Figure:
     place = {budget: number for number, budget in enumerate(budgets)}
 
     def draw(pyplot):
-        columns = min(4, len(selectors))
+        columns = min(3, len(selectors))
         lines = -(-len(selectors) // columns)
-        figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.85 + 1.75 * lines), sharex=True, sharey=True, squeeze=False)
+        figure, axes = pyplot.subplots(lines, columns, figsize=(FIRST, 0.85 + 1.3 * lines), sharex=True, sharey=True, squeeze=False)
         for axis, name in zip(axes.flat, selectors, strict=False):
             if len(full):
                 axis.axhline(full["macro"].iloc[0], color=INK, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
@@ -81,14 +82,17 @@ def _score_by_budget(material: Material, measure: Measure) -> Figure:
 
 
 def differences(material: Material) -> Figure:
-    """Macro average minus the baseline's, with 95 % paired bootstrap intervals. Filled markers are distinguishable from the baseline after
-    Holm's adjustment over all comparisons; hollow markers are not, or carry no claim."""
+    """Macro average minus the baseline's, with the paired bootstrap's 95 % interval (thick) and the interval of the verdict (thin, cut at
+    the figure's edge), which leaves out 0 exactly where something is claimed. Filled markers differ from the baseline after Holm's
+    adjustment over all comparisons; hollow markers are not, or carry no claim (pale: items only)."""
     return _differences(material, material.bootstrap.measure)
 
 
 def loss_differences(material: Material) -> Figure:
-    """Mean held-out loss over tasks minus the baseline's, with 95 % paired bootstrap intervals: left of 0 is better. Filled markers are
-    distinguishable from the baseline after Holm's adjustment over all comparisons; hollow markers are not, or carry no claim."""
+    """Mean held-out loss over tasks minus the baseline's, with the paired bootstrap's 95 % interval (thick) and the interval of the verdict
+    (thin, cut at the figure's edge), which leaves out 0 exactly where something is claimed: left of 0 is better. Filled markers are
+    distinguishable from the baseline after Holm's adjustment over all comparisons; hollow markers are not, or carry no claim (pale: items
+    only)."""
     return _differences(material, LOSS)
 
 
@@ -99,6 +103,10 @@ def _differences(material: Material, measure: Measure) -> Figure:
     usual = comparisons["epochs"].mode().iloc[0]
     rows = comparisons[comparisons["epochs"] == usual]
     selectors = list(dict.fromkeys(rows["selector"]))
+
+    reach = max(rows["low"].abs().max(), rows["high"].abs().max(), 1e-9)
+    # cut, as a verdict's interval from few runs may reach far beyond
+    limits = (min(0.0, rows["low"].min()) - 0.25 * reach, max(0.0, rows["high"].max()) + 0.25 * reach)
 
     def draw(pyplot):
         height = 1.0 + len(baselines) * (0.45 + 0.24 * len(selectors))
@@ -112,8 +120,9 @@ def _differences(material: Material, measure: Measure) -> Figure:
                     look = selector(name)
                     own = rows[(rows["selector"] == name) & (rows["baseline"] == baseline) & (rows["budget"] == budget)]
                     for row in own.to_dict("records"):
-                        sure = row["p_holm"] < LEVEL
-                        axis.plot([row["low"], row["high"]], [number, number], color=look.color, linewidth=1.8, solid_capstyle="round")
+                        sure, bar = row["p_holm"] < LEVEL, {"color": look.color, "solid_capstyle": "round"}
+                        axis.plot([row["claim_low"], row["claim_high"]], [number, number], linewidth=0.9, **bar)
+                        axis.plot([row["low"], row["high"]], [number, number], linewidth=2.6, alpha=0.3 if pd.isna(row["p"]) else 1, **bar)
                         face = look.color if sure else PAPER
                         axis.plot(
                             row["difference"],
@@ -128,11 +137,14 @@ def _differences(material: Material, measure: Measure) -> Figure:
                 axis.set_ylim(len(names) - 0.4, -0.6)
                 axis.grid(axis="y", visible=False)
                 axis.set_title(f"{budget_text(budget)}, against {selector(baseline).short_label}")
+                axis.set_xlim(*limits)
         figure.supxlabel(DIFFERENCE[measure], fontsize=9)
         dot = {"linestyle": "none", "marker": "o", "color": INK, "markersize": 6}
         sure = Line2D([], [], **dot, label=f"p below {LEVEL:g} (Holm)")
         unsure = Line2D([], [], **dot, markerfacecolor=PAPER, label="not distinguishable, or no claim")
-        figure.legend(handles=[sure, unsure], loc="outside upper left", ncols=2)
+        thin = Line2D([], [], color=INK, linewidth=0.9, label="interval of the verdict")
+        thick = Line2D([], [], color=INK, linewidth=2.6, label="bootstrap's 95 %")
+        figure.legend(handles=[sure, unsure, thick, thin], loc="outside upper left", ncols=4, columnspacing=1.2)
         return figure
 
     return Figure(f"{_intervals(rows)} {WHY_TWO}", comparisons, draw)

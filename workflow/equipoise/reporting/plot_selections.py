@@ -5,13 +5,15 @@ import pandas as pd
 from matplotlib.colors import TwoSlopeNorm
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from equipoise.reporting.arms import STUDIED
+from equipoise.reporting.arms import CHANCE, LESS, STUDIED
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.style import DIVERGING, INK, PAPER, POOL, SEQUENTIAL, SOURCES, WIDTH, text_on
 from equipoise.selectors import selector
 
 SOURCES_SHOWN = 8
+NAMED = (CHANCE, LESS, STUDIED)  # lines in colour where there are many
+FEW_LINES = 4
 CARD = "#ffffff"  # the map is an image: it keeps a white ground in the dark theme
 OTHER = "other sources"
 SLANTED = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
@@ -45,22 +47,27 @@ def overlap(material: Material) -> Figure:
 
 def influence_along_ranking(material: Material) -> Figure:
     """Mean z-scored influence of the first picks on each task's validation examples, along each selector's ranking; each task has a scale
-    of its own. The higher a line, the more the picks are expected to help that task, to first order."""
+    of its own. The higher a line, the more the picks are expected to help that task, to first order. Of many selectors, Random, LESS and
+    BIDS are in colour and the others in grey."""
     frame = material.influence.along_ranking(material.most_rows)
     tasks = list(dict.fromkeys(frame["task"]))
     selectors = list(dict.fromkeys(frame["selector"]))
     span = frame["picks"].max() / frame["picks"].min()
+    told = sorted(selectors, key=lambda name: name in NAMED)  # those in grey lie below
+    others = set(selectors).difference(NAMED) if len(selectors) > FEW_LINES and not set(NAMED).isdisjoint(selectors) else set()
 
     def draw(pyplot):
         columns = min(4, len(tasks) + 1)
         lines = -(-(len(tasks) + 1) // columns)
         figure, axes = pyplot.subplots(lines, columns, figsize=(WIDTH, 0.3 + 1.85 * lines), sharex=True, squeeze=False)
         for axis, task in zip(axes.flat, tasks, strict=False):
-            for number, name in enumerate(selectors):
+            for number, name in enumerate(told):
                 rows = frame[(frame["task"] == task) & (frame["selector"] == name)]
-                look, width = selector(name), 1.6 if name == STUDIED else 1.2
-                style = {"marker": look.marker, "markevery": (number * 7 % 25, 25), "markersize": 4}
-                axis.plot(rows["picks"], rows["mean"], color=look.color, linewidth=width, label=look.short_label, **style)
+                look, style = selector(name), {"marker": selector(name).marker, "markevery": (number * 7 % 25, 25), "markersize": 4}
+                if name in others:
+                    axis.plot(rows["picks"], rows["mean"], color=POOL, linewidth=0.9, zorder=1.5, label="" if number else "others")
+                else:
+                    axis.plot(rows["picks"], rows["mean"], color=look.color, linewidth=1.8, label=look.short_label, **style)
             axis.set_title(task)
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 3) if span < 100 else (1,)))
@@ -149,6 +156,7 @@ def pool_map(material: Material) -> Figure:
     names = list(frame["source"].value_counts().index)
     names = names if len(names) <= SOURCES_SHOWN else [*names[: SOURCES_SHOWN - 1], OTHER]
     group = frame["source"].where(frame["source"].isin(names), OTHER)
+    named = [f"Principal component {number} ({share:.1%} of the variance)" for number, share in enumerate(frame.attrs["variance"], 1)]
 
     def draw(pyplot):
         columns = 4
@@ -162,6 +170,7 @@ def pool_map(material: Material) -> Figure:
             points = frame[group == name]
             first.scatter(points["x"], points["y"], s=size, color=shade, alpha=0.6, linewidth=0, label=name, rasterized=True)
         first.set_title("By source")
+        first.set(**{f"{axis}label": text for axis, text in zip("xy", named, strict=True)})
         box = {"frameon": True, "facecolor": CARD, "framealpha": 0.85, "edgecolor": "none", "labelcolor": "#111111"}
         legend = first.legend(loc="best", markerscale=2, fontsize=7.5, handletextpad=0.2, **box)
         legend.set_zorder(5)
@@ -181,7 +190,8 @@ def pool_map(material: Material) -> Figure:
         first.set(xlim=(low["x"] - margin["x"], high["x"] + margin["x"]), ylim=(low["y"] - margin["y"], high["y"] + margin["y"]))
         return figure
 
-    return Figure(f"Budget: {material.budget_text}.", frame, draw)
+    together = sum(frame.attrs["variance"])
+    return Figure(f"Both together hold {together:.1%} of the variance. Budget: {material.budget_text}.", frame, draw)
 
 
 def _few_sources(frame: pd.DataFrame) -> pd.DataFrame:

@@ -134,12 +134,8 @@ def html_cell(cell: Cell) -> str:
     text = html_text(cell.text)
     text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}.get(cell.mark, text)
     spread = f'<span class="sd"> ±{cell.spread}</span>' if cell.spread else ""
-    order = f' data-order="{_number(cell.text)}"' if cell.number else ""
+    order = f' data-order="{"" if cell.value is None else f"{cell.value:.12g}"}"' if cell.number else ""
     return f"<td{_kind(cell.number)}{order}>{text}{spread}</td>"
-
-
-def _number(text: str) -> str:
-    return text.replace("−", "-").replace(",", "").replace("+", "") if text != "–" else ""
 
 
 def _kind(number: bool) -> str:

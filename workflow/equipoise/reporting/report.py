@@ -13,7 +13,6 @@ from equipoise.reporting.figure import write_figure
 from equipoise.reporting.material import Material
 from equipoise.reporting.page import write_page
 from equipoise.reporting.render import write_table
-from equipoise.reporting.summary import failures, summary
 
 
 def report(config: Experiment) -> None:
@@ -30,11 +29,8 @@ def report(config: Experiment) -> None:
     for name in names["table"]:
         write_table(material.make(name), folder / "tables")
     _remove_unknown(config, folder)
-    sentences = summary(
-        config, {result.name: material.frame(result.name) for result in results(config, material.bootstrap.evaluation.runs)}
-    )
-    sentences = failures(material.bootstrap.evaluation.failed) + sentences
-    page = write_page(material, folder / PAGE, sentences, svgs)
+    frames = {result.name: material.frame(result.name) for result in results(config, material.bootstrap.evaluation.runs)}
+    page = write_page(material, folder / PAGE, frames, svgs)
     log(f"report: {page}")
 
 

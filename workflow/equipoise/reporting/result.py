@@ -91,9 +91,12 @@ class Result:
 
     def make(self, material: Any) -> Any:
         """The table or figure of an experiment, with this entry's words before those about the experiment's numbers."""
+        from equipoise.reporting.table import lean
+
         there = self.when(material.config, _Runs(material))
         made = self.load()(material) if there else _without_runs(self.kind)
-        return replace(made, name=self.name, title=self.title, caption=f"{self.caption} {made.caption}".strip())
+        made = replace(made, name=self.name, title=self.title, caption=f"{self.caption} {made.caption}".strip())
+        return lean(made) if self.kind == "table" else made
 
 
 def _without_runs(kind: str) -> Any:

@@ -51,15 +51,15 @@ def _table(material: Material, rows: list[dict[str, object]]) -> Table:
         f"model {models}. The {_tops(material)} number of a budget is bold and the second underlined: neither is a claim, and anchors do "
         "not compete."
     )
-    columns = [Column("label", "Selector")]
+    averages, tasks = [Column("label", "Selector")], []
     for bootstrap in material.bootstraps:
         measure = bootstrap.measure
         known = {"digits": measure.digits, "best": True, "lowest": measure.sign < 0}
         said = f", {measure.label}" if measure is not ACCURACY else ""
+        averages.append(Column(f"macro{measure.key}", measure.header, spread=f"macro{measure.key}_sd", **known))
         for task in bootstrap.evaluation.tasks:
-            columns.append(Column(f"{task}{measure.key}", f"{task}{said}", spread=f"{task}{measure.key}_sd", **known))
-        columns.append(Column(f"macro{measure.key}", measure.header, spread=f"macro{measure.key}_sd", **known))
-    return Table(caption, pd.DataFrame(rows), tuple(columns), group="group", competes="competes")
+            tasks.append(Column(f"{task}{measure.key}", f"{task}{said}", spread=f"{task}{measure.key}_sd", **known))
+    return Table(caption, pd.DataFrame(rows), (*averages, *tasks), group="group", competes="competes")
 
 
 def _units(material: Material) -> str:

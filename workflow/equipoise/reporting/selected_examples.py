@@ -1,76 +1,116 @@
-"""Selected examples for browsing: what each selector chose, in order, and why."""
+"""Picks for browsing: what each selector chose, in order, beside the validation example that asked for it."""
 
 import json
-from pathlib import Path
+from collections.abc import Iterator
+from typing import Any
 
-from equipoise.budgets import budget_label
-from equipoise.config import Experiment
-from equipoise.conversation.record import message_text
+from equipoise.budgets import budget_label, budget_rows
 from equipoise.experiment import selection_seeds
+from equipoise.reporting.arms import budget_order
 from equipoise.reporting.labels import budget_text
+from equipoise.reporting.material import Material
+from equipoise.selection.explain import example_text, record_text
 from equipoise.selectors import selector
 from equipoise.store.artefact import open_artefact
 
-PICKS = 500  # shown of one selector: the page stays small for a large pool
-CHARACTERS = 500  # shown of one prompt or response
+PICKS = 500  # shown of one selector at most
+TEXT_BYTES = 3 * 2**20  # of all texts together: where they would be more, fewer picks of every selector are shown
+CHARACTERS = 2_000  # shown of one text
 
 
-def selected_examples(config: Experiment) -> dict[str, object]:
-    """First picks of every selector's largest selection, for the page.
+class _Texts:
+    """Texts as they are shown, each cut to `CHARACTERS`; `size`: their bytes so far."""
 
-    Returns {selectors, tasks, sources: names; budgets: [[text, picks]] ascending; rows: {pool row: [source, prompt, response]};
-    picks: [[selector, rank, pool row, task or -1, validation id, score, margin]]} with places in the lists of names.
+    def __init__(self) -> None:
+        self.size = 0
+
+    def cut(self, text: str) -> list[object]:
+        """The text, and how many characters of it are left out."""
+        kept = text[:CHARACTERS]
+        self.size += len(kept.encode("utf-8", "replace"))
+        return [kept, len(text) - len(kept)]
+
+
+def selected_examples(material: Material) -> dict[str, object]:
+    """First picks of every selector's largest selection, for the page: equally many of each, at most `PICKS` and `TEXT_BYTES` of texts.
+
+    Returns {selectors: [[name, label]]; tasks, sources: names; budgets: [[label, text, rows]] ascending; shown: picks of each selector;
+    rows: {pool row: [source, id, text, characters left out, tasks it is strongest for, [[selector, rank]] of all that took it]};
+    examples: [[task, validation id, text, characters left out]]; picks: [[selector, rank, pool row, example or -1, score, margin]]}, where
+    selectors, tasks, sources and examples are places in their lists.
     """
-    selectors = [name for name in config.selectors if selector(name).chooses]
+    config = material.config
+    names = [name for name in config.selectors if selector(name).chooses]
     tasks, sources = list(config.tasks), []
     rows: dict[int, list[object]] = {}
-    picks, sizes = [], {}
-    for name in selectors:
-        seed = selection_seeds(config, name)[0]
-        labels = map(budget_label, config.budgets)
-        paths = {
-            label: open_artefact(config, "selection", selector=name, selection_seed=seed, budget=label).only_file() for label in labels
-        }
-        counts = {label: _lines(path) for label, path in paths.items()}
-        sizes |= counts
-        for pick in _first(paths[max(counts, key=counts.__getitem__)]):
-            if pick["row"] not in rows:
+    known: dict[tuple[int, str], int] = {}
+    examples: list[list[object]] = []
+    picks, texts, wanted = [], _Texts(), _validation_examples(material)
+    shown = 0
+    for round_ in zip(*(_picks(material, name) for name in names), strict=False):
+        if texts.size > TEXT_BYTES:
+            break
+        shown += 1
+        for place, pick in enumerate(round_):
+            row = pick["row"]
+            if row not in rows:
                 if pick["source"] not in sources:
                     sources.append(pick["source"])
-                rows[pick["row"]] = [sources.index(pick["source"]), *_texts(pick["messages"])]
-            task = tasks.index(pick["task"]) if pick.get("task") in tasks else -1
-            why = [pick.get("validation_id") or "", _rounded(pick.get("score")), _rounded(pick.get("margin"))]
-            picks.append([selectors.index(name), pick["rank"], pick["row"], task, *why])
+                strongest = [tasks.index(task) for task in pick["top_tasks"] if task in tasks]
+                rows[row] = [sources.index(pick["source"]), str(pick["id"]), *texts.cut(record_text(pick)), strongest, []]
+            example = -1
+            if pick["task"] in tasks:
+                key = (tasks.index(pick["task"]), str(pick["validation_id"]))
+                if key not in known:
+                    known[key] = len(examples)
+                    examples.append([*key, *texts.cut(wanted(pick["task"], key[1]))])
+                example = known[key]
+            picks.append([place, pick["rank"], row, example, _rounded(pick["score"]), _rounded(pick["margin"])])
+    for place, name in enumerate(names):
+        for rank, row in enumerate(material.influence.selected(name, material.most_rows).tolist()):
+            if row in rows:
+                rows[row][-1].append([place, rank])
     return {
-        "selectors": [selector(name).short_label for name in selectors],
+        "selectors": [[name, selector(name).short_label] for name in names],
         "tasks": tasks,
         "sources": sources,
-        "budgets": sorted(([budget_text(label), size] for label, size in sizes.items()), key=lambda pair: pair[1]),
+        "budgets": [[label, budget_text(label), size] for label, size in _budgets(material)],
+        "shown": shown,
+        "characters": CHARACTERS,
         "rows": rows,
-        "picks": picks,
-        "shown": PICKS,
+        "examples": examples,
+        "picks": sorted(picks, key=lambda pick: pick[:2]),
     }
 
 
-def _texts(messages: list[dict[str, object]]) -> tuple[str, str]:
-    """What stands before the last turn, each turn under its role where there are several, and that turn."""
-    *before, last = [_cut(message_text(message)) for message in messages]
-    named = [f"[{message['role']}] {text}" for message, text in zip(messages, before, strict=False)]
-    return " ⏎ ".join(named if len(before) > 1 else before), last
+def _budgets(material: Material) -> list[tuple[str, int]]:
+    sizes = {budget_label(budget): budget_rows(budget, material.valid) for budget in material.config.budgets}
+    return sorted(sizes.items(), key=lambda pair: (pair[1], budget_order(pair[0])))
 
 
-def _first(path: Path) -> list[dict[str, object]]:
+def _picks(material: Material, name: str) -> Iterator[dict[str, Any]]:
+    """The first picks of a selector's largest selection by its first seed."""
+    config, (label, _) = material.config, _budgets(material)[-1]
+    seed = selection_seeds(config, name)[0]
+    path = open_artefact(config, "selection", selector=name, selection_seed=seed, budget=label).only_file()
     with path.open(encoding="utf-8") as file:
-        return [json.loads(line) for line, _ in zip(file, range(PICKS), strict=False)]
+        for line, _ in zip(file, range(PICKS), strict=False):
+            yield json.loads(line)
 
 
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
+def _validation_examples(material: Material):
+    """(task, id) -> text of a validation example; each task's file is read once, when it is first asked for."""
+    import pyarrow.parquet as pq
 
+    read: dict[str, dict[str, str]] = {}
 
-def _cut(text: str) -> str:
-    return text if len(text) <= CHARACTERS else text[: CHARACTERS - 1] + "…"
+    def text(task: str, name: str) -> str:
+        if task not in read:
+            path = open_artefact(material.config, "targets", task=task).only_file()
+            read[task] = {str(example["id"]): example_text(example) for example in pq.read_table(path).to_pylist()}
+        return read[task].get(name, "")
+
+    return text
 
 
 def _rounded(value: float | None) -> float | None:

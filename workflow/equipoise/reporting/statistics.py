@@ -83,6 +83,26 @@ def runs_p(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return float(ttest_ind_from_stats(*sides[0], *sides[1], equal_var=False).pvalue)
 
 
+def draws_interval(differences: np.ndarray, error: float) -> tuple[float, float]:
+    """Interval of bootstrap draws that leaves out 0 exactly where `two_sided_p` is below `error`; it holds 0 where draws are too few."""
+    ordered = np.sort(differences)
+    place = int(np.ceil(error * (1 + len(ordered)) / 2)) - 2
+    if place < 0:
+        return min(float(ordered[0]), 0.0), max(float(ordered[-1]), 0.0)
+    return float(ordered[place]), float(ordered[-1 - place])
+
+
+def runs_interval(ours: Sequence[float], theirs: Sequence[float], error: float) -> tuple[float, float]:
+    """Welch's interval of the difference of two arms' mean macro averages: it leaves out 0 exactly where `runs_p` is below `error`."""
+    from scipy.stats import t
+
+    shares = np.array([np.var(side, ddof=1) / len(side) for side in (ours, theirs)])
+    freedom = shares.sum() ** 2 / sum(share**2 / (len(side) - 1) for share, side in zip(shares, (ours, theirs), strict=True))
+    reach = float(t.ppf(1 - error / 2, freedom) * np.sqrt(shares.sum()))
+    middle = float(np.mean(ours) - np.mean(theirs))
+    return middle - reach, middle + reach
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's step-down adjustment over all given p-values (Holm 1979): float64, same order."""
     p = np.asarray(p_values, np.float64)

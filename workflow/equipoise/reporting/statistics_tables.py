@@ -15,33 +15,37 @@ from equipoise.reporting.table import Column, Table
 from equipoise.selectors import selector
 
 SELECTOR = Column("label", "Selector")
-EPOCHS = Column("epochs", "Epochs", 0)
-OVER = Column("interval", "Interval over")
+EPOCHS = Column("epochs", "Epochs", 0, context=True)
+OVER = Column("interval", "Interval over", context=True)
+DIFFERENCE = (
+    Column("difference", "Difference", 2, measured=True, sign=True),
+    Column("claim", "Verdict"),
+    Column("p_holm", "p (Holm)", 4),
+    Column("claim_low", "Low", 2, measured=True, sign=True),
+    Column("claim_high", "High", 2, measured=True, sign=True),
+    Column("decided", "Decided by"),
+)
 COMPARISON = (
     SELECTOR,
     EPOCHS,
     Column("against", "Against"),
-    Column("difference", "Difference", 2, measured=True, sign=True),
-    Column("low", "Low", 2, measured=True, sign=True),
-    Column("high", "High", 2, measured=True, sign=True),
-    Column("claim", "Verdict"),
+    *DIFFERENCE,
     Column("p_bootstrap", "p bootstrap", 4),
     Column("p_runs", "p runs", 4),
-    Column("p_holm", "p (Holm)", 4),
     OVER,
 )
 
 
 def statistics_comparisons(material: Material) -> Table:
-    """Every selector against random and against LESS: difference of macro averages with its 95 % interval from a paired bootstrap over runs
-    and items, p of the bootstrap and p of Welch's t-test over runs, the larger one adjusted by Holm over all comparisons. Where a side has
-    fewer than three runs, the interval covers the items only and nothing is claimed."""
+    """Every selector against random and against LESS: difference of macro averages, the verdict with its interval and which rule decided, p
+    of the paired bootstrap over runs and items and p of Welch's t-test over runs, the larger one adjusted by Holm over all comparisons.
+    Where a side has fewer than three runs nothing is claimed."""
     frame = _labelled(_of_all(material, compare_selectors))
     frame = frame.assign(against=[selector(name).short_label for name in frame["baseline"]])
     caption = (
-        f"{_draws(material)} {int(frame['p'].notna().sum())} comparisons. {WHY_TWO} Intervals are too wide where the chance of a run on an "
-        "item dominates, as it enters both resamplings (99 to 100 % hold the truth in simulations), and somewhat too narrow where three "
-        "seeds scatter far more than their items explain (about 90 %)."
+        f"{_draws(material)} {int(frame['p'].notna().sum())} comparisons. {WHY_TWO} Intervals of the bootstrap are too wide where the "
+        "chance of a run on an item dominates, as it enters both resamplings (99 to 100 % hold the truth in simulations), and "
+        "somewhat too narrow where three seeds scatter far more than their items explain (about 90 %)."
     )
     return Table(caption, frame, _columns(material, COMPARISON), group="group")
 
@@ -121,7 +125,7 @@ def _of_all(material: Material, rows: Callable[[Bootstrap], list[dict[str, objec
 def _columns(material: Material, columns: Sequence[Column]) -> tuple[Column, ...]:
     """The columns, the measure behind the selector where it is not accuracy alone."""
     plain = [bootstrap.measure for bootstrap in material.bootstraps] == [ACCURACY]
-    return tuple(columns) if plain else (columns[0], Column("measure", "Measure"), *columns[1:])
+    return tuple(columns) if plain else (columns[0], Column("measure", "Measure", context=True), *columns[1:])
 
 
 def _draws(material: Material) -> str:

@@ -26,7 +26,7 @@ INK, MUTED, AXIS, GRID = "#1f2933", "#66727f", "#8a949e", "#dfe3e8"
 POOL, PAPER, BAND = "#a9b2bb", "#fefefe", "#eef1f4"
 NEUTRAL = "#566573"  # of what is no selector's
 
-SOURCES = ("#4836a2", "#8bcaf3", "#117a33", "#dfc879", "#d26e76", "#832711", "#4fb9a2", "#a14398")
+SOURCES = ("#4836a2", "#d26e76", "#8bcaf3", "#117a33", "#a14398", "#dfc879", "#832711", "#4fb9a2")
 """Colours of the pool's sources: others than the selectors', beside which they stand in the map of the pool."""
 
 SEQUENTIAL = LinearSegmentedColormap.from_list("equipoise_sequential", ["#f4f7fa", "#b9d3e8", "#5a9bc9", "#0072b2", "#053a61"])

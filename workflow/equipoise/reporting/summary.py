@@ -1,6 +1,6 @@
 """The report's summary: sentences computed from the numbers, none of them stronger than the statistics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import pandas as pd
 
@@ -10,9 +10,9 @@ from equipoise.experiment import measured, measured_tasks
 from equipoise.layout import Run
 from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.arms import LESS, STUDIED, names_that
-from equipoise.reporting.bootstrap import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.reporting.catalogue import shown_budget
-from equipoise.reporting.labels import budget_text
+from equipoise.reporting.labels import budget_text, listed, signed
+from equipoise.reporting.verdicts import ITEMS, LEVEL, RUNS_FOR_A_CLAIM, SELECTIONS_FOR_A_CLAIM, these
 from equipoise.selectors import selector
 
 NO_CLAIM = "test items only, fewer than three runs: no claim"
@@ -68,7 +68,7 @@ def _what_ran(config: Experiment, macro: pd.DataFrame, measure: Measure) -> str:
     tasks = len(measured_tasks(config, measure))
     by = "" if measure is ACCURACY else f" by {measure.label}, the lower the better"
     return (
-        f"{competing['selector'].nunique()} selectors were compared at {_list(budgets)} of the pool on {tasks} tasks{by} "
+        f"{competing['selector'].nunique()} selectors were compared at {listed(budgets)} of the pool on {tasks} tasks{by} "
         f"({int(macro['runs'].sum())} runs of {config.model.name}); the test items alone give one {measure.average} a standard error of "
         f"about {competing['se_items'].median():.{measure.digits}f} {measure.unit}."
     )
@@ -80,16 +80,21 @@ def _headline(comparisons: pd.DataFrame, usual: int, measure: Measure) -> list[s
     own = comparisons[(comparisons["selector"] == STUDIED) & (comparisons["epochs"] == usual)]
     for baseline, rows in own.groupby("baseline", sort=False):
         parts = [
-            f"{_signed(row['difference'], measure)} at {budget_text(row['budget'])} "
-            f"({_signed(row['low'], measure)} to {_signed(row['high'], measure)}"
-            + (f"; {row['claim']})" if row["claim"] != measure.good else ")")
+            f"{signed(row['difference'], measure)} at {budget_text(row['budget'])} ({judged(row, measure)})"
             for row in rows.to_dict("records")
         ]
-        kinds = f" (intervals over {_list(list(dict.fromkeys(rows['interval'])))})"
         sentences.append(
-            f"BIDS minus {selector(baseline).short_label}, {measure.average} in {measure.unit} with 95 % interval{kinds}: {_list(parts)}."
+            f"BIDS minus {selector(baseline).short_label}, {measure.average} in {measure.unit} with the interval of the verdict: "
+            f"{listed(parts)}."
         )
     return sentences
+
+
+def judged(row: Mapping[str, object], measure: Measure) -> str:
+    """The interval of a comparison's verdict where it has one, the verdict, and which rule decided where it is that nothing is shown."""
+    interval = [] if pd.isna(row["claim_low"]) else [f"{signed(row['claim_low'], measure)} to {signed(row['claim_high'], measure)}"]
+    found = "" if row["verdict"] in ("higher", "lower") or not row["decided"] else f" by {row['decided']}"
+    return "; ".join([*interval, f"{row['claim']}{found}"])
 
 
 def _against(rows: pd.DataFrame, baseline: str, usual: int, measure: Measure) -> list[str]:
@@ -138,7 +143,7 @@ def _bids(rows: pd.DataFrame, usual: int, measure: Measure) -> list[str]:
 
 def _named(rows: pd.DataFrame, key: str, usual: int) -> str:
     """Selectors with the budgets at which something holds of them."""
-    return "; ".join(f"{selector(name).short_label} at {_list(_budgets(group, usual))}" for name, group in rows.groupby(key, sort=False))
+    return "; ".join(f"{selector(name).short_label} at {listed(_budgets(group, usual))}" for name, group in rows.groupby(key, sort=False))
 
 
 def _budgets(group: pd.DataFrame, usual: int) -> list[str]:
@@ -154,7 +159,7 @@ def _first(ranks: pd.DataFrame, measure: Measure) -> list[str]:
         rivals = [selector(name).short_label for name in others["selector"]]
         name, share = selector(leader["selector"]).short_label, leader["best_share"]
         text = f"At {budget_text(budget)} {name} has the {measure.top} {measure.average}, and in {share:.0%} of the draws"
-        tail = f"; its rank interval overlaps that of {_list(rivals)}" if rivals else ""
+        tail = f"; its rank interval overlaps that of {listed(rivals)}" if rivals else ""
         sentences.append(f"{text}{tail}{_items_only(rows)}.")
     return sentences
 
@@ -181,13 +186,13 @@ def _balance(balance: pd.DataFrame, epochs: int, measure: Measure) -> list[str]:
         sentences = ["Balance: no selector's gains over random differ between tasks by more than the scores' noise explains."]
     best = [
         f"{selector(row['selector']).short_label} at {budget_text(row['budget'])} "
-        f"({_signed(row['minimum'], measure)} on {row['worst_task']}, "
-        f"{_signed(row['minimum_low'], measure)} to {_signed(row['minimum_high'], measure)})"
+        f"({signed(row['minimum'], measure)} on {row['worst_task']}, "
+        f"{signed(row['minimum_low'], measure)} to {signed(row['minimum_high'], measure)})"
         for _, group in rows.groupby("budget", sort=False)
         for row in group.nlargest(1, "minimum").to_dict("records")
     ]
     gain = "gain" if measure is ACCURACY else f"gain (fall of {measure.label})"
-    text = f"The highest smallest {gain} over random, with the 95 % interval of the gain on that task: {_list(best)}"
+    text = f"The highest smallest {gain} over random, with the 95 % interval of the gain on that task: {listed(best)}"
     return [*sentences, f"{text}{_items_only(rows)}."]
 
 
@@ -199,7 +204,7 @@ def _why(frames: dict[str, pd.DataFrame], budget: str) -> list[str]:
             counts = frames[figure].set_index("task")[name]
             most, least = counts.idxmax(), counts.idxmin()
             empty = list(counts[counts == 0].index)
-            rest = f"no row serves {_list(empty)}" if empty else f"fewest {least} ({counts[least] / counts.sum():.0%})"
+            rest = f"no row serves {listed(empty)}" if empty else f"fewest {least} ({counts[least] / counts.sum():.0%})"
             parts.append(
                 f"of the rows of {selector(name).short_label}, most serve {most} ({counts[most] / counts.sum():.0%}), {rest}; evenness "
                 f"{evenness(counts.to_numpy()):.2f}"
@@ -218,13 +223,4 @@ def _anchors(macro: pd.DataFrame, measure: Measure) -> list[str]:
         selector(row["selector"]).label + (f" ({row['epochs']} epochs)" if row["epochs"] else "") + f" {row['macro']:.{measure.digits}f}"
         for row in anchors.to_dict("records")
     ]
-    return [f"Anchors, {measure.average}: {_list(named)}."] if named else []
-
-
-def _signed(value: float, measure: Measure) -> str:
-    return f"{value:+.{measure.digits}f}".replace("-", "−")
-
-
-def _list(words: Sequence[str]) -> str:
-    """Words as a list in a sentence."""
-    return ", ".join(words[:-1]) + " and " + words[-1] if len(words) > 1 else "".join(words)
+    return [f"Anchors, {measure.average}: {listed(named)}."] if named else []

@@ -1,6 +1,6 @@
 """A table: one frame, how its columns are shown, and which cells stand out. `render.py` writes it in four formats."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -14,7 +14,8 @@ class Column:
     key: its name in the frame. header: its heading. digits: decimals of a number (none: as it is). spread: column whose value is
     shown behind +-. best: whether the largest shown value of a group is bold and the second underlined; lowest: the smallest instead.
     measured: a row is of the measure in the frame's `measure`, and has as many decimals more as its scores have. sign: show + before
-    gains. text: long text (wraps; a paragraph column in LaTeX).
+    gains. text: long text (wraps; a paragraph column in LaTeX). context: says what a row is about and measures nothing: said in the
+    caption instead where it is the same in all rows.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Column:
     measured: bool = False
     sign: bool = False
     text: bool = False
+    context: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,16 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """Text of a cell, its spread (without +-), whether it is a number, and its mark: "", "best" or "second"."""
+    """Text of a cell, its spread (without +-), its value as shown where it is a number, and its mark: "", "best" or "second"."""
 
     text: str
     spread: str = ""
     mark: str = ""
     number: bool = False
+    value: float | None = None
+
+
+MISSING = "–"
 
 
 @dataclass
@@ -87,19 +93,18 @@ def _cell(row: dict[str, object], column: Column) -> Cell:
     if column.digits is None:
         return Cell("" if value is None or value != value else str(value))
     if pd.isna(value):
-        return Cell("–", number=True)
+        return Cell(MISSING, number=True)
     digits = column.digits + (BY_NAME[row["measure"]].digits - ACCURACY.digits if column.measured else 0)
     text = f"{value:+,.{digits}f}" if column.sign else f"{value:,.{digits}f}"
     text = text.replace("-", "−")
+    if digits and not column.sign and 0 < value < 0.5 * 10**-digits:
+        text = f"< {10**-digits:.{digits}f}"
     spread = row.get(column.spread) if column.spread else None
-    return Cell(text, "" if spread is None or pd.isna(spread) else f"{spread:.{digits}f}", number=True)
+    return Cell(text, "" if spread is None or pd.isna(spread) else f"{spread:.{digits}f}", number=True, value=round(float(value), digits))
 
 
 def _mark(rows: list[list[Cell]], place: int, competes: list[bool], lowest: bool) -> None:
-    values = {}
-    for number, row in enumerate(rows):
-        if competes[number] and row[place].text != "–":
-            values[number] = float(row[place].text.replace("−", "-").replace(",", ""))
+    values = {number: row[place].value for number, row in enumerate(rows) if competes[number] and row[place].value is not None}
     if len(values) < 2:
         return
     levels = sorted(set(values.values()), reverse=not lowest)[:2]
@@ -107,4 +112,21 @@ def _mark(rows: list[list[Cell]], place: int, competes: list[bool], lowest: bool
         if value in levels:
             mark = ("best", "second")[levels.index(value)]
             cell = rows[number][place]
-            rows[number][place] = Cell(cell.text, cell.spread, mark, cell.number)
+            rows[number][place] = replace(cell, mark=mark)
+
+
+def lean(table: Table) -> Table:
+    """The table without the columns that tell no rows apart: those without any value, and those of context that are the same in all rows,
+    which the caption says instead. The frame keeps them."""
+    shown = [cell for group in cells(table) for cell in group.rows]
+    if len(shown) < 2:
+        return table
+    kept, said = [], []
+    for place, column in enumerate(table.columns):
+        texts = {row[place].text for row in shown}
+        if column.context and len(texts) == 1 and "" not in texts:
+            said.append(f"{column.header} {texts.pop()}")
+        elif place == 0 or not texts <= {MISSING, ""}:
+            kept.append(column)
+    caption = f"{table.caption} In all rows: {', '.join(said)}." if said else table.caption
+    return replace(table, columns=tuple(kept), caption=caption)

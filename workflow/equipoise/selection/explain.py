@@ -20,7 +20,7 @@ def explain(path: str | Path, row: str, width: int) -> str:
     Raises `UserError` when the row is not in the selection.
     """
     line, example = _found(path, row)
-    return "\n".join([*_facts(line), "", *side_by_side(_record(line), _in_words(example), width)])
+    return "\n".join([*_facts(line), "", *side_by_side(f"POOL RECORD\n\n{record_text(line)}", _in_words(example), width)])
 
 
 def explained(path: str | Path, row: str) -> dict[str, Any]:
@@ -60,9 +60,17 @@ def _facts(line: dict[str, Any]) -> list[str]:
     return facts
 
 
-def _record(line: dict[str, Any]) -> str:
+def record_text(line: dict[str, Any]) -> str:
+    """The conversation of a pick: its tools where it has any, and every turn under its role."""
     tools = [f"[tools]\n{canonical_json(line['tools'])}"] if line.get("tools") else []
-    return "\n\n".join(["POOL RECORD", *tools, *_turns(line["messages"])])
+    return "\n\n".join([*tools, *_turns(line["messages"])])
+
+
+def example_text(example: dict[str, Any]) -> str:
+    """The conversation of a validation example (a row of validation.parquet), every turn under its role."""
+    if example.get("messages"):
+        return "\n\n".join(_turns(json.loads(example["messages"])))
+    return f"[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"
 
 
 def _turns(messages: list[Message]) -> list[str]:
@@ -87,11 +95,7 @@ def _example(root: Path, line: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _in_words(example: dict[str, Any] | None) -> str:
-    if example is None:
-        return "VALIDATION EXAMPLE\n\n(none)"
-    if example.get("messages"):
-        return "\n\n".join(["VALIDATION EXAMPLE", *_turns(json.loads(example["messages"]))])
-    return f"VALIDATION EXAMPLE\n\n[user]\n{example['prompt']}\n\n[assistant]\n{example['response']}"
+    return f"VALIDATION EXAMPLE\n\n{'(none)' if example is None else example_text(example)}"
 
 
 def side_by_side(left: str, right: str, width: int) -> list[str]:

@@ -68,10 +68,8 @@ def select(
     """
     problem = make_problem(Source(matrix, name, show_progress), tasks, valid, seed, normalisation)
     chosen = find_selector(selector)
-    if chosen.pool:
-        raise UserError(
-            f"selector {selector}: reads {' and '.join(chosen.pool)} of a pool, and a matrix alone has none; write another selector"
-        )
+    if read := [*chosen.pool, *(["states"] if chosen.states else [])]:
+        raise UserError(f"selector {selector}: reads {' and '.join(read)} of a pool, and a matrix alone has none; write another selector")
     rows = budget_rows(parse_budget(budget), int(np.count_nonzero(problem.valid)))
     ranking = chosen.load()(problem, rows)
     named = tuple(problem.tasks[column] if column >= 0 else None for column in ranking.columns.tolist())
@@ -121,18 +119,19 @@ def write_picks(
 
     matrix, tasks, valid: files (`matrix_file`); header: of a .csv. Raises `UserError` as `select` does, and for files that cannot be read.
     """
-    from equipoise.selection.matrix_file import open_matrix, read_mask, read_tasks
+    from equipoise.attribution.matrix_file import open_matrix, read_mask, read_tasks
 
     find_selector(selector)
     share = parse_budget(budget)
     names = read_tasks(tasks)
-    opened, mask = open_matrix(matrix, header)
+    opened = open_matrix(matrix, header)
+    mask = opened.valid
     if valid is not None:
         mask = read_mask(valid)
     elif mask is not None:
         log(f"{matrix}: rows marked in valid.zarr beside it are used")
     with logged_warnings():
-        selection = select(opened, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
+        selection = select(opened.values, names, selector, share, seed, mask, normalisation=normalisation, name=matrix, show_progress=True)
     scores = [score if np.isfinite(score) else None for score in selection.scores.tolist()]
     columns = [column if column >= 0 else None for column in selection.columns.tolist()]
     picks = zip(range(len(selection)), selection.rows.tolist(), scores, columns, selection.tasks, strict=True)

@@ -16,7 +16,8 @@ class Problem:
 
     rows: number N of pool rows. valid: bool [N], the rows that may be chosen. source: the N x V matrix, or None for selectors
     without one. tasks: task of every column. columns: how to name the columns to the user. normalisation: zscore or rank.
-    seed: selection seed. pool: the columns of the pool that the selector's entry names, [N] each, numbers as such, texts as objects.
+    seed: selection seed. pool: the columns of the pool that the selector's entry names, [N] or [N, epochs] each, numbers as such, texts as
+    objects. states: unit states of the pool's rows, N x hidden, where the entry names their kind. clusters: of `s2l`.
     """
 
     rows: int
@@ -27,6 +28,8 @@ class Problem:
     normalisation: str = "zscore"
     seed: int = 0
     pool: Mapping[str, np.ndarray] = field(default_factory=dict)
+    states: Source | None = None
+    clusters: int = 100
 
     @property
     def usable(self) -> np.ndarray:

@@ -8,15 +8,18 @@ import numpy as np
 
 from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.budgets import budget_rows
+from equipoise.collecting import store_kind
 from equipoise.config import Experiment
 from equipoise.errors import UserError
+from equipoise.experiment import gradient_epochs, shards
 from equipoise.files import atomic_path, write_text
 from equipoise.progress import log, logged_warnings
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
-from equipoise.selectors import Selector
+from equipoise.selectors import LOSSES, NORMS, SCORED, STORED, Selector
 from equipoise.selectors import selector as find_selector
-from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.artefact import open_artefact, publish, relative
+from equipoise.store.gradients import VALID, GradientReader, open_pool_rows
 
 
 def rank(config: Experiment, selector: str, selection_seed: int) -> None:
@@ -65,7 +68,8 @@ def _problem(config: Experiment, selector: Selector, seed: int) -> Problem:
     valid = valid_rows(config, name)
     pool = _pool_columns(config, selector.pool)
     if name is None:
-        return Problem(len(valid), valid, seed=seed, pool=pool)
+        states, held = _states(config, selector.states) if selector.states else (None, True)
+        return Problem(len(valid), valid & held, seed=seed, pool=pool, states=states, clusters=config.selection.clusters)
     manifest = open_artefact(config, "matrix", matrix=name)
     array, path = open_values(manifest), config.layout.matrix(name)
     tasks = tuple(column["task"] for column in manifest["columns"])
@@ -85,9 +89,32 @@ def valid_rows(config: Experiment, matrix: str | None) -> np.ndarray:
 
 
 def _pool_columns(config: Experiment, names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    if not names:
-        return {}
     import pyarrow.parquet as pq
 
-    table = pq.read_table(open_artefact(config, "pool").only_file(), columns=list(names))
-    return {name: table[name].to_numpy() for name in names}
+    found = {name: _scores(config, name) for name in names if name in SCORED}
+    found |= {name: _stored(config, {LOSSES: "loss", NORMS: "norm"}[name]) for name in names if name in STORED}
+    if own := [name for name in names if name not in found]:
+        table = pq.read_table(open_artefact(config, "pool").only_file(), columns=own)
+        found |= {name: table[name].to_numpy() for name in own}
+    return found
+
+
+def _scores(config: Experiment, column: str) -> np.ndarray:
+    parts = [open_artefact(config, "pool_scores", column=column, shard=shard) for shard in shards(config)]
+    reader = GradientReader(config.layout.pool_scores(column), parts, open_artefact(config, "pool")["rows"])
+    return reader.read_column("loss", 0, reader.rows)
+
+
+def _stored(config: Experiment, column: str) -> np.ndarray:
+    readers = [open_pool_rows(config, epoch) for epoch in gradient_epochs(config)]
+    return np.stack([reader.read_column(column, 0, reader.rows) for reader in readers], axis=1)
+
+
+def _states(config: Experiment, kind: str) -> tuple[Source, np.ndarray]:
+    """The pool's states, and which rows have any."""
+    of_pool, last = store_kind(config, "pool", kind), config.warmup.epochs
+    parts = [open_artefact(config, of_pool, epoch=last, shard=shard) for shard in shards(config)]
+    path, rows = getattr(config.layout, of_pool)(last), open_artefact(config, "pool")["rows"]
+    array = parts[0].array(relative(parts[0].path, Path(path) / kind), rows, parts[1:])
+    status = GradientReader(path, parts, rows).read_column("status", 0, rows)
+    return Source(array, f"{path}/{kind}", show_progress=True), status == VALID

@@ -39,7 +39,7 @@ class GradientStore:
     def __init__(self, path: str | Path, rows: int, dimension: int, attributes: dict[str, Any], states: dict[str, int]):
         """attributes: settings (fingerprint), estimator, side, epoch, scaled; states: hidden size by kind of state."""
         self.path, self.rows = Path(path), rows
-        self._widths = {"directions": dimension, **states}
+        self._widths = {**({"directions": dimension} if dimension else {}), **states}
         with one_at_a_time(self.path):
             remove_foreign(self.path, "settings", attributes["settings"], "was collected with other settings or inputs")
             self._arrays = self._open(attributes)

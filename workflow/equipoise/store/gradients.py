@@ -4,7 +4,7 @@ A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, eac
 
 | array | dtype, shape | content |
 |---|---|---|
-| directions | float16 [rows, dimension] | projected gradient divided by its norm; NaN in a flagged row |
+| directions | float16 [rows, dimension] | projected gradient divided by its norm; NaN in a flagged row; not in stores of states alone |
 | norm | float32 [rows] | the norm it was divided by |
 | loss | float32 [rows] | mean cross-entropy over the example's completion tokens |
 | tokens | int32 [rows] | number of completion tokens |
@@ -14,7 +14,7 @@ A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, eac
 `chunks/<number>.json` is written after a chunk's files are on disk and vouches for them while the store is made (rows, fingerprint, digest,
 counts, each array's crc32c); a chunk without it does not exist. A job's manifest, written last, lists the crc32c of all its chunks, and
 who reads the store for another stage goes by manifests. The group's attributes hold `settings` (fingerprint of all that determines a row
-besides the row's own tokens), `estimator`, `side` (pool or target), `epoch` and `scaled`.
+besides the row's own tokens), `estimator` (null: states alone, without gradients), `side` (pool or target), `epoch` and `scaled`.
 
 `scaled` says how rows of two stores combine into the matrix: false, the cosine <direction, direction> (LESS); true, the dot
 product, so `norm` must be multiplied back in on both sides (tracin, logra, ekfac, trak). Nothing else here depends on the estimator.
@@ -28,9 +28,10 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import shards
+from equipoise.experiment import collected_shards
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selectors import MATRICES
 from equipoise.store.artefact import Artefact, open_artefact, relative
@@ -61,9 +62,10 @@ class GradientRows:
     states: dict[str, np.ndarray] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays by their name in the store, in the order of digests."""
+        """All arrays by their name in the store, in the order of digests; no directions where they have no width (states alone)."""
         columns = {name: getattr(self, name) for name in COLUMNS}
-        return {"directions": self.directions, **columns, **dict(sorted(self.states.items()))}
+        directions = {"directions": self.directions} if self.directions.shape[1] else {}
+        return {**directions, **columns, **dict(sorted(self.states.items()))}
 
     def digest(self) -> str:
         """SHA-256 of names, shapes and bytes of all arrays."""
@@ -119,20 +121,25 @@ class GradientReader:
         self.path = Path(path)
         if parts:
             self.attributes = {key: parts[0][key] for key in ("settings", "estimator", "side", "epoch", "scaled")}
-            names = (*DENSE, *(name for name in STATES if relative(parts[0].path, self.path / name) in parts[0]["arrays"]))
+            names = (
+                *_dense(self.attributes),
+                *(name for name in STATES if relative(parts[0].path, self.path / name) in parts[0]["arrays"]),
+            )
             own = {name: parts[0].array(relative(parts[0].path, self.path / name), rows, parts[1:]) for name in names}
         else:
             own = self._by_records()
         self._arrays: dict[str, StoredArray] = own
-        self.rows, self.dimension = self._arrays["directions"].shape
+        self.rows = self._arrays["status"].shape[0]
+        self.dimension = self._arrays["directions"].shape[1] if "directions" in self._arrays else 0
 
     def _by_records(self) -> dict[str, StoredArray]:
         import zarr
 
         try:
             group = zarr.open_group(str(self.path), mode="r")
-            found = {name: group[name] for name in (*DENSE, *STATES) if name in DENSE or (self.path / name).is_dir()}
             self.attributes = dict(group.attrs)
+            dense = _dense(self.attributes)
+            found = {name: group[name] for name in (*dense, *STATES) if name in dense or (self.path / name).is_dir()}
             shapes = {name: tuple(array.shape) for name, array in found.items()}
         except (OSError, KeyError, ValueError, TypeError, AttributeError):
             raise UserError(f"{self.path}: no gradient store; run the stage that collects it") from None
@@ -160,7 +167,8 @@ class GradientReader:
 
     def read(self, start: int, stop: int) -> GradientRows:
         """Rows [start, stop), without states."""
-        return GradientRows(**{name: self.read_column(name, start, stop) for name in DENSE})
+        nothing = {} if self.dimension else {"directions": np.empty((stop - start, 0), np.float16)}
+        return GradientRows(**nothing, **{name: self.read_column(name, start, stop) for name in _dense(self.attributes)})
 
     def read_states(self, start: int, stop: int, kind: str) -> np.ndarray:
         """float16 [stop - start, hidden], unit rows; `kind` is last_token or position_weighted."""
@@ -193,9 +201,14 @@ class GradientReader:
 
 
 def open_pool_rows(config: Experiment, epoch: int) -> GradientReader:
-    """The pool's rows at an epoch, all its shards."""
-    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in shards(config)]
-    return GradientReader(config.layout.pool_gradients(epoch), parts, open_artefact(config, "pool")["rows"])
+    """The pool's rows at an epoch (the sampled ones), all their shards."""
+    parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
+    return GradientReader(config.layout.pool_gradients(epoch), parts, sample_size(config, open_artefact(config, "pool")["rows"]))
+
+
+def _dense(attributes: dict[str, Any]) -> tuple[str, ...]:
+    """The arrays that a store has besides states, by its attributes: no estimator, no directions."""
+    return tuple(COLUMNS) if attributes["estimator"] is None else DENSE
 
 
 class _Records(dict):

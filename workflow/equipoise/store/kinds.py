@@ -13,25 +13,27 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from equipoise.comparison import RANDOM, Candidate, candidate, candidates, estimated_by, groups, retrainings
+from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
+from equipoise.comparison import RANDOM, Candidate, candidate, candidates, column_source, estimated_by, groups, retrainings
 from equipoise.config import Experiment
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.experiment import (
-    INFLUENCE,
     ZERO_SHOT,
     assembled_shards,
     chooses_dimension,
+    collected_shards,
     fitted,
     gradient_epochs,
     matrix_epochs,
     shards,
+    step_epochs,
 )
 from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
-from equipoise.selectors import selector
+from equipoise.selectors import SAMPLED, SCORED, STORED, selector
 from equipoise.store.digests import remembered_digest
 from equipoise.store.manifest import fingerprint, read_manifest
 
@@ -115,8 +117,10 @@ def _fit(config: Experiment, side: str, epoch: str) -> list[Reference]:
 
 
 def _curvature_inputs(config: Experiment, of: Names) -> list[Reference]:
-    fit = estimator(config.gradients.estimator).fitted
-    rows = [("pool_gradients", {"epoch": of["epoch"], "shard": shard}) for shard in shards(config)] if fit and fit.from_rows else []
+    fit = row_estimator(config.gradients).fitted
+    rows = (
+        [("pool_gradients", {"epoch": of["epoch"], "shard": shard}) for shard in collected_shards(config)] if fit and fit.from_rows else []
+    )
     return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *rows]
 
 
@@ -137,25 +141,50 @@ def _pool_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
 
 
 def _target_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
-    pool = [("pool", {})] if "pool_manifest" in estimator(config.gradients.estimator).needs["target"] else []
+    pool = [("pool", {})] if "pool_manifest" in row_estimator(config.gradients).needs["target"] else []
     own = [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]})]
     return [*own, *pool, *_fit(config, "target", of["epoch"]), *_width(config)]
 
 
+def _pool_states_inputs(config: Experiment, of: Names) -> list[Reference]:
+    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]})]
+
+
+def _target_states_inputs(config: Experiment, of: Names) -> list[Reference]:
+    return [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]})]
+
+
 def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
+    if is_own(config, of["matrix"]):
+        return [("pool", {}), *_every_target(config, of)]
+    if is_predicted(config, of["matrix"]):
+        own = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": s}) for s in assembled_shards(config).get(of["shard"], [])]
+        return [("influence_model", {}), *own, *_every_target(config, of)]
     epochs = [str(epoch) for epoch in matrix_epochs(config, of["matrix"])]
+    pool, target = (store_kind(config, side, of["matrix"]) for side in ("pool", "target"))
     parts: list[Reference] = []
     for epoch in epochs:
         parts.append(("checkpoint", {"epoch": epoch}))
-        parts += [("pool_gradients", {"epoch": epoch, "shard": shard}) for shard in assembled_shards(config).get(of["shard"], [])]
-        parts += [("target_gradients", {"epoch": epoch, "task": task}) for task in config.tasks]
-        parts += _fit(config, "matrix", epoch) if of["matrix"] == INFLUENCE else []
+        parts += [(pool, {"epoch": epoch, "shard": shard}) for shard in assembled_shards(config, of["matrix"]).get(of["shard"], [])]
+        parts += [(target, {"epoch": epoch, "task": task}) for task in config.tasks]
+        parts += _fit(config, "matrix", epoch) if of["matrix"] not in STATES else []
     return parts
 
 
+def _model_inputs(config: Experiment, of: Names) -> list[Reference]:
+    states = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": shard}) for shard in shards(config)]
+    return [("pool", {}), ("matrix", {"matrix": SAMPLED}), *states]
+
+
 def _ranking_inputs(config: Experiment, of: Names) -> list[Reference]:
-    used = dict.fromkeys([INFLUENCE, selector(of["selector"]).matrix or INFLUENCE])
-    return [("pool", {}), *(("matrix", {"matrix": name}) for name in used)]
+    entry = selector(of["selector"])
+    used = dict.fromkeys([INFLUENCE, entry.matrix or INFLUENCE])
+    scored = [("pool_scores", {"column": name, "shard": shard}) for name in entry.pool if name in SCORED for shard in shards(config)]
+    epochs = gradient_epochs(config) if set(entry.pool) & set(STORED) else []
+    stored = [("pool_gradients", {"epoch": str(epoch), "shard": shard}) for epoch in epochs for shard in collected_shards(config)]
+    last, kind = str(config.warmup.epochs), store_kind(config, "pool", entry.states) if entry.states else ""
+    states = [(kind, {"epoch": last, "shard": shard}) for shard in shards(config)] if entry.states else []
+    return [("pool", {}), *(("matrix", {"matrix": name}) for name in used), *scored, *stored, *states]
 
 
 def _selection_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -183,7 +212,8 @@ def _one_step_inputs(config: Experiment, of: Names) -> list[Reference]:
 def _candidate_inputs(config: Experiment, each: Candidate) -> list[Reference]:
     """What a candidate's predictions are read from."""
     if each.column:
-        return [("pool_gradients", {"epoch": str(config.warmup.epochs), "shard": shard}) for shard in shards(config)]
+        place = column_source(config).gradients.place
+        return [("pool_gradients", {"epoch": str(config.warmup.epochs), "shard": shard, "place": place}) for shard in shards(config)]
     place = estimated_by(config, each.estimator or "").gradients.place
     return [("matrix", {"matrix": each.matrix or INFLUENCE, "place": place})] if each.by_task else []
 
@@ -196,7 +226,7 @@ def _retraining_inputs(config: Experiment, of: Names) -> list[Reference]:
 
 def _validation_inputs(config: Experiment, of: Names) -> list[Reference]:
     predicted = [each for one in candidates(config) for each in _candidate_inputs(config, one)]
-    steps = [("one_step", {"epoch": str(epoch)}) for epoch in gradient_epochs(config)] if config.validation.one_step.rows else []
+    steps = [("one_step", {"epoch": str(epoch)}) for epoch in step_epochs(config)] if config.validation.one_step.rows else []
     return [*predicted, *steps, *(("retraining", {"group": each.group, "name": each.name}) for each in retrainings(config))]
 
 
@@ -240,6 +270,11 @@ KINDS = {
             sources=lambda config, of: config.pool.files,
         ),
         Kind(
+            *("pool_scores", "score_pool", lambda layout, column, shard: layout.pool_scores_manifest(column, shard)),
+            names=("column", "shard"),
+            inputs=lambda config, of: [("pool", {})],
+        ),
+        Kind(
             *("checkpoint", "warm_up", lambda layout, epoch: layout.checkpoint_manifest(epoch), ("epoch",)),
             inputs=_warm_up_inputs,
             sources=lambda config, of: config.warmup.files,
@@ -257,10 +292,22 @@ KINDS = {
             inputs=_target_gradients_inputs,
         ),
         Kind(
+            *("pool_states", "collect_pool_states", lambda layout, epoch, shard: layout.pool_states_manifest(epoch, shard)),
+            names=("epoch", "shard"),
+            inputs=_pool_states_inputs,
+        ),
+        Kind(
+            *("target_states", "collect_target_states", lambda layout, epoch, task: layout.target_states_manifest(epoch, task)),
+            names=("epoch", "task"),
+            inputs=_target_states_inputs,
+        ),
+        Kind(
             *("matrix_shard", "assemble_attribution", lambda layout, matrix, shard: layout.matrix_shard_manifest(matrix, shard)),
             names=("matrix", "shard"),
             inputs=_shard_inputs,
+            sources=lambda config, of: score_files(config) if is_own(config, of["matrix"]) else (),
         ),
+        Kind("influence_model", "fit_influence_model", lambda layout: layout.influence_model_manifest, inputs=_model_inputs),
         Kind("matrix", "seal_attribution", lambda layout, matrix: layout.matrix_manifest(matrix), ("matrix",), _every_target, rows=True),
         Kind(
             *("ranking", "rank", lambda layout, selector, selection_seed: layout.ranking_manifest(selector, selection_seed)),
@@ -346,7 +393,7 @@ def identity(path: str, kind: str) -> str | None:
 
 def matrix_rows(config: Experiment, matrix: str) -> list[str]:
     """Digests of a matrix's chunks in row order, as the manifests of its shards list them."""
-    of_shards = (config.layout.matrix_shard_manifest(matrix, first) for first in assembled_shards(config))
+    of_shards = (config.layout.matrix_shard_manifest(matrix, first) for first in assembled_shards(config, matrix))
     return [
         digest for path in of_shards for digest in _of_manifest(path, "matrix_shard", "digests", lambda content: content["digests"]) or []
     ]

@@ -18,7 +18,7 @@ import numpy as np
 from equipoise.comparison import compared
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
-from equipoise.errors import UserError
+from equipoise.errors import UserError, first_line
 from equipoise.layout import CHUNK_ROWS
 from equipoise.store.artefact import Artefact, below, file_defect, foreign
 from equipoise.store.gradients import UNWRITTEN, VALID, GradientReader, GradientRows, chunk_bounds, chunk_record
@@ -81,7 +81,7 @@ def _checks(path: Path, further: Further) -> Iterator[Checked]:
         if (checked := _manifest(path, further)) is not None:
             yield checked
         return
-    if (path / "directions").is_dir() and (path / "chunks").is_dir():
+    if (path / "status").is_dir() and (path / "chunks").is_dir():
         yield _store(path)
         return
     if (path / "zarr.json").is_file():
@@ -189,12 +189,14 @@ def _content_defects(reader: GradientReader, chunk: int, rows: GradientRows) -> 
     """What a chunk may not hold even where its checksums are right."""
     start, _ = chunk_bounds(chunk, reader.rows)
     valid = rows.status == VALID
-    length = np.sqrt(np.einsum("nk,nk->n", rows.directions, rows.directions, dtype=np.float64))
+    vectors = [rows.directions] if reader.dimension else [*rows.states.values()]
+    lengths = [np.sqrt(np.einsum("nk,nk->n", each, each, dtype=np.float64)) for each in vectors]
+    finite = np.isfinite(rows.loss) & (np.isfinite(rows.norm) if reader.dimension else True)
     wrong = {
         "was never written": rows.status == UNWRITTEN,
-        "is valid but not of unit length": valid & ~(np.abs(length - 1) <= UNIT_TOLERANCE),
-        "is valid but has no finite norm or loss": valid & ~(np.isfinite(rows.norm) & np.isfinite(rows.loss)),
-        "is flagged but not all NaN": ~valid & ~np.isnan(rows.directions).all(axis=1),
+        "is valid but not of unit length": valid & ~np.logical_and.reduce([np.abs(length - 1) <= UNIT_TOLERANCE for length in lengths]),
+        "is valid but has no finite norm or loss": valid & ~finite,
+        "is flagged but not all NaN": ~valid & ~np.logical_and.reduce([np.isnan(each).all(axis=1) for each in vectors]),
     }
     return [f"{reader.path}: row {start + int(np.argmax(where))} {what}" for what, where in wrong.items() if where.any()]
 
@@ -203,8 +205,13 @@ def _arrays(path: Path) -> Checked:
     """A Zarr array or group that no manifest vouches for: each chunk of each array must be there and pass its own checksum."""
     import zarr
 
-    root = zarr.open(str(path), mode="r")
-    arrays = {path: root} if isinstance(root, zarr.Array) else {path / name: array for name, array in root.arrays()}
+    try:
+        root = zarr.open(str(path), mode="r")
+        arrays = {path: root} if isinstance(root, zarr.Array) else {path / name: array for name, array in root.arrays()}
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        return Checked(f"{path}: arrays", [f"{path}: its metadata cannot be read ({first_line(error)}); run its stage again"], {path})
+    if not arrays:
+        return Checked(f"{path}: arrays", [f"{path}: a group without arrays, as a killed writer leaves it; run its stage again"], {path})
     checked = Checked(f"{path}: {len(arrays)} arrays, {max(array.shape[0] for array in arrays.values())} rows")
     for place, array in arrays.items():
         for index in np.ndindex(*array.cdata_shape):

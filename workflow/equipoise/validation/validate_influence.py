@@ -12,7 +12,7 @@ import numpy as np
 
 from equipoise.comparison import ONLY, RANDOM, SUBSET, WITHOUT, Candidate, Retraining, candidates, groups, removal_tasks, retrainings
 from equipoise.config import Experiment
-from equipoise.experiment import gradient_epochs
+from equipoise.experiment import step_epochs
 from equipoise.files import atomic_path, file_digest
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
@@ -37,7 +37,7 @@ def validate_influence(config: Experiment) -> str:
     for each in candidates(config):
         Predictions(config, each)  # raises for one that is not there, before hours of training
     if config.validation.one_step.rows:
-        measure_one_step(config, gradient_epochs(config))
+        measure_one_step(config, step_epochs(config))
     shared = Shared(config)
     for group in groups(config):
         retrain(config, group, shared=shared)
@@ -74,9 +74,7 @@ class _Comparison:
         """Digests of all trials and matrices that the results are made from."""
         layout, made = self._config.layout, [self._predictions(each).identity for each in self._compared]
         made += [file_digest(layout.retraining(each.group, each.name)) for each in retrainings(self._config)]
-        return made + [
-            file_digest(layout.one_step_manifest(e)) for e in gradient_epochs(self._config) if self._config.validation.one_step.rows
-        ]
+        return made + [file_digest(layout.one_step_manifest(e)) for e in step_epochs(self._config) if self._config.validation.one_step.rows]
 
     def _predictions(self, each: Candidate) -> Predictions:
         return Predictions(self._config, each)
@@ -88,7 +86,7 @@ class _Comparison:
         """Fall of the losses by single steps, added up over epochs, against what is predicted of the rows."""
         if not self._config.validation.one_step.rows:
             return []
-        epochs = [read_one_step(self._config, epoch) for epoch in gradient_epochs(self._config)]
+        epochs = [read_one_step(self._config, epoch) for epoch in step_epochs(self._config)]
         rows = epochs[0].rows
         fall = sum(each.before - each.after for each in epochs)
         predicted = {each.name: self._predictions(each).of_rows(rows) for each in self._compared}

@@ -1,4 +1,4 @@
-// Sortable tables and the example browser, with DataTables; the theme follows the system until its button is pressed.
+// Sortable tables with DataTables; the theme follows the system until its button is pressed.
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
 const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -13,81 +13,67 @@ themeButton.addEventListener("click", () => { chosenTheme = !root.classList.cont
 systemDark.addEventListener("change", applyTheme);
 applyTheme();
 
+function save(name, blob) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// the first screen shows one baseline's table; print shows all
+const baseline = document.getElementById("baseline");
+function showBaseline() {
+  for (const part of document.querySelectorAll("[data-baseline]")) part.classList.toggle("aside", part.dataset.baseline !== baseline.value);
+}
+if (baseline) { baseline.addEventListener("change", showBaseline); showBaseline(); }
+
 const source = new Blob([document.getElementById("datatables").textContent], { type: "text/javascript" });
 const address = URL.createObjectURL(source);
 const { default: DataTable } = await import(address);
 URL.revokeObjectURL(address);
 
+// files packed into the page; those it has no room for are links to files beside it
+const files = JSON.parse(document.getElementById("files").textContent);
+const TYPES = { csv: "text/csv", md: "text/markdown", tex: "text/x-tex", svg: "image/svg+xml", pdf: "application/pdf" };
+async function unpacked(path) {
+  const packed = Uint8Array.from(atob(files[path]), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Blob([await new Response(stream).arrayBuffer()], { type: TYPES[path.split(".").pop()] });
+}
+for (const link of document.querySelectorAll("a[data-file]")) {
+  if (!(link.dataset.file in files)) continue;
+  link.addEventListener("click", async (event) => {
+    event.preventDefault();
+    save(link.dataset.file.split("/").pop(), await unpacked(link.dataset.file));
+  });
+}
+// a table as it is sorted now, for a spreadsheet
+function tabbed(table) {
+  return [...table.rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim().replace(/\s+/g, " ")).join("\t")).join("\n");
+}
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(tabbed(document.getElementById(button.dataset.copy)));
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+// what an address points at is open
+function openTarget() {
+  const target = document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) { target.open = true; target.scrollIntoView(); }
+}
+window.addEventListener("hashchange", openTarget);
+// paper shows what is folded on the screen
+let folded = [];
+window.addEventListener("beforeprint", () => {
+  folded = [...document.querySelectorAll("details:not([open])")];
+  for (const part of folded) part.open = true;
+});
+window.addEventListener("afterprint", () => { for (const part of folded) part.open = false; });
+
 for (const table of document.querySelectorAll("table.report:not(#example-table)")) {
   new DataTable(table, { paging: false, searching: false, info: false, order: [], autoWidth: false });
 }
-
-const data = JSON.parse(document.getElementById("example-data").textContent);
-const escape = DataTable.render.text().display;
-// escaped for the search too: DataTables decodes it there, and would take raw < for markup and drop it
-const cut = { display: (text) => `<span class="cut">${escape(text)}</span>`, filter: escape };
-const picks = data.picks.map(([selector, rank, row, task, validation, score, margin]) => {
-  const [origin, prompt, response] = data.rows[row];
-  return { selector, rank: rank + 1, row, task, origin, validation, score, margin, prompt, response };
-});
-// the selector's name is the button that shows the whole example; Enter and Space press it as any button
-const opener = (place, kind) => {
-  const name = escape(data.selectors[place]);
-  return kind === "display" ? `<button type="button" class="opener" aria-expanded="false">${name}</button>` : name;
-};
-const named = (names, none) => (place) => (place < 0 ? none : escape(names[place]));
-const chosen = (id) => document.getElementById(id).value;
-
-DataTable.ext.search.push((settings, _texts, index, pick) => {
-  if (settings.nTable.id !== "example-table") return true;
-  const fits = (id, value) => chosen(id) === "" || Number(chosen(id)) === value;
-  const within = chosen("filter-budget") === "" || pick.rank <= Number(chosen("filter-budget"));
-  return within && fits("filter-selector", pick.selector) && fits("filter-task", pick.task) && fits("filter-source", pick.origin);
-});
-
-const examples = new DataTable("#example-table", {
-  data: picks,
-  deferRender: true,
-  pageLength: 10,
-  autoWidth: false,
-  order: [],
-  language: { search: "Search", emptyTable: "No example was selected.", zeroRecords: "No example fits; widen the filters." },
-  columns: [
-    { data: "selector", render: opener },
-    { data: "rank", className: "number" },
-    { data: "task", render: named(data.tasks, "–") },
-    { data: "origin", render: named(data.sources, "") },
-    { data: "prompt", type: "string", render: cut },
-    { data: "response", type: "string", render: cut },
-    { data: "score", className: "number", render: (score) => (score === null ? "–" : score) },
-  ],
-});
-
-function reason(pick) {
-  const name = data.selectors[pick.selector];
-  const served = pick.task < 0 ? "it looks at no validation example" : `served ${data.tasks[pick.task]}, validation example ${pick.validation}`;
-  const score = pick.score === null ? "" : `; score ${pick.score}`;
-  const margin = pick.margin === null ? "" : `, margin ${pick.margin}`;
-  return `${name}, pick ${pick.rank} (pool row ${pick.row}): ${served}${score}${margin}.`;
-}
-
-function toggle(line) {
-  const row = examples.row(line);
-  if (!row.data()) return;
-  if (row.child.isShown()) {
-    row.child.hide();
-  } else {
-    const whole = document.createElement("div");
-    whole.className = "whole";
-    for (const [tag, text] of [["p", reason(row.data())], ["pre", row.data().prompt], ["pre", row.data().response]]) {
-      whole.appendChild(document.createElement(tag)).textContent = text;
-    }
-    row.child(whole).show();
-  }
-  line.querySelector(".opener").setAttribute("aria-expanded", String(row.child.isShown()));
-}
-const body = document.querySelector("#example-table tbody");
-body.addEventListener("click", (event) => { const line = event.target.closest("tr"); if (line) toggle(line); });
-document.getElementById("example-filters").addEventListener("change", () => examples.draw());
-document.getElementById("example-filters").addEventListener("submit", (event) => event.preventDefault());
-root.dataset.ready = "true";
+openTarget();

@@ -1,37 +1,62 @@
-"""Opens a user's matrix: .npy, .zarr, .safetensors, .csv or .parquet. Nothing of a large file is read before it is needed, but for
-.csv and .parquet, which are read whole."""
+"""Opens a user's matrix: .npy, .zarr, .safetensors, .csv or .parquet, or the folder of a score store that bergson wrote. Nothing of a large
+file is read before it is needed, but for .csv and .parquet, which are read whole.
+
+Where a file names its rows or columns, the names are read too: a text column `id` and the other columns' names in .parquet; JSON lists
+`ids` and `columns` in the metadata of .safetensors or the attributes of a .zarr array; for a matrix of the workflow, its manifest.
+"""
 
 import json
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from equipoise.attribution.bergson_scores import BergsonScores
+from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.errors import UserError, first_line
 from equipoise.progress import log
-
-if TYPE_CHECKING:
-    from equipoise.store.artefact import Artefact
+from equipoise.store.artefact import Artefact, open_alone
 
 
-def open_matrix(path: str | Path, header: bool | None = None) -> tuple[Any, np.ndarray | None]:
-    """The N x V matrix in `path`, sliceable by rows, and the mask of its valid rows where one lies beside it (a matrix of the workflow).
+@dataclass(frozen=True)
+class MatrixFile:
+    """An opened matrix: values, N x V, sliceable by rows; valid: bool [N], where a mask lies beside it (a matrix of the workflow).
+
+    ids, columns: names of the N rows and of the V columns, where the file says them.
+    """
+
+    values: Any
+    valid: np.ndarray | None = None
+    ids: list[str] | None = None
+    columns: list[str] | None = None
+
+
+def is_known(path: str | Path) -> bool:
+    """Whether a path may be that of a matrix: by its ending, or as a folder, which bergson writes."""
+    return Path(path).suffix in READERS or Path(path).is_dir()
+
+
+def open_matrix(path: str | Path, header: bool | None = None) -> MatrixFile:
+    """The matrix in `path`.
 
     header: whether the first line of a .csv names columns; None: as it looks, and refused where it could be either.
     Raises `UserError` naming the file for a missing, empty or broken one, and for one that does not hold exactly one matrix.
     """
     path = Path(path)
-    if path.suffix not in READERS:
-        raise UserError(f"{path}: no known matrix format; write a path that ends in {', '.join(READERS)}")
+    if not is_known(path):
+        raise UserError(f"{path}: no known matrix format; write a path that ends in {', '.join(READERS)}, or a folder of bergson's scores")
     if not path.exists():
         raise UserError(f"{path}: no such file; write the path of a matrix")
     if path.is_file() and path.stat().st_size == 0:
         raise UserError(f"{path}: is empty; write an N x V matrix into it")
     if header is not None and path.suffix != ".csv":
         raise UserError(f"{path}: --header and --no-header are for .csv; leave them out")
-    matrix = _read_csv(path, header) if path.suffix == ".csv" else READERS[path.suffix](path)
-    return matrix, _valid_beside(path)
+    if path.suffix not in READERS:
+        return MatrixFile(BergsonScores(path))
+    return _read_csv(path, header) if path.suffix == ".csv" else READERS[path.suffix](path)
 
 
 def read_tasks(path: str | Path) -> list[str]:
@@ -47,7 +72,7 @@ def read_tasks(path: str | Path) -> list[str]:
 def read_mask(path: str | Path) -> np.ndarray:
     """bool [N] from a .npy file or a JSON list of true and false; raises `UserError` for anything else."""
     if Path(path).suffix == ".npy":
-        mask = _read_npy(Path(path))
+        mask = _array(Path(path))
     else:
         mask = np.asarray(_read_json(path, "a JSON list of true and false, or a .npy file of booleans"))
     if mask.dtype != bool:
@@ -64,7 +89,11 @@ def _read_json(path: str | Path, wanted: str) -> Any:
         raise UserError(f"{path}: not JSON ({error}); write {wanted}") from None
 
 
-def _read_npy(path: Path) -> np.ndarray:
+def _read_npy(path: Path) -> MatrixFile:
+    return MatrixFile(_array(path))
+
+
+def _array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
@@ -73,13 +102,11 @@ def _read_npy(path: Path) -> np.ndarray:
         raise UserError(f"{path}: not a .npy array of numbers ({first_line(error)}); write it with numpy.save") from None
 
 
-def _open_zarr(path: Path) -> Any:
+def _open_zarr(path: Path) -> MatrixFile:
     import zarr
 
     if sealed := _sealed(path):
-        from equipoise.attribution.matrix_store import open_values
-
-        return open_values(sealed)
+        return MatrixFile(open_values(sealed), read_valid(sealed), None, [column["id"] for column in sealed["columns"]])
     try:
         opened = zarr.open(str(path), mode="r")
     except (FileNotFoundError, ValueError, KeyError) as error:
@@ -89,8 +116,23 @@ def _open_zarr(path: Path) -> Any:
         if len(arrays) != 1:
             held = ", ".join(arrays) or "none"
             raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
-        return next(iter(arrays.values()))
-    return opened
+        opened = next(iter(arrays.values()))
+    return MatrixFile(opened, None, *_named(path, dict(opened.attrs)))
+
+
+def _named(path: Path, values: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:
+    """Names of rows and columns from attributes or metadata. Raises `UserError` for what is no list of texts."""
+    names = []
+    for key in ("ids", "columns"):
+        held = values.get(key)
+        try:
+            held = json.loads(held) if isinstance(held, str) else held
+        except ValueError:
+            held = 0
+        if held is not None and not (isinstance(held, list) and all(isinstance(name, str) for name in held)):
+            raise UserError(f"{path}: its {key} are no list of texts; write a JSON list of names, or leave it out")
+        names.append(held)
+    return names[0], names[1]
 
 
 class _Tensor:
@@ -103,7 +145,7 @@ class _Tensor:
         return self._view[rows]
 
 
-def _open_safetensors(path: Path) -> Any:
+def _open_safetensors(path: Path) -> MatrixFile:
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -119,10 +161,10 @@ def _open_safetensors(path: Path) -> Any:
     dtypes = {"F16": "float16", "F32": "float32", "F64": "float64"}
     if view.get_dtype() not in dtypes:
         raise UserError(f"{path}: tensor {name} is {view.get_dtype()}; write F16, F32 or F64")
-    return _Tensor(view, np.dtype(dtypes[view.get_dtype()]))
+    return MatrixFile(_Tensor(view, np.dtype(dtypes[view.get_dtype()])), None, *_named(path, file.metadata() or {}))
 
 
-def _read_csv(path: Path, header: bool | None = None) -> np.ndarray:
+def _read_csv(path: Path, header: bool | None = None) -> MatrixFile:
     import pyarrow as pa
     from pyarrow import csv
 
@@ -138,7 +180,7 @@ def _read_csv(path: Path, header: bool | None = None) -> np.ndarray:
         table = csv.read_csv(path, read_options=read, convert_options=convert)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a table of numbers ({first_line(error)}); write V numbers per line, no index column") from None
-    return _to_array(table, path)
+    return MatrixFile(_to_array(table, path))
 
 
 def _is_header(first: list[str], second: list[str], path: Path) -> bool:
@@ -161,7 +203,7 @@ def _number(cell: str) -> float | None:
         return None
 
 
-def _read_parquet(path: Path) -> np.ndarray:
+def _read_parquet(path: Path) -> MatrixFile:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -169,10 +211,24 @@ def _read_parquet(path: Path) -> np.ndarray:
         table = pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a Parquet file ({first_line(error)})") from None
+    ids = None
+    if "id" in table.schema.names and not pa.types.is_floating(table.schema.field("id").type):
+        ids = [str(name) for name in table["id"].to_pylist()]
+        table = table.drop_columns("id")
     for field in table.schema:
         if not pa.types.is_floating(field.type):
-            raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one per validation example")
-    return _to_array(table, path)
+            raise UserError(f"{path}: column {field.name} is {field.type}; write float columns only, one per validation example, and id")
+    return MatrixFile(_to_array(table, path), None, ids, _own_names(table.schema.names))
+
+
+def _own_names(names: list[str]) -> list[str] | None:
+    """Names of a table's columns; none where they are but numbers in a row, which data frames write by themselves."""
+    numbered = [re.fullmatch(r"(\D*)(\d+)", name) for name in names]
+    if all(numbered) and len({found[1] for found in numbered}) == 1:
+        numbers = [int(found[2]) for found in numbered]
+        if numbers == list(range(numbers[0], numbers[0] + len(names))):
+            return None
+    return names
 
 
 def _to_array(table: Any, path: Path) -> np.ndarray:
@@ -185,26 +241,15 @@ def _to_array(table: Any, path: Path) -> np.ndarray:
     return matrix
 
 
-def _valid_beside(path: Path) -> np.ndarray | None:
-    sealed = _sealed(path)
-    if sealed is None:
-        return None
-    from equipoise.attribution.matrix_store import read_valid
-
-    return read_valid(sealed)
-
-
-def _sealed(path: Path) -> "Artefact | None":
+def _sealed(path: Path) -> Artefact | None:
     """The manifest of a matrix of the workflow, which lies beside it; a user's own has none."""
     manifest = path.parent / "manifest.json"
     if path.name != "matrix.zarr" or not (path.parent / "valid.zarr").exists():
         return None
-    from equipoise.store.artefact import open_alone
-
     return open_alone(manifest, "matrix")
 
 
-READERS: dict[str, Callable[[Path], Any]] = {
+READERS: dict[str, Callable[[Path], MatrixFile]] = {
     ".npy": _read_npy,
     ".zarr": _open_zarr,
     ".safetensors": _open_safetensors,

@@ -1,0 +1,46 @@
+"""A real browser without network, and what tests of pages ask it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+needs_browser = pytest.mark.skipif(
+    CHROMIUM is None or DRIVER is None, reason="no chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
+)
+
+
+@contextmanager
+def opened(page: Path) -> Iterator:
+    """The driver of a browser that shows a page once the page is ready."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed; pip install selenium")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1280,1000"):
+        options.add_argument(argument)
+    # any request that is not the file itself fails and is logged
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        driver.get(page.as_uri())
+        wait(driver, lambda: driver.execute_script("return document.documentElement.dataset.ready === 'true'"))
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait(driver, condition: Callable[[], object]) -> None:
+    """Until a condition holds, a minute at most."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(driver, 60).until(lambda _: condition())
+
+
+def complaints(driver) -> list[dict]:
+    """Errors and warnings of the browser's console since they were last asked for."""
+    return [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]

@@ -1,0 +1,174 @@
+"""The page as it is read: taken away, narrow, on paper, by a screen reader."""
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from equipoise.reporting.report import report
+from helpers.browser import complaints, needs_browser, opened, wait
+from helpers.places import REPOSITORY
+from helpers.reporting_experiment import make_experiment
+
+pytestmark = needs_browser
+AXE = Path(os.environ.get("AXE_CORE", REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> Path:
+    selectors = ["random", "task_max", "sum", "bids", "round_robin", "full"]
+    config = make_experiment(tmp_path_factory.mktemp("results"), name="used", items=24, rows=120, per_task=3, selectors=selectors)
+    report(config)
+    return Path(config.layout.report) / "index.html"
+
+
+@pytest.fixture(scope="module")
+def browser(page):
+    with opened(page) as driver:
+        yield driver
+
+
+@pytest.fixture
+def seen(browser):
+    """Sets the window's width, the theme and the medium; all as before after the test."""
+
+    def see(width: int = 1280, dark: bool = False, medium: str = "screen") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
+
+    yield see
+    see()
+
+
+def test_every_file_that_is_offered_comes_out_of_the_page_as_it_lies_beside_it(browser, page):
+    script = """
+    const [link, done] = [document.querySelector(`a[data-file="${arguments[0]}"]`), arguments[1]];
+    const [made, press] = [URL.createObjectURL, HTMLAnchorElement.prototype.click];
+    HTMLAnchorElement.prototype.click = function () {};
+    URL.createObjectURL = (blob) => {
+      URL.createObjectURL = made;
+      HTMLAnchorElement.prototype.click = press;
+      const reader = new FileReader();
+      reader.onload = () => done(reader.result.split(',')[1]);
+      reader.readAsDataURL(blob);
+      return 'data:,';
+    };
+    link.dispatchEvent(new MouseEvent('click', {bubbles: true, cancelable: true}));
+    """
+    offered = browser.execute_script(
+        "return [...document.querySelectorAll('a[data-file]')].map(e => [e.dataset.file, e.getAttribute('href')])"
+    )
+    assert {path.rpartition(".")[2] for path, _ in offered} == {"csv", "md", "tex", "svg", "pdf"}
+    beside = {str(path.relative_to(page.parent)) for path in page.parent.glob("*/*") if path.suffix not in (".html", ".png")}
+    assert {path for path, _ in offered} == beside
+    for path, address in offered:
+        assert address == path, "without scripts it is a link to the file beside the page"
+        assert base64.b64decode(browser.execute_async_script(script, path)) == (page.parent / path).read_bytes(), path
+
+
+def test_a_table_is_copied_for_a_spreadsheet(browser):
+    script = """
+    const done = arguments[0];
+    Object.defineProperty(navigator, 'clipboard', {configurable: true, value: {writeText: async (text) => done(text)}});
+    document.querySelector('button[data-copy="table_2_selectors"]').click();
+    """
+    lines = [line.split("\t") for line in browser.execute_async_script(script).splitlines()]
+    assert lines[0][:3] == ["Selector", "Budget", "Macro avg."]
+    assert {len(line) for line in lines} == {len(lines[0])}
+    assert len(lines) == 1 + browser.execute_script("return document.querySelectorAll('#table_2_selectors tbody tr').length")
+
+
+def test_an_address_opens_the_table_that_it_names(browser):
+    link = "return document.querySelector('#table-statistics_bids .offers a[href^=\"#\"]').getAttribute('href')"
+    assert browser.execute_script(link) == "#table-statistics_bids"
+    state = "return document.getElementById('table-statistics_bids').open"
+    assert not browser.execute_script(state)
+    browser.execute_script("location.hash = '#table-statistics_bids'")
+    wait(browser, lambda: browser.execute_script(state))
+
+
+def test_the_baseline_is_chosen_and_its_table_alone_is_shown(browser):
+    shown = "return [...document.querySelectorAll('[data-baseline]')].filter(e => e.offsetParent).map(e => e.dataset.baseline)"
+    assert browser.execute_script(shown) == ["random"]
+    choose = "const b = document.getElementById('baseline'); b.value = arguments[0]; b.dispatchEvent(new Event('change', {bubbles: true}))"
+    browser.execute_script(choose, "bids")
+    assert browser.execute_script(shown) == ["bids"]
+    browser.execute_script(choose, "random")
+
+
+def test_the_first_screen_holds_the_answer_the_table_and_the_figure(browser, seen):
+    seen(1440)
+    browser.execute_script("scrollTo(0, 0)")
+    places = """
+    return ['.answer', '[data-baseline="random"] table', '#figure-score_by_budget .picture']
+      .map(each => document.querySelector(each).getBoundingClientRect()).map(r => [r.top, r.bottom, r.left, r.right]);
+    """
+    answer, table, figure = browser.execute_script(places)
+    assert answer[0] > 0
+    assert max(table[1], figure[1]) <= 900
+    assert table[3] <= figure[2], "side by side"
+
+
+def test_nothing_that_decides_lies_outside_the_page_and_phones_keep_the_selector_in_sight(browser, seen):
+    outside = """
+    document.querySelectorAll('details').forEach(each => { each.open = true; });
+    return [...document.querySelectorAll('table.report:not(#example-table), table.verdict')].flatMap(table => {
+      const frame = table.closest('.wide');
+      if (!frame.offsetParent) return [];
+      const right = frame.getBoundingClientRect().right + 1;
+      return [...table.tHead.querySelectorAll('th')].filter(head => head.getBoundingClientRect().right > right)
+        .map(head => `${table.id}: ${head.textContent.trim()}`);
+    });
+    """
+    seen(1216)
+    found = browser.execute_script(outside)
+    assert found == [], found
+    seen(390)
+    first = """
+    const frame = document.querySelector('#table-table_2_selectors .wide');
+    frame.scrollLeft = 10000;
+    const left = [...document.querySelectorAll('#table_2_selectors tbody tr')].map(row => row.cells[0].getBoundingClientRect().left);
+    const scrolled = frame.scrollLeft;
+    frame.scrollLeft = 0;
+    const heads = [...document.querySelectorAll('#table_2_selectors thead th')];
+    const named = heads.map(head => head.textContent.trim()).slice(0, 3);
+    return [scrolled, frame.getBoundingClientRect().left, Math.min(...left), Math.max(...left), named];
+    """
+    scrolled, frame, least, most, heads = browser.execute_script(first)
+    assert scrolled > 0
+    assert least == most == pytest.approx(frame, abs=1)
+    assert heads == ["Selector", "Budget", "Macro avg."]
+    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_paper_loses_nothing(browser, seen):
+    seen(1030, dark=True, medium="print")  # A4 landscape within its margins
+    state = """
+    document.querySelectorAll('details').forEach(each => { each.open = each.classList.contains('how'); });
+    window.dispatchEvent(new Event('beforeprint'));
+    const closed = document.querySelectorAll('details:not([open])').length;
+    const cut = [...document.querySelectorAll('.wide, .picture')].filter(e => e.scrollWidth > e.clientWidth + 1)
+      .map(e => `${(e.querySelector('table, svg') || e).id} ${e.scrollWidth}`);
+    const hidden = [...document.querySelectorAll('[data-baseline]')].filter(e => !e.offsetParent).length;
+    const ground = getComputedStyle(document.body).backgroundColor;
+    window.dispatchEvent(new Event('afterprint'));
+    return [closed, cut, hidden, ground, document.querySelectorAll('details:not([open])').length > 0];
+    """
+    assert browser.execute_script(state) == [0, [], 0, "rgb(255, 255, 255)", True]
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not here (npm install --no-save axe-core; AXE_CORE names another place)")
+@pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False)])
+def test_axe_finds_no_violation(browser, seen, width, dark):
+    seen(width, dark)
+    browser.execute_script(AXE.read_text(encoding="utf-8"))
+    script = """
+    const done = arguments[0];
+    document.querySelectorAll('details').forEach(each => { each.open = true; });
+    axe.run(document).then(found => done(found.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200)])));
+    """
+    assert browser.execute_async_script(script) == []
+    assert complaints(browser) == []
