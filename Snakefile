@@ -41,6 +41,14 @@ onstart:  # of the snakemake that controls a run: its jobs are called with --no-
     begin()
 
 
+onsuccess:
+    tell_end(CONFIG)
+
+
+onerror:  # also after Ctrl-C
+    tell_failure(CONFIG)
+
+
 rule all:
     """The report: tables, figures and the page."""
     default_target: True

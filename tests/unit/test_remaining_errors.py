@@ -73,6 +73,13 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_looking_ahead": (1, "the model"),
         "_train": (1, "the model"),
     },
+    "checking.check_files": {
+        "_records": (1, "the files given"),
+        "opened": (2, "the files given"),
+    },
+    "checking.first_config": {
+        "material": (1, "the files given"),
+    },
     "conversation.sources": {
         "_in_folder": (2, "the folder given"),
         "_named_by": (4, "the files given"),

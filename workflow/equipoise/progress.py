@@ -11,6 +11,8 @@ from equipoise.errors import printable
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
+followers: list[Callable[[str, int, int, str], None]] = []
+"""Who is told how far long loops are: (description, done, total, unit), at their start and after every item."""
 
 
 def log(message: str) -> None:
@@ -54,10 +56,23 @@ def track(
     note: Callable[[], str] = lambda: "",
 ) -> Iterator[Item]:
     """Yields `items`, showing how many of `total` units are done and what `note()` says; `size(item)` is the units of one item."""
-    if sys.stderr.isatty():
-        yield from _bar(items, description, total, unit, size, note)
-    else:
-        yield from _lines(items, description, total, unit, size, note)
+    show = _bar if sys.stderr.isatty() else _lines
+    yield from show(_followed(items, description, total, unit, size), description, total, unit, size, note)
+
+
+def tell(description: str, done: int, total: int, unit: str) -> None:
+    """Tells the followers how far a long loop is."""
+    for follower in followers:
+        follower(description, done, total, unit)
+
+
+def _followed(items, description, total, unit, size):
+    done = 0
+    tell(description, done, total, unit)
+    for item in items:
+        yield item
+        done += size(item)
+        tell(description, done, total, unit)
 
 
 def _bar(items, description, total, unit, size, note):

@@ -1,5 +1,6 @@
 """`equipoise status`: what is done, running and failed, told from files alone."""
 
+import json
 import os
 import time
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from equipoise.cluster.failures import failures
-from equipoise.cluster.status import find_experiments, shown, status_of
+from equipoise.cluster.status import find_experiments, line_of, sentence, status_of
 from equipoise.errors import UserError
 from equipoise.progress import duration
 from equipoise.store.lease import one_writer
 from equipoise.store.manifest import write_manifest
+from equipoise.store.running import Record
 from helpers.status import begun, stage
 
 
@@ -40,23 +42,39 @@ def test_done_and_running_items_are_counted_by_stage(experiment, tmp_path):
     found = stage(status, "collect_pool_gradients")
     assert (found.done, found.running, found.total) == (1, 1, 4)
     assert (stage(status, "prepare_pool").done, stage(status, "warm_up").done) == (1, 0)
-    assert "1 running" in shown(status)
+    assert "now collect_pool_gradients" in sentence(status)
     assert stage(status_of(Path(layout.config), tmp_path), "collect_pool_gradients").running == 0
 
 
 def test_rate_and_time_left_come_from_the_last_minutes(experiment, tmp_path):
     _, layout = experiment
     now = 2_000_000_000.0
-    write_manifest(layout.pool_manifest, "pool", rows=5 * 1024)
-    for chunk, age in enumerate((5000, 100, 60, 20)):
+    write_manifest(layout.pool_manifest, "pool", rows=4 * 1024 + 100)
+    for chunk, age in enumerate((5000, 100, 60, 40, 20)):
         finish_chunk(layout, 1, chunk, age, now)
-    status = status_of(Path(layout.config), tmp_path, now)
-    assert (status.rows_done, status.rows) == (4 * 1024, 2 * 5 * 1024)
-    assert status.rate == pytest.approx(2 * 1024 / 100)
-    assert status.seconds_left == pytest.approx(6 * 1024 / status.rate)
-    later = status_of(Path(layout.config), tmp_path, now + 3600)
-    assert later.rate == 0
-    assert later.seconds_left is None
+    found = stage(status_of(Path(layout.config), tmp_path, now), "collect_pool_gradients")
+    rows = 2 * (4 * 1024 + 100)
+    assert (found.rows_done, found.rows) == (4 * 1024 + 100, rows), "the last chunk is not whole"
+    assert found.rate == pytest.approx((2 * 1024 + 100) / 100)
+    assert found.seconds_left == pytest.approx((rows - found.rows_done) / found.rate)
+    later = stage(status_of(Path(layout.config), tmp_path, now + 3600), "collect_pool_gradients")
+    assert (later.rate, later.seconds_left) == (0, None)
+
+
+def test_a_training_tells_its_rows_and_rate_and_what_is_left_of_the_whole(experiment, tmp_path, monkeypatch):
+    _, layout = experiment
+    moment = time.time()
+    monkeypatch.setattr(
+        "equipoise.cluster.status.read_records",
+        lambda root, now: [Record("warm_up", "training", 20, 80, "rows", moment - 40, moment)],
+    )
+    status = status_of(Path(layout.config), tmp_path, moment)
+    found = stage(status, "warm_up")
+    assert (found.running, found.rows_done, found.rows, found.rate, found.seconds_left) == (1, 20, 80, 0.5, 120.0)
+    assert line_of(found) == "warm_up: training, 20 of 80 rows, 30.0/min, 2 min left, 0 of 2 done"
+    assert status.seconds_left > 120
+    assert "now warm_up, about" in sentence(status)
+    assert json.loads(json.dumps(status.values()))["stages"]
 
 
 def test_a_failure_is_shown_under_its_own_experiment_alone(experiment, tmp_path):

@@ -10,7 +10,7 @@ from equipoise.commands.panels import PANELS
 from helpers.commands import equipoise
 
 ROOT = typer.main.get_command(cli.app)
-PRINTS_A_TABLE = ("plan", "compare", "explain", "audit-gradients")
+PRINTS_A_TABLE = ("plan", "compare", "explain", "audit-gradients", "status", "check", "doctor", "verify")
 
 
 @pytest.mark.parametrize("name", ROOT.commands)

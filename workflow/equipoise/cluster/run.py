@@ -30,6 +30,7 @@ SHIPPED = {"--profile": shipped_profile, "--workflow-profile": shipped_profile, 
 """Snakemake's options whose files may be the program's own."""
 RUN_NAME = re.compile(r"(?:[A-Za-z0-9_-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The name that snakemake gives all Slurm jobs of one run, a prefix before it."""
+LOGGER = "equipoise"
 CANCELLING_TAKES_AT_MOST = 600.0
 
 
@@ -43,6 +44,8 @@ def run_snakemake(arguments: list[str]) -> None:
     arguments = with_shipped_files(arguments)
     try:
         parser, options = parse_args(arguments)
+        if not options.logger:  # neither typed nor in a profile
+            parser, options = parse_args([*arguments, "--logger", LOGGER])
     except Exception as error:  # as snakemake's own entry does: an unreadable profile, a missing folder
         print_exception(error)
         sys.exit(1)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json
+from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json, print_table
 
 app = typer.Typer()
+WATCHED_EVERY = 5.0  # seconds
 
 
 @app.command(rich_help_panel=EXPERIMENT, epilog="Example:  equipoise plan workflow/experiments/llama3-8b.yaml --gpu H100 --mfu 0.4")
@@ -64,9 +65,27 @@ def run(context: typer.Context) -> None:
 def status(
     results: Annotated[str, typer.Argument(help="Folder of results, or <results>/<experiment>.")] = "results",
     folder: Annotated[str, typer.Option(help="Where snakemake runs (its .snakemake and logs lie there).")] = ".",
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every few seconds, until Ctrl-C.")] = False,
+    json: Json = False,
 ) -> None:
-    """Shows stages, shards done and running, rows per second, time left, disk, and failed jobs with their last words."""
-    from equipoise.cluster.status import find_experiments, shown, status_of
+    """Shows stages, what runs with its rows and rate, time left, disk, and failed jobs with their last words."""
+    import time
 
-    for configuration in find_experiments(results):
-        typer.echo(shown(status_of(configuration, Path(folder))))
+    from equipoise.cluster.status import as_table, find_experiments, notes, sentence, status_of
+
+    while True:
+        found = [status_of(configuration, Path(folder)) for configuration in find_experiments(results)]
+        if watch and not json:
+            typer.clear()
+        if json:
+            print_json([each.values() for each in found])
+        for each in [] if json else found:
+            typer.echo(sentence(each))
+            print_table(lambda width, each=each: as_table(each))
+            typer.echo("\n".join(notes(each)))
+        if not watch:
+            return
+        try:
+            time.sleep(WATCHED_EVERY)
+        except KeyboardInterrupt:
+            return

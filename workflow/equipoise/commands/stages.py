@@ -26,6 +26,7 @@ from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed, prepare_process, refuse_missing_reporters
 from equipoise.selectors import MATRICES, SAMPLED, SCORED, selector_names
 from equipoise.store.lease import one_writer
+from equipoise.store.running import keep_record
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment
@@ -51,6 +52,7 @@ def _open(path: str, stage: str) -> "Experiment":
     from equipoise.config_file import read_config
 
     config = read_config(path)
+    keep_record(config.layout.experiment_root, stage)
     prepare_process(config, stage)
     take_devices(config, stage)
     return config

@@ -13,6 +13,7 @@ app = typer.Typer()
 def verify(
     path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")],
     heal: Annotated[bool, typer.Option("--heal", help="Remove what is damaged and its manifests; the next run makes it again.")] = False,
+    json: Json = False,
 ) -> None:
     """Reads every file, chunk and manifest at or below PATH and names what is damaged (exit status 1)."""
     from equipoise.modelling.base import weight_defects
@@ -21,11 +22,19 @@ def verify(
 
     found = []
     for checked in check(path, weight_defects):
-        typer.echo(f"{'DAMAGED' if checked.defects else 'ok':8}{checked.what}")
-        for defect in checked.defects:
-            typer.echo(f"        {defect}")
+        if not json:
+            typer.echo(f"{'DAMAGED' if checked.defects else 'ok':8}{checked.what}")
+            for defect in checked.defects:
+                typer.echo(f"        {defect}")
         found.append(checked)
     defects = sum(len(checked.defects) for checked in found)
+    if json:
+        removed = remove(found) if heal and defects else []
+        checks = [{"what": checked.what, "defects": checked.defects} for checked in found]
+        print_json({"sound": not defects, "checked": checks, "removed": [str(path) for path in removed]})
+        if defects and not heal:
+            raise typer.Exit(1)
+        return
     if not defects:
         typer.echo(f"All is sound: {len(found)} artefacts and stores were read, and each is what its manifest says.")
         return

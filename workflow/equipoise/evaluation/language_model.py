@@ -180,6 +180,7 @@ class LanguageModel(HFLM):
 
     def _log_progress(self, rows: int) -> None:
         self._done += rows
+        progress.tell("answers", self._done, self._requests, "answers")
         now = time.monotonic()
         if now - self._said >= progress.SECONDS_BETWEEN_LINES and self._done < self._requests:
             self._said = now

@@ -23,6 +23,7 @@ from equipoise.planning.workload import SPREAD, pool_load
 from equipoise.store.artefact import open_alone
 
 VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
+OWN_ITEMS = "a jsonl task's: its own rows, else 1,000"
 COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
 
 
@@ -114,7 +115,7 @@ def _comparison_assumptions(config: Experiment) -> list[str]:
 def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str]:
     if not any(task.suite for task in config.tasks.values()):
         return []
-    said = ["evaluation: items are the benchmarks' own counts (1,000 for a jsonl task), prompts and answers have assumed mean lengths"]
+    said = [f"evaluation: items are the benchmarks' own counts ({OWN_ITEMS}), prompts and answers have assumed mean lengths"]
     said.append(
         f"evaluation: tuned models' answers are lognormal with spread {SPREAD:g} up to the longest allowed; a batch decodes until its "
         "longest one ends"

@@ -156,10 +156,22 @@ class Items(KnownItems):
         return assumed_lengths(self.answer, self.cap) if stops else np.full(1, self.cap)
 
 
+def _own_items(config: Experiment, task: Task) -> int:
+    """Items of a task that is measured on its own files: rows of its test files, or those of its files that are not drawn; 0 where they
+    cannot be counted, or are lm-eval's."""
+    if task.lm_eval_tasks or not task.files:
+        return 0
+    try:
+        rows = sum(_rows_and_bytes(file)[0] for file in find_files(task.test_files or task.files))
+    except (UserError, OSError):
+        return 0
+    return rows if task.test_files else max(0, rows - config.targets.size)
+
+
 def items_of(config: Experiment, task: Task, suite: Suite) -> Items:
     """What one evaluation of a task runs through: the hold-out taken away, limits applied."""
     known = BENCHMARKS[task.benchmark].items
-    left = max(1, known.items - known.held_out_each * config.targets.size)
+    left = max(1, _own_items(config, task) or known.items - known.held_out_each * config.targets.size)
     items = min(left, suite.limit * known.leaves) if suite.limit else left
     cap = suite.max_new_tokens if suite.max_new_tokens and known.answer else known.cap
     return Items(items, known.leaves, min(known.prompt, config.model.max_length), min(known.answer, cap), cap)

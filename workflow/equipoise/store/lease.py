@@ -16,9 +16,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from equipoise.progress import log
 
@@ -192,19 +191,16 @@ def _end(message: str) -> None:
     os._exit(LOST)
 
 
+def claim_here(beat: int = 0) -> Claim:
+    """What this process says of itself."""
+    return Claim(socket.gethostname(), _place(), os.getpid(), _started(os.getpid()), os.environ.get("SLURM_JOB_ID", ""), beat)
+
+
 def write_claim(path: Path, generation: int, beat: int) -> None:
     """Writes, atomically, that this process holds the generation."""
-    content: dict[str, Any] = {
-        "host": socket.gethostname(),
-        "place": _place(),
-        "process": os.getpid(),
-        "started": _started(os.getpid()),
-        "job": os.environ.get("SLURM_JOB_ID", ""),
-        "beat": beat,
-    }
     part = path.with_name(f".{path.name}.{generation}.{os.getpid()}.part")
     try:
-        part.write_text(json.dumps(content), encoding="utf-8")
+        part.write_text(json.dumps(asdict(claim_here(beat))), encoding="utf-8")
         os.replace(part, claim_file(path, generation))
     finally:
         part.unlink(missing_ok=True)

@@ -39,6 +39,11 @@ class BatchTrainer(Trainer):
         self._parts: list[torch.Tensor] = []
         self.latest: dict[str, float] = {}
 
+    def rows_of(self, step: int) -> int:
+        """Examples of a step (from 0), of all processes; an epoch's last one may have fewer."""
+        first = step % steps_per_epoch(self._training, self._examples) * self._training.batch_size
+        return max(0, min(self._training.batch_size, self._examples - first))
+
     def get_batch_samples(self, epoch_iterator, num_batches, device):
         """The micro batches of this process, and what the whole batch counts: examples or completion tokens, over all processes."""
         batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)

@@ -150,7 +150,7 @@ def _watch(trainer: "BatchTrainer") -> "TrainerCallback":
     class Watch(TrainerCallback):
         def on_train_begin(self, args, state, control, **kwargs):
             left = range(state.global_step, state.max_steps)
-            self.steps = track(left, "training", len(left), "steps", note=note)
+            self.steps = track(left, "training", sum(map(trainer.rows_of, left)), "rows", trainer.rows_of, note)
             next(self.steps, None)
 
         def on_step_end(self, args, state, control, **kwargs):

@@ -1,0 +1,95 @@
+"""How far running jobs are: each keeps a small record below its experiment's folder, which `status` and a run's log read.
+
+A record lies in `<results>/<experiment>/.running/<stage>.<host>.<process>.json`, is written at most every few seconds, and goes when the
+process ends. One that a killed process left is known by its holder's lease fields, as a lease is, or by its age. No result depends on it.
+"""
+
+import atexit
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from equipoise import progress
+from equipoise.store.lease import Claim, claim_here, is_gone, is_here
+
+FOLDER = ".running"
+EVERY = 2.0
+"""Seconds between two writings."""
+STALE = 900.0
+"""Seconds after which a record of another host that did not move is taken for a dead job's; a step is shorter."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A running job's work: `done` of `total` units since `began`, as of `updated` (seconds since 1970).
+
+    title: what it does now.
+    """
+
+    stage: str
+    title: str
+    done: int
+    total: int
+    unit: str
+    began: float
+    updated: float
+
+    @property
+    def rate(self) -> float:
+        """Units a second; 0 as long as none is done."""
+        return self.done / (self.updated - self.began) if self.done and self.updated > self.began else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of what it does now; None while its rate is not known."""
+        return (self.total - self.done) / self.rate if self.rate else None
+
+
+def keep_record(experiment_root: str, stage: str) -> None:
+    """From now on the long loops of this process (`progress.track`) are written to its record, until it ends."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    path = Path(experiment_root) / FOLDER / f"{stage}.{socket.gethostname()}.{os.getpid()}.json"
+    progress.followers.append(_Writer(path, stage))
+    owner = os.getpid()
+    atexit.register(lambda: path.unlink(missing_ok=True) if os.getpid() == owner else None)
+
+
+class _Writer:
+    """Writes a record, not too often; a disk that is full or gone is no reason to end."""
+
+    def __init__(self, path: Path, stage: str):
+        self._path, self._stage, self._title, self._began, self._written = path, stage, "", 0.0, 0.0
+
+    def __call__(self, title: str, done: int, total: int, unit: str) -> None:
+        now = time.time()
+        if title != self._title:
+            self._title, self._began, self._written = title, now, 0.0
+        if now - self._written < EVERY and done < total:
+            return
+        self._written = now
+        record = Record(self._stage, title, done, total, unit, self._began, now)
+        part = self._path.with_suffix(".part")
+        with suppress(OSError):
+            self._path.parent.mkdir(exist_ok=True)
+            part.write_text(json.dumps({**asdict(record), "claim": asdict(claim_here())}), encoding="utf-8")
+            os.replace(part, self._path)
+
+
+def read_records(experiment_root: str | Path, now: float) -> list[Record]:
+    """The records of jobs that live, by stage and start."""
+    found = []
+    folder = Path(experiment_root) / FOLDER
+    for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
+        with suppress(OSError, ValueError, TypeError, KeyError):
+            content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            claim = Claim(**content.pop("claim"))
+            record = Record(**content)
+            if not is_gone(claim) if is_here(claim) else now - record.updated < STALE:
+                found.append(record)
+    return sorted(found, key=lambda record: (record.stage, record.began))
