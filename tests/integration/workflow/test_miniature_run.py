@@ -19,7 +19,6 @@ TASKS = ["trace", "code", "gsm", "math", "logic", "know", "form"]
 def miniature(tmp_path_factory):
     """config.yaml with one budget, one seed, two warm-up epochs, every run a job of its own; run to the report."""
     values = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    values["model"]["base"] = str(REPOSITORY / values["model"]["base"])
     values |= {"budgets": [0.05], "selectors": ["task_max", "bids"]}
     values["warmup"]["epochs"] = 2
     values["finetune"] |= {"seeds": [0], "epochs": 1, "zero_shot": False}
