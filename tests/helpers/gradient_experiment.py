@@ -5,7 +5,7 @@ from pathlib import Path
 from equipoise.config import Experiment
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
-from equipoise.estimators import estimator
+from equipoise.estimators import row_estimator
 from equipoise.store.artefact import publish
 from helpers.base import tiny_base, write_checkpoint
 from helpers.experiment import changed, tiny_values, write_target
@@ -47,14 +47,21 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, targets: int 
 
 
 def collect_all(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
-    """All gradients of these epochs (the pool in one shard) and what the estimator fits between them, in the workflow's order."""
+    """All rows and states of these epochs (the pool in one shard) and what the estimator fits between them, in the workflow's order."""
+    from equipoise.collecting import collects_states
     from equipoise.curvature.fit import fit_curvature
-    from equipoise.gradients.collect import collect_pool_gradients, collect_target_gradients
+    from equipoise.gradients.collect import collect_pool_gradients, collect_pool_states, collect_target_gradients, collect_target_states
 
-    fitted = estimator(config.gradients.estimator).fitted
-    if fitted and not fitted.from_rows:
+    rows = row_estimator(config.gradients)
+    if rows and rows.fitted and not rows.fitted.from_rows:
         fit_curvature(config, epochs)
-    collect_pool_gradients(config, epochs, 0)
-    if fitted and fitted.from_rows:
+    if rows:
+        collect_pool_gradients(config, epochs, 0)
+    if rows and rows.fitted and rows.fitted.from_rows:
         fit_curvature(config, epochs)
-    collect_target_gradients(config, epochs, tasks)
+    if rows:
+        collect_target_gradients(config, epochs, tasks)
+    if collects_states(config, "pool"):
+        collect_pool_states(config, 0)
+    if collects_states(config, "target"):
+        collect_target_states(config, tasks)

@@ -108,7 +108,7 @@ def _comparison_assumptions(config: Experiment) -> list[str]:
     alone = sum(each.of == RANDOM for each in made)
     said = [f"validation: {len(made):,} retrainings, {alone:,} of them shared by all estimators and baselines; single steps are in float64"]
     if others:
-        said.append(f"validation: {', '.join(others)} collect gradients of the whole pool once more each, in stores of their own")
+        said.append(f"validation: stores and matrices of {', '.join(others)} are made beside the experiment's own, from the same warm-up")
     return said
 
 
