@@ -25,7 +25,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench audit lint format docs lock clean without-git
+.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench audit lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ demo: $(STAMP) ## Run the embedded miniature experiment end to end (CPU, no down
 
 dry-run: $(STAMP) ## Show what `make demo` would do
 	@$(RUN) --dry-run $(ARGS)
+
+validate: $(STAMP) ## What every estimator of influence is worth on the embedded experiment (ESTIMATORS="less, ekfac" picks some)
+	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \
+	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
 study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the table of docs/results.md
 	@$(PYTHON) -m equipoise miniature study --cores $(CORES)

@@ -27,6 +27,7 @@ from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
+from equipoise.gradients.width import NONE, projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES, SAMPLED
@@ -82,7 +83,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     identity = fingerprint({"matrix": matrix, "columns": columns})
     made = _made(config, matrix, columns, shards)
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
-    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
+    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) and projection_of(config).kind != NONE else None
     described["fingerprint"] = fingerprint({**made.determined, "identity": identity, "halves": halves is not None})
     of = {"matrix": matrix, "shard": shard_label(shard)}
     manifest = layout.matrix_shard_manifest(**of)
