@@ -18,8 +18,9 @@ import pytest
 from helpers.places import REPOSITORY
 
 PROGRAM = ("Snakefile", "config.yaml", "envs", "profiles", "workflow/experiments", "workflow/report", "workflow/rules", "workflow/schemas")
+PACKAGES = ("equipoise", "snakemake_logger_plugin_equipoise")
 LIBRARIES = sysconfig.get_path("purelib")
-BROUGHT = {"lm_eval": "lm-eval", "yaml": "pyyaml", "pydantic_core": "pydantic"}
+BROUGHT = {"lm_eval": "lm-eval", "yaml": "pyyaml", "pydantic_core": "pydantic", "sklearn": "scikit-learn"}
 """Modules by the package that a requirement names, where their names differ or the package brings both."""
 
 
@@ -35,7 +36,7 @@ def wheel(tmp_path_factory):
     """Built from the source distribution, as `python -m build` does, from a copy with a site file of one's own in it."""
     tree, out = tmp_path_factory.mktemp("tree") / "equipoise", tmp_path_factory.mktemp("dist")
     tree.mkdir()
-    for top in (*PROGRAM, "workflow/equipoise", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+    for top in ("Snakefile", "config.yaml", "envs", "profiles", "workflow", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
         copy = shutil.copytree if (REPOSITORY / top).is_dir() else shutil.copy
         copy(REPOSITORY / top, tree / top)
     (tree / "profiles/slurm/site.yaml").write_text("slurm_account: secret\n", encoding="utf-8")
@@ -95,9 +96,11 @@ def test_the_wheel_holds_every_file_of_the_program_and_no_site_file(wheel):
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     tracked = [path for top in PROGRAM for path in ([REPOSITORY / top] if (REPOSITORY / top).is_file() else (REPOSITORY / top).rglob("*"))]
     program = {f"equipoise/program/{path.relative_to(REPOSITORY)}" for path in tracked if path.is_file() and path.name != "site.yaml"}
-    package = REPOSITORY / "workflow"
     modules = {
-        str(path.relative_to(package)) for path in (package / "equipoise").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        str(path.relative_to(REPOSITORY / "workflow"))
+        for package in PACKAGES
+        for path in (REPOSITORY / "workflow" / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
     }
     assert held == program | modules
 
