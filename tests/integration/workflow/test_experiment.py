@@ -1,6 +1,7 @@
 """The account of an experiment's jobs (experiment.py) is the Snakefile's own, job by job and output by output."""
 
 import re
+from collections import Counter
 
 import pytest
 import yaml
@@ -57,6 +58,20 @@ def test_every_cut_into_jobs(tiny_values, tmp_path, cut):
     values = evaluated(tiny_values | {"selectors": ["random", "bids", "rds", "rds_plus", "full"]})
     workflow = Workflow(tmp_path, values | {"pool": values["pool"] | {"shards": 5, "decontaminate": "remove"}, "jobs": cut})
     assert declared_jobs(workflow) == planned_jobs(workflow)
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["mates", "matrix"])
+def test_estimators_that_leave_no_gradients_of_every_row(tiny_values, tmp_path, own):
+    settings = {"estimator": "matrix", "matrix": {"file": "scores.npy"}} if own else {"estimator": "mates", "mates": {"share": 0.5}}
+    values = evaluated(tiny_values | {"selectors": ["bids", "rds", "kcenter", "ifd"], "jobs": {"assembly": 2}})
+    values |= {"pool": values["pool"] | {"shards": 5}, "gradients": values["gradients"] | settings}
+    (tmp_path / "scores.npy").touch()
+    workflow = Workflow(tmp_path, values)
+    jobs = planned_jobs(workflow)
+    assert declared_jobs(workflow) == jobs
+    counts = Counter(rule for rule, _ in jobs)
+    assert (counts["score_pool"], counts["collect_pool_states"], counts["collect_target_states"]) == (10, 5, 2 if own else 0)
+    assert (counts["collect_pool_gradients"], counts["fit_influence_model"]) == ((0, 0) if own else (4, 1))
 
 
 @pytest.mark.parametrize(
