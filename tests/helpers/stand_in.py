@@ -1,4 +1,4 @@
-"""A GPU's stand-in that computes: its tensors say `cuda:0`, their numbers lie in the host's memory, and what a GPU refuses it refuses.
+"""GPUs' stand-ins that compute: their tensors say `cuda:0` or another number and lie in the host's memory; what a GPU refuses they refuse.
 
 A `StandIn` wraps a tensor of the CPU. Operations run on what is wrapped, so that results are right and gradients flow; an operation that
 mixes wrapped and plain tensors raises as CUDA does, plain ones without axes excepted (CUDA takes them too). Whatever makes the processor
@@ -43,18 +43,18 @@ def _count(kind: str) -> None:
 
 
 class StandIn(torch.Tensor):
-    """A tensor on the stand-in; `_held` is what it wraps."""
+    """A tensor on a stand-in; `_held` is what it wraps."""
 
     @staticmethod
-    def __new__(cls, held: torch.Tensor):
+    def __new__(cls, held: torch.Tensor, place: torch.device = GPU):
         return torch.Tensor._make_wrapper_subclass(
             cls, held.size(), strides=held.stride(), storage_offset=held.storage_offset(), dtype=held.dtype, device=held.device
         )
 
-    def __init__(self, held: torch.Tensor):
-        self._held = held
+    def __init__(self, held: torch.Tensor, place: torch.device = GPU):
+        self._held, self._place = held, place
 
-    device = property(lambda self: GPU)
+    device = property(lambda self: self._place)
     is_cuda = property(lambda self: True)
     is_cpu = property(lambda self: False)
 
@@ -70,32 +70,35 @@ class StandIn(torch.Tensor):
     @classmethod
     def __torch_dispatch__(cls, function, types, arguments=(), named=None):
         named = named or {}
-        _refuse_mixed(function, arguments, named)
+        place = _refuse_mixed(function, arguments, named)
         known = {id(each._held): each for each in tree_iter((arguments, named)) if isinstance(each, StandIn)}
         held_arguments, held_named = tree_map(lambda each: each._held if isinstance(each, StandIn) else each, (arguments, named))
         if function is aten.bmm.dtype:  # the CPU has no such kernel
-            return StandIn(torch.bmm(*(each.to(held_arguments[2]) for each in held_arguments[:2])))
+            return StandIn(torch.bmm(*(each.to(held_arguments[2]) for each in held_arguments[:2])), place)
         results = function(*held_arguments, **held_named)
         if function is aten._local_scalar_dense.default:
             return results
         plain_target = function is aten.copy_.default and not isinstance(arguments[0], StandIn)
         if plain_target:
             return arguments[0]
-        return tree_map(lambda each: _wrapped(each, known) if isinstance(each, torch.Tensor) else each, results)
+        return tree_map(lambda each: _wrapped(each, known, place) if isinstance(each, torch.Tensor) else each, results)
 
 
-def _wrapped(result: torch.Tensor, known: dict[int, StandIn]) -> StandIn:
+def _wrapped(result: torch.Tensor, known: dict[int, StandIn], place: torch.device) -> StandIn:
     """The stand-in of a result; of one that was changed in place, the one that there is."""
-    return known[id(result)] if id(result) in known else StandIn(result)
+    return known[id(result)] if id(result) in known else StandIn(result, place)
 
 
-def _refuse_mixed(function, arguments, named) -> None:
+def _refuse_mixed(function, arguments, named) -> torch.device:
+    """The device that an operation runs on."""
+    places = [each.device for each in tree_iter((arguments, named)) if isinstance(each, StandIn) and (each.dim() or len(each.shape))]
+    place = places[0] if places else GPU
     if function.overloadpacket in WAITS:
         _count(WAITS[function.overloadpacket])
     if function.overloadpacket is aten.copy_:
         if not all(isinstance(each, StandIn) for each in arguments[:2]):
             _count("copy")
-        return
+        return place
     indices = ()
     if function.overloadpacket in (aten.index, aten.index_put, aten.index_put_):
         indices = tuple(each for each in arguments[1] if each is not None)
@@ -104,30 +107,39 @@ def _refuse_mixed(function, arguments, named) -> None:
         if not all(isinstance(each, StandIn) for each in indices):
             _count("copy")  # CUDA takes indices of the host, and copies them
     for each in tree_iter((arguments, named)):
-        if isinstance(each, torch.Tensor) and not isinstance(each, StandIn) and each.dim() and not any(each is index for index in indices):
+        if isinstance(each, torch.Tensor) and each.dim() and each.device != place and not any(each is index for index in indices):
             raise RuntimeError(
-                f"Expected all tensors to be on the same device, but found at least two devices, {GPU} and cpu! ({function} at {_place()})"
+                f"Expected all tensors to be on the same device, but found at least two devices, {place} and {each.device}! "
+                f"({function} at {_place()})"
             )
+    return place
 
 
 class _Move(torch.autograd.Function):
     """To the stand-in or back to the host; a gradient goes the other way."""
 
     @staticmethod
-    def forward(ctx, tensor):
-        return tensor._held.clone() if isinstance(tensor, StandIn) else StandIn(tensor.clone())
+    def forward(ctx, tensor, device):
+        ctx.origin = tensor.device
+        held = tensor._held if isinstance(tensor, StandIn) else tensor
+        return StandIn(held.clone(), device) if device.type == "cuda" else held.clone()
 
     @staticmethod
     def backward(ctx, gradient):
-        return _Move.apply(gradient)
+        return _Move.apply(gradient, ctx.origin), None
 
 
 def moved(tensor: torch.Tensor, device: torch.device | None) -> torch.Tensor:
     """`tensor` on `device` (none: where it is)."""
-    if device is None or (device.type == "cuda") == isinstance(tensor, StandIn):
+    if device is not None and device.type == "cuda":
+        device = torch.device("cuda", device.index or 0)
+    if device is None or device == tensor.device:
         return tensor
-    _count("to host" if isinstance(tensor, StandIn) else "to device")
-    return _Move.apply(tensor)
+    if device.type == tensor.device.type:
+        _count("across")
+    else:
+        _count("to host" if isinstance(tensor, StandIn) else "to device")
+    return _Move.apply(tensor, device)
 
 
 def _asked(value) -> torch.device | None:
@@ -157,13 +169,14 @@ class OnStandIn(TorchFunctionMode):
         named.pop("pin_memory", None)  # there is no allocator of such memory here
         device = named.get("device")
         if device is not None and _asked(device) is not None and _asked(device).type == "cuda":
-            if any(isinstance(each, StandIn) for each in tree_iter((arguments, named))):
+            if own is not None and isinstance(own, StandIn) and function is not torch.as_tensor:
                 del named["device"]  # new_zeros and zeros_like: where their tensor is
                 return function(*arguments, **named)
             result = function(*arguments, **(named | {"device": "cpu"}))
             if arguments and isinstance(arguments[0], list | tuple) and function in (torch.tensor, torch.as_tensor):
                 _count("to device")
-            return StandIn(result.detach()).requires_grad_(result.requires_grad)
+            place = torch.device("cuda", _asked(device).index or 0)
+            return StandIn(result.detach(), place).requires_grad_(result.requires_grad)
         return function(*arguments, **named)
 
     def _to(self, own, arguments, named):
@@ -205,7 +218,7 @@ def stand_in_gpu(monkeypatch):
         if getattr(module, "resolve_device", None) is base.resolve_device:
             monkeypatch.setattr(module, "resolve_device", lambda device: GPU)
         if getattr(module, "load_base", None) is load:
-            monkeypatch.setattr(module, "load_base", lambda model, precision, device: put(load(model, precision, "cpu")))
+            monkeypatch.setattr(module, "load_base", lambda model, precision, device, *how: put(load(model, precision, "cpu", *how)))
     run = torch.autograd._engine_run_backward
 
     def run_within(*arguments, **named):
@@ -214,7 +227,8 @@ def stand_in_gpu(monkeypatch):
 
     monkeypatch.setattr(torch, "inference_mode", torch.no_grad)  # wrapped tensors have none
     monkeypatch.setenv("ACCELERATE_TORCH_DEVICE", str(GPU))
-    monkeypatch.setattr("accelerate.state.check_cuda_p2p_ib_support", lambda: True)  # asks nvidia-smi
+    for module in ("state", "big_modeling"):
+        monkeypatch.setattr(f"accelerate.{module}.check_cuda_p2p_ib_support", lambda: True)  # asks nvidia-smi
     monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
     monkeypatch.setattr(torch.autograd, "_engine_run_backward", run_within)
     TRANSFERS.clear()

@@ -249,9 +249,14 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "saved_shapes": (2, "the adapter on disk"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
     },
+    "modelling.quantised": {
+        "refuse_eight_bits": (1, "the loaded base"),
+        "settings_of": (1, "what is installed for this interpreter"),
+    },
     "modelling.base": {
         "base_folder": (2, "the folder or the hub"),
         "_refuse_other_tensors": (1, "the base's weights"),
+        "_refuse_spilled": (1, "the GPUs' free memory"),
         "_set_template": (1, "the tokenizer"),
         "_template_file": (1, "the template's file"),
         "load_base": (2, "the base's files"),

@@ -1,5 +1,5 @@
 """The configuration of an experiment: one model per section, a description per field; the only place a default lives (with the sections
-of `config_gradients.py`).
+of `config_model.py` and `config_gradients.py`).
 
 `config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are generated from
 this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in `config_checks.py`.
@@ -13,11 +13,8 @@ from equipoise.benchmarks import BENCHMARKS
 from equipoise.config_checks import impossible
 from equipoise.config_gradients import Gradients
 from equipoise.config_keys import (
-    ATTENTION,
     JOBS,
     NO_EFFECT,
-    OWN,
-    PAPER,
     PLACE,
     AnySource,
     BudgetField,
@@ -30,48 +27,10 @@ from equipoise.config_keys import (
     SelectorName,
     Source,
     StageName,
-    TargetModules,
 )
+from equipoise.config_model import Lora, Model, Training
+from equipoise.config_validation import Validation
 from equipoise.layout import CHUNK_ROWS, Layout
-
-
-class Model(Section):
-    """The base model that selects (M_s) and is tuned (M_t)."""
-
-    name: Annotated[Name, PLACE] = Field(description="Folder name of this model's results.")
-    base: Source = Field(description="Base model: a folder (safetensors and tokenizer), a hub id, or `miniature`, the embedded one.")
-    revision: Source = Field("main", description="Branch, tag or commit of a hub id; ignored for a folder.")
-    precision: Literal["fp32", "bf16"] = Field("bf16", description="Number format of training and evaluation.")
-    attention: Literal["auto", "sdpa", "eager"] = Field(
-        "auto", description="How attention is computed; auto: sdpa where the architecture has it, else eager."
-    )
-    chat_template: Source = Field(
-        PAPER, description="Chat template: paper (<|user|>, <|assistant|>), own (the base's; instruct bases), or a Jinja file's path."
-    )
-    max_length: int = Field(2048, ge=8, description="Longest example in tokens; longer ones are cut at the end.")
-    device: Annotated[str, NO_EFFECT] = Field(
-        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto (a GPU if there is one), cpu, cuda or cuda:N."
-    )
-    deterministic: Annotated[bool, NO_EFFECT] = Field(
-        False,
-        description="torch's deterministic algorithms: on GPUs of one model the same bytes every time, slower. CPUs give them anyway.",
-    )
-
-    @property
-    def template_file(self) -> str | None:
-        """Path of the chat template, where it is a file's."""
-        return None if self.chat_template in (PAPER, OWN) else self.chat_template
-
-
-class Lora(Section):
-    """The LoRA adapter of warm-up and fine-tuning (PEFT)."""
-
-    rank: int = Field(128, ge=1, description="Rank r.")
-    alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
-    dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
-    target_modules: TargetModules = Field(
-        ATTENTION, description="Linear maps with an adapter: attention (all of its projections), all-linear, or a list of names."
-    )
 
 
 class Pool(Section):
@@ -153,38 +112,6 @@ class Targets(Section):
         return self.max_length or model.max_length
 
 
-class Training(Section):
-    """Hyper-parameters shared by warm-up and fine-tuning (HF Trainer)."""
-
-    batch_size: int = Field(128, ge=1, description="Examples per optimizer step, over all processes.")
-    micro_batch_size: int = Field(4, ge=1, description="Examples per forward pass and process; accumulation is derived.")
-    loss: Literal["example", "token"] = Field(
-        "example", description="Over a batch. example: mean of the examples' own means, as in gradients; token: of all tokens."
-    )
-    loss_on: Literal["all_turns", "last_turn"] = Field(
-        "all_turns", description="Turns with a loss, also in gradients: all of the assistant's, or its last one."
-    )
-    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
-    schedule: Literal["cosine", "linear"] = Field("cosine", description="Decay after the linear warm-up.")
-    warmup_ratio: float = Field(0.03, ge=0, lt=1, description="Share of the steps that warm the learning rate up.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW's weight decay.")
-    max_grad_norm: float = Field(1.0, gt=0, description="Gradient clipping.")
-    activation_checkpointing: bool = Field(False, description="Recompute activations in the backward pass to save memory.")
-    processes: int = Field(1, ge=1, description="Training processes, one per GPU (torchrun when above 1).")
-    save_steps: Annotated[int, NO_EFFECT] = Field(500, ge=1, description="Steps between the snapshots that a killed training resumes from.")
-    report_to: Annotated[list[Literal["tensorboard", "wandb"]], NO_EFFECT] = Field(["tensorboard"], description="Where training curves go.")
-
-    @property
-    def last_turn(self) -> bool:
-        """Whether the last assistant turn alone has a loss."""
-        return self.loss_on == "last_turn"
-
-    @property
-    def accumulation(self) -> int:
-        """Forward passes per optimizer step and process; `batch_size` is a multiple (config_checks.py)."""
-        return self.batch_size // (self.micro_batch_size * self.processes)
-
-
 class Warmup(Section):
     """The warm-up of the selection model."""
 
@@ -241,6 +168,9 @@ class Suite(Section):
     seeds: Seeds = Field([0], min_length=1, description="Generation seeds; the score is their median.")
     limit: int | None = Field(None, ge=1, description="Items per lm-eval task, after the hold-out; for quick trials.")
     batch_size: int = Field(16, ge=1, description="Items in one batch.")
+    quantisation: Literal["none", "nf4", "int8"] | None = Field(
+        None, description="The base's linear maps in this suite: none (whole), nf4 or int8; left out: as model.quantisation."
+    )
     backend: Literal["hf", "vllm"] = Field("hf", description="What generates: transformers, or vLLM (envs/vllm-requirements.txt).")
     python: Annotated[str | None, NO_EFFECT] = Field(
         None, description="Interpreter of this suite's evaluation, such as vLLM's; none: the experiment's."
@@ -270,6 +200,9 @@ class Jobs(Section):
     runs: Cut = Field("separate", description="All runs of a selector in one job, or one job per run.")
     assembly: Annotated[int, JOBS] = Field(
         1, ge=1, description="Shards whose matrix rows one job assembles; write 100 for thousands of shards."
+    )
+    gpus: Annotated[int, NO_EFFECT] = Field(
+        1, ge=1, description="GPUs of a job that collects gradients or evaluates; more than one with model.device_map: auto."
     )
     threads: Annotated[dict[StageName, Positive], NO_EFFECT] = Field(
         {}, description="CPU threads of a stage, by rule name; `default` for the others."
@@ -323,6 +256,7 @@ class Experiment(Section):
     gradients: Gradients = Field(default_factory=Gradients, description="Influence gradients.")
     selection: Selection = Field(default_factory=Selection, description="Rankings.")
     finetune: Finetune = Field(default_factory=Finetune, description="Fine-tunings.")
+    validation: Validation = Field(default_factory=Validation, description="What estimators of influence are worth.")
     sandbox: Sandbox = Field(default_factory=Sandbox, description="Execution of model-written programs.")
     jobs: Jobs = Field(default_factory=Jobs, description="How work is cut into jobs.")
     report: Report = Field(default_factory=Report, description="The report.")
@@ -337,4 +271,4 @@ class Experiment(Section):
     @property
     def layout(self) -> Layout:
         """Where every file of the experiment lies."""
-        return Layout(self.results, self.experiment, self.model.name)
+        return Layout(self.results, self.experiment, self.model.name, self.gradients.place)

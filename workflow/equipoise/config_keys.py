@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from equipoise.budgets import Budget, parse_budget
 from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS, OTHERS
 from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -16,6 +17,8 @@ ATTENTION, ALL_LINEAR = "attention", "all-linear"
 """Choices of `lora.target_modules` beside names."""
 PAPER, OWN = "paper", "own"
 """Choices of `model.chat_template` beside a file."""
+UNQUANTISED, FOUR_BITS, EIGHT_BITS = "none", "nf4", "int8"
+"""Choices of a suite's quantisation; a base is trained in the first two alone."""
 
 
 class Effect(Enum):
@@ -51,8 +54,19 @@ def _targets(value: object) -> object:
     return value
 
 
+def _trainable(value: object) -> object:
+    if value == EIGHT_BITS:
+        raise ValueError(
+            "int8 is for evaluation only: it quantises a map's inputs together with their neighbours' in the batch, so that a gradient "
+            "would "
+            "depend on its batch; write nf4, or suites.<name>.quantisation: int8"
+        )
+    return value
+
+
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
+EstimatorName = Literal[*(each.name for each in ESTIMATORS), *OTHERS]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], JOBS]
@@ -61,11 +75,13 @@ Source = Annotated[str, CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
 TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], BeforeValidator(_targets), CONTENT]
+Quantisation = Annotated[Literal["none", "nf4"], BeforeValidator(_trainable)]
 Positive = Annotated[int, Field(ge=1)]
 StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
     *(
         "fit_curvature",
+        "choose_dimension",
         "collect_pool_gradients",
         "collect_target_gradients",
         "collect_pool_states",
@@ -77,7 +93,7 @@ StageName = Literal[
         "rank",
         "select_budget",
     ),
-    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
+    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "measure_one_step", "retrain", "validate_influence", "report"),
 ]
 
 

@@ -16,8 +16,8 @@ rule evaluate:
         "../../envs/equipoise.yaml"
     threads: threads_of("evaluate")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("evaluate", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("evaluate", CONFIG.jobs.gpus),
     params:
         determined=determined_evaluation,
         run=RUN.path,

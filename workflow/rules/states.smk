@@ -13,8 +13,8 @@ rule score_pool:
         "../../envs/equipoise.yaml"
     threads: threads_of("score_pool")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("score_pool", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("score_pool", CONFIG.jobs.gpus),
         shard_slot=1,
     params:
         determined=determined("score_pool"),
@@ -38,8 +38,8 @@ rule collect_pool_states:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_pool_states")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("collect_pool_states", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("collect_pool_states", CONFIG.jobs.gpus),
         shard_slot=1,
     params:
         determined=determined("collect_pool_states"),
@@ -63,8 +63,8 @@ rule collect_target_states:
         "../../envs/equipoise.yaml"
     threads: threads_of("collect_target_states")
     resources:
-        gpu=gpus(1),
-        cpus_per_task=cores("collect_target_states", 1),
+        gpu=gpus(CONFIG.jobs.gpus),
+        cpus_per_task=cores("collect_target_states", CONFIG.jobs.gpus),
     params:
         determined=determined("collect_target_states"),
         config=LAYOUT.config,

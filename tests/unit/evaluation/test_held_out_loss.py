@@ -15,6 +15,7 @@ from equipoise.evaluation.loss import losses
 from equipoise.evaluation.session import Session
 from equipoise.harness.documents import content_hash
 from equipoise.layout import Run
+from equipoise.modelling.base import load_base
 from equipoise.modelling.chat import Encoded
 from equipoise.store.manifest import read_manifest
 from helpers.evaluation_experiment import evaluation_values, make_adapter
@@ -41,15 +42,15 @@ def plain_loss(model, example: Encoded) -> float:
 
 @pytest.mark.parametrize("batch_size", [1, 4, 16])
 def test_losses_are_those_of_a_plain_loop(tiny_config, batch_size):
-    session = Session(tiny_config)
+    base = load_base(tiny_config.model, "fp32", "cpu")
     draw = np.random.default_rng(0)
     examples = []
     for length in (5, 30, 30, 8, 2, 17, 31, 12, 3):
         ids = draw.integers(5, 60, length).tolist()
         prompt = int(draw.integers(0, length - 1))
         examples.append(Encoded(ids, prompt, ((prompt + 2, prompt + 3),) if length - prompt > 6 else ()))
-    found = losses(session.base, examples, batch_size, 0)
-    assert found == pytest.approx([plain_loss(session.base, example) for example in examples], rel=1e-5)
+    found = losses(base, examples, batch_size, 0)
+    assert found == pytest.approx([plain_loss(base, example) for example in examples], rel=1e-5)
 
 
 @pytest.fixture
@@ -76,7 +77,7 @@ def test_every_item_that_accuracy_is_measured_on_has_its_loss_and_scores_are_the
         losses_ = np.array([row["score"] for row in rows])
         assert scores["score"] == pytest.approx(losses_.mean())
         assert scores["stderr"] == pytest.approx(losses_.std(ddof=1) / len(losses_) ** 0.5)
-        with session.adapted(config.layout.adapter(run) if run.trained else None) as model:
+        with session.adapted("chat", config.layout.adapter(run) if run.trained else None) as model:
             plain = [plain_loss(model, example) for example in session.loss_items("chat").examples]
         assert losses_.tolist() == pytest.approx(plain, rel=1e-5)
 

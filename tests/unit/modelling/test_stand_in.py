@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from equipoise.config import Lora
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
+from equipoise.errors import UserError
 from equipoise.layout import Run
 from helpers.evaluation_experiment import evaluation_values, make_adapter
 from helpers.experiment import changed
@@ -33,10 +36,12 @@ ONCE = {
 }
 """What a stage may do when it starts, and when it writes a checkpoint."""
 COLLECTING = {
-    ("to device", "engine.py:<genexpr>"): 4,  # tokens, places, labels, weights
+    ("to device", "engine.py:run"): 1,  # tokens
+    ("to device", "engine.py:<genexpr>"): 3,  # places, labels, weights
     ("item", "engine.py:run"): 1,  # transformers looks whether positions are packed
     ("to device", "engine.py:_states"): 1,
-    ("to host", "engine.py:run"): 2,  # losses
+    ("to host", "engine.py:run"): 1,  # losses, for the rows
+    ("to host", "engine.py:_result"): 1,  # losses
     ("to host", "engine.py:<dictcomp>"): 2,  # states
     ("to host", "rows.py:finish"): 1,
 }
@@ -120,6 +125,51 @@ def test_collection_and_what_estimators_fit(tmp_path, monkeypatch, estimator):
         refuse_others(seen, (COLLECTING, seen["to host", "rows.py:finish"]))
 
 
+@pytest.mark.parametrize(("estimator", "tied"), [("less", False), ("logra", True), ("ekfac", False)])
+def test_a_base_over_two_gpus_has_the_rows_of_one(tiny_base, monkeypatch, estimator, tied):
+    """Layers here and there by accelerate's hooks, as `device_map` leaves them; the output layer with the embeddings, if they are one."""
+    from accelerate import dispatch_model
+
+    from equipoise.gradients.ekfac import Basis, PreconditionedRows
+    from equipoise.gradients.engine import Engine
+    from equipoise.gradients.logra import LograRows
+    from equipoise.gradients.projection import Identity
+    from equipoise.gradients.rows import LoraRows
+    from equipoise.modelling.chat import Encoded
+    from helpers.base import random_adapter
+
+    def rows(spread):
+        torch.manual_seed(0)
+        config = AutoConfig.from_pretrained(tiny_base, tie_word_embeddings=tied)
+        base = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+        if spread:
+            first = ("model.embed_tokens", "model.rotary_emb", "model.layers.0", *(["lm_head"] if tied else []))
+            second = ("model.layers.1", "model.norm", *([] if tied else ["lm_head"]))
+            base = dispatch_model(base, dict.fromkeys(first, "cuda:0") | dict.fromkeys(second, "cuda:1"), force_hooks=True)
+        engine = Engine(random_adapter(base, Lora(rank=4, alpha=8, dropout=0.0, target_modules="all-linear"), 3))
+        sizes = {name: a * b for name, (a, b) in engine.capture.shapes.items()}
+        if estimator == "logra":
+            maker = LograRows(engine.capture.layers, 2, 0)
+        elif estimator == "ekfac":
+            shapes = engine.capture.shapes.items()
+            eyes = {n: [torch.eye(size, device=engine.device) for size in shape] for n, shape in shapes}
+            bases = {n: Basis(eyes[n][1], eyes[n][0], torch.full(shape, 2.0, device=engine.device)) for n, shape in shapes}
+            maker = PreconditionedRows(Identity(sizes), bases)
+        else:
+            maker = LoraRows(Identity(sizes))
+        found = engine.run([Encoded(list(range(5, 25)), 4), Encoded(list(range(9, 22)), 2)], maker, ("last_token",))
+        return found, {each.device for each in engine.model.parameters()}
+
+    expected, _ = rows(spread=False)
+    with stand_in_gpu(monkeypatch) as seen:
+        found, places = rows(spread=True)
+    assert places == {torch.device("cuda", 0), torch.device("cuda", 1)}
+    assert any(kind == "across" for kind, _ in seen)
+    np.testing.assert_allclose(found.gradients, expected.gradients, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-5)
+    np.testing.assert_allclose(found.states["last_token"], expected.states["last_token"], rtol=1e-4, atol=1e-5)
+
+
 def test_training(tiny_values, tmp_path, monkeypatch):
     from equipoise.training.warm_up import warm_up
 
@@ -167,3 +217,40 @@ def test_evaluation(tiny_values, tmp_path, monkeypatch):
     assert written[:2] == written[3:5]
     assert len(written[2]) > 100
     assert len(written[2].splitlines()) == len(written[5].splitlines())
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"model": {"device_map": "auto"}}, "model.device_map: auto with jobs.gpus: 1; write"),
+        ({"jobs": {"gpus": 2}}, "model.device_map: none with jobs.gpus: 2; write"),
+        ({"model": {"device_map": "auto"}, "jobs": {"gpus": 2, "runs": "together"}}, "jobs.runs: together trains with the same base"),
+    ],
+)
+def test_a_base_over_several_gpus_says_over_how_many(tiny_values, changes, said):
+    with pytest.raises(UserError, match=said):
+        parse_config(changed(tiny_values, changes))
+
+
+def test_stages_ask_for_a_base_over_all_gpus_and_refuse_one_that_lies_elsewhere(tiny_values, monkeypatch):
+    """What transformers is asked for; a part on the host or the disk would be fetched at every pass."""
+    from transformers import AutoModelForCausalLM
+
+    from equipoise.modelling.base import load_base
+
+    config = parse_config(changed(tiny_values, {"model": {"device_map": "auto"}, "jobs": {"gpus": 2}}))
+    real, asked = AutoModelForCausalLM.from_pretrained, []
+
+    def loaded(*arguments, device_map, **named):
+        asked.append(device_map)
+        base, told = real(*arguments, device_map=None, **named)
+        base.hf_device_map = {"model.layers.0": 0, "model.layers.1": places[-1]}
+        return base, told
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)
+    places = [1]
+    load_base(config.model, "fp32", GPU, None, True)
+    assert asked == ["auto"]
+    places.append("disk")
+    with pytest.raises(UserError, match=r"does not fit into 1 GPUs \(model\.layers\.1 and on\); raise jobs\.gpus, or write nf4"):
+        load_base(config.model, "fp32", GPU, None, True)

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from equipoise.config import Experiment
 
 VARIABLE = "EQUIPOISE_DEVICES"
-TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
-ON_GPU = (*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients", "evaluate")
+TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
+FORWARD = ("score_pool", "collect_pool_states", "collect_target_states")
+COLLECTING = ("fit_curvature", "choose_dimension", "collect_pool_gradients", "collect_target_gradients")
+ON_GPU = (*TRAINING, *COLLECTING, *FORWARD, "evaluate", "measure_one_step")
 _held: list[int] = []
 
 
@@ -51,9 +53,10 @@ def take_devices(config: "Experiment", stage: str) -> None:
         return
     if not offered or stage not in ON_GPU or config.model.device == "cpu" or "WORLD_SIZE" in os.environ:
         return
-    wanted = config.training.processes if stage in TRAINING else 1
+    wanted = config.training.processes if stage in TRAINING else config.jobs.gpus
     if wanted > len(offered):
-        raise UserError(f"{stage} needs {wanted} GPUs (training.processes), {VARIABLE} offers {','.join(offered)}")
+        key = "training.processes" if stage in TRAINING else "jobs.gpus"
+        raise UserError(f"{stage} needs {wanted} GPUs ({key}), {VARIABLE} offers {','.join(offered)}")
     waiting = False
     while not (taken := _lock(offered, wanted)):
         if not waiting:

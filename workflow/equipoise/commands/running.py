@@ -18,6 +18,7 @@ def plan(
     mfu: Annotated[float, typer.Option(help="Share of the GPU's peak rate that matrix products reach.")] = 0.4,
     rows: Annotated[int | None, typer.Option(help="Rows of the pool; default: from its files, else assumed.", min=1)] = None,
     mean_tokens: Annotated[float | None, typer.Option(help="Mean tokens of a pool row; default: from its files, else assumed.")] = None,
+    fit: Annotated[bool, typer.Option("--fit", help="Instead: which of 8, 14, 32 and 70 B fits which GPU at which setting.")] = False,
     json: Json = False,
 ) -> None:
     """Prints jobs, tokens, FLOPs, GPU-hours, GPU memory and disk of every stage, and what is left of them."""
@@ -25,6 +26,13 @@ def plan(
     from equipoise.planning.plan import as_text, as_values
     from equipoise.planning.plan import plan as make_plan
 
+    if fit:
+        from equipoise.planning import fit as fitting
+
+        read = read_config(config)
+        found = fitting.fits(read)
+        print_json(fitting.as_values(found)) if json else typer.echo(fitting.as_text(found, read), nl=False)
+        return
     made = make_plan(read_config(config), gpu, mfu, rows, mean_tokens)
     if json:
         print_json(as_values(made))

@@ -33,14 +33,19 @@ def output_in_fp32(model: "PreTrainedModel") -> Iterator[None]:
     linear = head.get_base_layer() if hasattr(head, "get_base_layer") else head  # under an adapter of its own
 
     def forward(hidden: torch.Tensor) -> torch.Tensor:
+        hidden = hidden.to(linear.weight.device)  # of a base over several
         parts = [F.linear(hidden.float(), rows.float()) for rows in linear.weight.split(OUTPUTS_AT_ONCE)]
         return torch.cat(parts, -1) if linear.bias is None else torch.cat(parts, -1) + linear.bias.float()
 
+    own = linear.__dict__.get("forward")  # accelerate's, of a base over several devices
     linear.forward = forward
     try:
         yield
     finally:
-        del linear.forward
+        if own is None:
+            del linear.forward
+        else:
+            linear.forward = own
 
 
 class LanguageModel(HFLM):

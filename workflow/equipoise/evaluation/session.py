@@ -28,8 +28,7 @@ class Session:
 
     def __init__(self, config: Experiment, base: "PreTrainedModel | None" = None):
         self.config = config
-        if base is not None:
-            self.base = base
+        self._bases = {} if base is None else {config.model.quantisation: base}
         self._suites: dict[str, SuiteItems] = {}
         self._loss_items: dict[str, LossItems] = {}
         self._language_models: dict[str, LanguageModel] = {}
@@ -41,9 +40,12 @@ class Session:
         tokenizer.padding_side = "left"
         return tokenizer
 
-    @cached_property
-    def base(self) -> "PreTrainedModel":
-        return load_base(self.config.model, self.config.model.precision, resolve_device(self.config.model.device))
+    def base_of(self, suite: str) -> "PreTrainedModel":
+        """The base as a suite wants it quantised."""
+        kind, model = quantisation_of(self.config, suite), self.config.model
+        if kind not in self._bases:
+            self._bases[kind] = load_base(model, model.precision, resolve_device(model.device), kind, True)
+        return self._bases[kind]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -71,14 +73,14 @@ class Session:
         from equipoise.evaluation.language_model import LanguageModel
 
         if suite not in self._language_models:
-            self._language_models[suite] = LanguageModel(self.base, self.tokenizer, settings.batch_size, settings.think_end)
+            self._language_models[suite] = LanguageModel(self.base_of(suite), self.tokenizer, settings.batch_size, settings.think_end)
         language_model = self._language_models[suite]
-        with self.adapted(adapter) as model:
+        with self.adapted(suite, adapter) as model:
             language_model.model = model
             try:
                 yield language_model
             finally:
-                language_model.model = self.base
+                language_model.model = self.base_of(suite)
 
     def _vllm(self, adapter: str | None, think_end: str | None) -> "VllmModel":
         try:
@@ -100,20 +102,26 @@ class Session:
         return self._vllm_model
 
     @contextmanager
-    def adapted(self, adapter: str | None) -> Iterator["PreTrainedModel"]:
-        """The base with the adapter saved in a folder, or as it is for None."""
+    def adapted(self, suite: str, adapter: str | None) -> Iterator["PreTrainedModel"]:
+        """The base of a suite with the adapter saved in a folder, or as it is for None."""
+        base = self.base_of(suite)
         if adapter is None:
-            yield self.base
+            yield base
             return
         from equipoise.modelling.adapter import load_adapter
 
-        adapted = load_adapter(self.base, adapter)
+        adapted = load_adapter(base, adapter)
         try:
             yield adapted
         finally:
             adapted.unload()
-            if hasattr(self.base, "peft_config"):
-                del self.base.peft_config
+            if hasattr(base, "peft_config"):
+                del base.peft_config
+
+
+def quantisation_of(config: Experiment, suite: str) -> str:
+    """How the base's linear maps are kept in a suite."""
+    return config.suites[suite].quantisation or config.model.quantisation
 
 
 def adapter_digest(adapter: str | None) -> str | None:

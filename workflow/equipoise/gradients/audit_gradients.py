@@ -7,11 +7,13 @@ import numpy as np
 
 from equipoise.collecting import is_predicted, sampled_rows
 from equipoise.config import Experiment
+from equipoise.config_keys import UNQUANTISED
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
+from equipoise.modelling.quantised import dequantised
 from equipoise.store.artefact import open_artefact
 from equipoise.store.gradients import VALID, GradientReader, open_pool_rows
 
@@ -29,7 +31,8 @@ class Audited:
 def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int) -> list[Audited]:
     """Recomputes `rows` valid rows, drawn by seed, of the pool's store (or of a task's) at an epoch, in row order.
 
-    The model is the unmodified PEFT model in fp32, one example at a time; the estimator says how a row is made from autograd's gradients.
+    The model is the unmodified PEFT model in fp32 (a quantised base dequantised), one example at a time; the estimator says how a row is
+    made from autograd's gradients.
     Raises `UserError` for a store without valid rows.
     """
     reader, data = _open(config, epoch, task)
@@ -39,7 +42,10 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     sampled = task is None and is_predicted(config)
     chosen = sampled_rows(config, open_artefact(config, "pool")["rows"]) if sampled else None
     examples = encode_file(data, load_tokenizer(config.model), longest, last_turn=config.training.last_turn, chosen=chosen)
-    model = load_adapter(load_base(config.model, "fp32", resolve_device(config.model.device)), folder)
+    # what a quantised base has become depends on the format that it was quantised from
+    precision = "fp32" if config.model.quantisation == UNQUANTISED else config.gradients.precision
+    base = dequantised(load_base(config.model, precision, resolve_device(config.model.device)))
+    model = load_adapter(base, folder)
     recompute = row_estimator(config.gradients).load()(config).recompute(model, "pool" if task is None else "target", epoch)
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 

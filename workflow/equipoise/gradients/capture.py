@@ -1,10 +1,10 @@
 """Per-example gradients of LoRA pairs in one batched backward pass, without summed gradients and without hooks.
 
-For the length of a `Capture`, each adapted linear layer runs one autograd function: W x + s B A x. Its backward pass gives the
-gradient of its input and, on the way, hands the per-example factors to a sink: dA_i = (s B^T g_i)^T x_i and dB_i = g_i^T (s A x_i),
-g the gradient of the layer's output. A sink turns one layer's factors into what it keeps and lets go of them, so that memory never
-holds p numbers per example; under activation checkpointing the forward pass is simply run again. No weight gets a gradient: the
-graph starts at an anchor, an empty leaf given to every adapted layer, so that nothing below the first of them is differentiated.
+For the length of a `Capture`, each adapted linear layer runs one autograd function: W x, by its base's own forward, + s B A x. Its
+backward pass gives the gradient of its input and, on the way, hands the per-example factors to a sink: dA_i = (s B^T g_i)^T x_i and
+dB_i = g_i^T (s A x_i), g the gradient of the layer's output. A sink turns one layer's factors into what it keeps and lets go of them, so
+that memory never holds p numbers per example; under activation checkpointing the forward pass is simply run again. No weight gets a
+gradient: the graph starts at an anchor, an empty leaf given to every adapted layer, so that nothing below the first is differentiated.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,6 +18,7 @@ from transformers.pytorch_utils import Conv1D
 
 from equipoise.errors import UserError
 from equipoise.modelling.adapter import WRAPPED, saved_name
+from equipoise.modelling.quantised import computes_in, is_in_four_bits, refuse_eight_bits, whole_weight
 from equipoise.modelling.targets import KEY, is_routed
 
 if TYPE_CHECKING:
@@ -30,16 +31,14 @@ PLAIN = "a plain LoRA adapter of linear layers"
 class Layer:
     """One adapted linear layer: its base and its pair, A [r, in] and scaled B [out, r], in the number format of the forward pass.
 
-    weight: [out, in], a view of the parameter where that is `transposed` (GPT-2). routed: it may see some tokens only, in any order
-    (experts).
+    transposed: the base's parameter is [in, out] (GPT-2). routed: it may see some tokens only, in any order (experts).
     """
 
     name: str
     module: torch.nn.Module
     routed: bool
     transposed: bool
-    weight: torch.Tensor
-    bias: torch.Tensor | None
+    base: torch.nn.Module
     a: torch.Tensor
     b: torch.Tensor
     scale: float
@@ -76,7 +75,7 @@ class _Pair(torch.autograd.Function):
     def forward(ctx, x, anchor, layer, capture):
         flat = x.reshape(-1, x.shape[-1])
         hidden = flat @ layer.a.T
-        out = F.linear(flat, layer.weight, layer.bias).addmm_(hidden, layer.b.T)
+        out = layer.base.forward(flat).addmm_(hidden, layer.b.T)
         ctx.layer, ctx.capture = layer, capture
         capture.seen.setdefault(layer.name, []).append(x.shape)
         ctx.save_for_backward(x, hidden.view(*x.shape[:-1], -1))
@@ -91,7 +90,7 @@ class _Pair(torch.autograd.Function):
         ctx.capture.take(layer, Factors(x, hidden * layer.scale, flat.view(g.shape), g_hidden.view(hidden.shape)))
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        return (flat @ layer.weight).addmm_(g_hidden, layer.a).view(x.shape), None, None, None
+        return (flat @ whole_weight(layer.base, flat.dtype)).addmm_(g_hidden, layer.a).view(x.shape), None, None, None
 
 
 class Capture:
@@ -103,6 +102,7 @@ class Capture:
         self.sink, self.examples = sink, 1
         self.seen: dict[str, list[torch.Size]] = {}
         self._taken: set[str] = set()
+        self._home = model.get_base_model().get_input_embeddings().weight.device
         self._anchor = torch.zeros(0, device=model.device, requires_grad=True)
         self.layers = [_layer(name, module, self._adapter) for name, module in adapted_layers(model)]
 
@@ -121,14 +121,16 @@ class Capture:
         """Hands a layer's factors on; what has lost its axis of examples (tokens flattened in their order) gets it back."""
         self._taken.add(layer.name)
         parts = (factors.x, factors.hidden, factors.g, factors.g_hidden)
-        self.sink(layer, Factors(*(part.reshape(self.examples, -1, part.shape[-1]) for part in parts)))
+        # a base may lie on several devices; rows are added up on the first one, in the order that they have on a single one
+        parts = (part.reshape(self.examples, -1, part.shape[-1]).to(self._home) for part in parts)
+        self.sink(layer, Factors(*parts))
 
     def finish(self) -> None:
         """Gives layers that no token came to their gradient, which is zero: Adam's step for it is not."""
         for layer in self.layers:
             if layer.name not in self._taken:
                 sizes = (layer.a.shape[1], layer.a.shape[0], layer.b.shape[0], layer.a.shape[0])
-                self.sink(layer, Factors(*(layer.a.new_zeros(self.examples, 1, size) for size in sizes)))
+                self.sink(layer, Factors(*(layer.a.new_zeros(self.examples, 1, size, device=self._home) for size in sizes)))
 
     def refuse_unseen(self, batch: int, length: int) -> None:
         """Raises `UserError` where the pass over [batch, length] tokens did not run each layer once with every token in its place."""
@@ -180,12 +182,10 @@ def adapted_layers(model: "PeftModel") -> Iterator[tuple[str, torch.nn.Module]]:
 
 def _layer(name: str, module: torch.nn.Module, adapter: str) -> Layer:
     base, scale = module.get_base_layer(), float(module.scaling[adapter])
-    kind = base.weight.dtype
+    kind = computes_in(base)
     a = module.lora_A[adapter].weight.detach().to(kind)
     b = (module.lora_B[adapter].weight.detach() * scale).to(kind)
-    transposed = isinstance(base, Conv1D)
-    weight = base.weight.T if transposed else base.weight
-    return Layer(name, module, is_routed(name.removeprefix(WRAPPED)), transposed, weight, base.bias, a, b, scale)
+    return Layer(name, module, is_routed(name.removeprefix(WRAPPED)), isinstance(base, Conv1D), base, a, b, scale)
 
 
 def refuse_unsupported(model: "PeftModel") -> str:
@@ -210,7 +210,9 @@ def refuse_unsupported(model: "PeftModel") -> str:
     for name, module in adapted_layers(model):
         if module is head:
             raise UserError(f"adapter: {name} is the output layer, which is not supported; leave it out of lora.target_modules")
-        if type(module) is not Linear or not _is_plain(module.get_base_layer()):
+        refuse_eight_bits(name, module.get_base_layer())
+        plain = type(module) is Linear and _is_plain(module.get_base_layer())
+        if not plain and not (type(module).__name__ == "Linear4bit" and is_in_four_bits(module.get_base_layer())):
             kind = f"{type(module).__name__} on {type(module.get_base_layer()).__name__}"
             raise UserError(f"adapter: {name} is {kind}, not a LoRA pair at a linear layer; leave it out of lora.target_modules")
         if module.lora_variant:

@@ -65,13 +65,15 @@ class Engine:
         if self.capture.routed and len(examples) > 1:
             parts = [None] * len(examples) if draws is None else [[each] for each in draws]
             return joined([self.run([example], maker, states, part) for example, part in zip(examples, parts, strict=True)])
-        ids, place, labels, weights = (tensor.to(self.device, non_blocking=True) for tensor in _lay_out(examples))
+        ids, place, labels, weights = _lay_out(examples)
+        ids = ids.to(self.device, non_blocking=True)
         if maker is None:
             return self._forward(examples, ids, place, labels, weights, states)
         maker.start(len(examples), self.device)
         self.capture.start(len(examples), maker.take)
         with self.capture.active(), torch.enable_grad():
             hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
+            place, labels, weights = (tensor.to(hidden.device, non_blocking=True) for tensor in (place, labels, weights))
             if draws is not None:
                 labels, weights = self._drawn(hidden.detach(), place, np.concatenate(draws)), weights.sqrt()
             token_loss, gradient = self._loss(hidden.detach(), place, labels, weights)
@@ -92,6 +94,7 @@ class Engine:
         self.capture.start(len(examples), lambda *_: None)
         with self.capture.active(), torch.no_grad():  # the same sums as with gradients, and so the same states
             hidden = self.head.decoder(input_ids=ids, use_cache=False)[0]
+            place, labels, weights = (tensor.to(hidden.device, non_blocking=True) for tensor in (place, labels, weights))
             token_loss, _ = self._loss(hidden, place, labels, weights)
         loss = _means(token_loss, place // ids.shape[1], weights, len(examples))
         return _result(examples, np.zeros((len(examples), 0)), loss, hidden, states)

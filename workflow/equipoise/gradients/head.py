@@ -41,19 +41,26 @@ class Head:
         """Cross-entropy at each of [m, width] states, float32 [m], and the gradient of their weighted sum by `hidden`."""
         if not self.is_linear:
             return self._loss_by_autograd(hidden, labels, weights)
-        logits = F.linear(hidden, self._linear.weight, self._linear.bias).float()
+        at, weight = hidden.device, self._linear.weight
+        hidden, labels, weights = (each.to(weight.device) for each in (hidden, labels, weights))
+        logits = F.linear(hidden, weight, self._linear.bias).float()
         total = logits.logsumexp(dim=1, keepdim=True)
         losses = (total - logits.gather(1, labels[:, None])).squeeze(1)
         logits.sub_(total).exp_()
         logits.scatter_add_(1, labels[:, None], torch.full_like(total, -1.0))
         logits *= weights[:, None]
-        return losses, logits.to(hidden.dtype) @ self._linear.weight
+        return losses.to(at), (logits.to(hidden.dtype) @ weight).to(at)
 
     def draw(self, hidden: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
         """A token drawn from the model's distribution at each of [m, width] states, int64 [m]; at: float64 [m], in [0, 1)."""
-        logits = F.linear(hidden, self._linear.weight, self._linear.bias) if self.is_linear else self._own(hidden[None])[0]
+        logits = self._product(hidden) if self.is_linear else self._own(hidden[None])[0]
         cumulative = torch.softmax(logits.double(), dim=1).cumsum(dim=1)
         return torch.searchsorted(cumulative, (at * cumulative[:, -1])[:, None], right=True).squeeze(1).clamp_(max=self.vocabulary - 1)
+
+    def _product(self, hidden: torch.Tensor) -> torch.Tensor:
+        """The output layer as a linear map, which may lie on another device than the states."""
+        weight, bias = self._linear.weight, getattr(self._linear, "bias", None)
+        return F.linear(hidden.to(weight.device), weight, bias).to(hidden.device)
 
     def _loss_by_autograd(self, hidden: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         with torch.enable_grad():
@@ -72,10 +79,9 @@ class Head:
     def _is_linear(self, hidden: torch.Tensor) -> bool:
         if self._linear is None or getattr(self._linear, "weight", torch.empty(0)).shape != (self.vocabulary, self.width):
             return False
-        bias = getattr(self._linear, "bias", None)
-        largest = F.linear(hidden, self._linear.weight).abs().max().float().clamp(min=1e-6)
+        largest = self._product(hidden).abs().max().float().clamp(min=1e-6)
         return all(
-            _close(self._own(states), F.linear(states, self._linear.weight, bias).float(), states)
+            _close(self._own(states), self._product(states).float(), states)
             for states in (hidden, hidden * (LARGE_LOGIT / largest).to(hidden.dtype))
         )
 
@@ -116,7 +122,7 @@ def _replaced(decoder: PreTrainedModel, output: dict) -> Iterator[None]:
 def _close(ours: torch.Tensor, expected: torch.Tensor, states: torch.Tensor) -> bool:
     """Whether logits agree but for the rounding of the states' number format."""
     tolerance = 1e-4 if states.dtype == torch.float32 else 2e-2
-    return bool((ours - expected).abs().max() <= tolerance * expected.abs().max() + 1e-6)
+    return bool((ours.to(expected.device) - expected).abs().max() <= tolerance * expected.abs().max() + 1e-6)
 
 
 def _refuse_non_finite(causal: PreTrainedModel, logits: torch.Tensor) -> None:

@@ -47,13 +47,14 @@ class LograRows:
         self.dimension = len(self._starts) * self._size
         self._matrices = {}
         for layer in layers:
-            for side, width in (("output", layer.weight.shape[0]), ("input", layer.weight.shape[1])):
+            for side, width in (("output", layer.b.shape[0]), ("input", layer.a.shape[1])):
                 matrix = torch.from_numpy(projection_matrix(seed, layer.name, side, rank, width))
-                self._matrices[layer.name, side] = matrix.to(layer.weight.device, layer.weight.dtype)
+                self._matrices[layer.name, side] = matrix.to(layer.a.dtype)
         self._rows = torch.zeros(0, 0)
 
     def start(self, count: int, device: torch.device) -> None:
         self._rows = torch.zeros(count, self.dimension, dtype=torch.float64, device=device)
+        self._matrices = {key: matrix.to(device) for key, matrix in self._matrices.items()}
 
     def take(self, layer: Layer, factors: Factors) -> None:
         left = factors.g @ self._matrices[layer.name, "output"].T

@@ -34,7 +34,7 @@ def score_pool(config: Experiment, column: str, shard: int) -> None:
     determined = {"format": FORMAT, "config": determinants(config, "score_pool"), "base": base_identity(config.model)}
     mark = fingerprint({**determined, "column": column})
     attributes = {"settings": mark, "estimator": None, "side": "pool", "epoch": 0, "scaled": False}
-    base = load_base(config.model, settings.precision, resolve_device(config.model.device))
+    base = load_base(config.model, settings.precision, resolve_device(config.model.device), None, True)
     fresh = attach_adapter(base, config.lora, config.seed).eval()  # B = 0: it changes nothing
     manifest, store = layout.pool_scores_manifest(column, shard_label(shard)), layout.pool_scores(column)
     Path(manifest).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from equipoise.errors import UserError, first_line
 from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
+from equipoise.modelling.quantised import keep_one_layout, settings_of
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
 from equipoise.shipped import base_path
 from equipoise.store.artefact import Artefact
@@ -170,9 +171,13 @@ def _tokenizer_reason(folder: Path, error: Exception) -> str:
     return first_line(error)
 
 
-def load_base(model: Model, precision: str, device: "torch.device | str") -> "PreTrainedModel":
+def load_base(
+    model: Model, precision: str, device: "torch.device | str", quantisation: str | None = None, spread: bool = False
+) -> "PreTrainedModel":
     """The base model in `fp32` or `bf16`, in eval mode, all parameters frozen, on `device`; on `meta` nothing is kept of the weights.
 
+    quantisation: of its linear maps; none: as `model.quantisation` says. On `meta` they are whole. spread: what works on several GPUs
+    (`model.device_map: auto`), so that the base may lie over all that there are.
     Raises `UserError` for a folder that cannot be used, tensors that are missing or that no part of the model takes (transformers would
     draw or drop them), and a kind of attention that the architecture does not have.
     """
@@ -183,7 +188,9 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
 
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
     device = torch.device(device)
+    quantised = None if device.type == "meta" else settings_of(quantisation or model.quantisation, dtype)
     place = None if device.type == "cpu" else {"": device}  # tensor by tensor: the host never holds the whole base
+    spread = spread and device.type == "cuda" and model.device_map == "auto"
     folder = base_folder(model)
     config = read_architecture(folder, model.base)
     if getattr(config, "output_router_logits", False):
@@ -200,11 +207,14 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
             use_safetensors=True,
             trust_remote_code=False,
             attn_implementation=attention,
-            device_map=place,
+            device_map="auto" if spread else place,
+            quantization_config=quantised,
             ignore_mismatched_sizes=True,  # told below
             output_loading_info=True,
         )
         _refuse_other_tensors(model.base, told)
+        if spread:
+            _refuse_spilled(model.base, loaded.hf_device_map)
     except (ValueError, RuntimeError, OSError, SafetensorError) as error:
         if full_disk(error) or isinstance(error, torch.OutOfMemoryError):
             raise
@@ -215,7 +225,19 @@ def load_base(model: Model, precision: str, device: "torch.device | str") -> "Pr
         logging.set_verbosity(level)
     loaded.requires_grad_(False)
     loaded.config.use_cache = False
+    if quantised is not None:
+        keep_one_layout(loaded)
+    if quantised is not None or spread:
+        return loaded.eval()
     return loaded.eval().to(device)
+
+
+def _refuse_spilled(name: str, places: dict[str, Any]) -> None:
+    """Raises `UserError` where a part of a base would be fetched from the host or the disk at every pass, for want of GPU memory."""
+    spilled = sorted(part for part, place in places.items() if str(place) in ("cpu", "disk"))
+    if spilled:
+        gpus = len({str(place) for place in places.values()} - {"cpu", "disk"})
+        raise UserError(f"model.base: {name} does not fit into {gpus} GPUs ({spilled[0]} and on); raise jobs.gpus, or write nf4")
 
 
 def _refuse_other_tensors(name: str, told: dict[str, Any]) -> None:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedTokenizerBase
 
+    Gathered = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
+
 ADAPTER_KEYS = (
     "peft_type",
     "r",
@@ -51,10 +53,11 @@ def save_checkpoint(
     step: int,
     mean_learning_rate: float,
     fingerprint: str,
+    gathered: "Gathered | None" = None,
 ) -> None:
     """Writes a whole epoch checkpoint to `folder`, replacing what was there. Raises `KeyError` for a parameter without moments.
 
-    fingerprint: of the training's inputs (`warm_up_fingerprint`).
+    fingerprint: of the training's inputs (`warm_up_fingerprint`). gathered: adapter and moments where they are spread over processes.
     """
     from safetensors.torch import save_file
 
@@ -62,8 +65,8 @@ def save_checkpoint(
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_adapter(part, model, tokenizer)
-    save_file(adam_moments(model, optimizer), part / "moments.safetensors")
+    save_adapter(part, model, tokenizer, gathered and gathered[0])
+    save_file(gathered[1] if gathered else adam_moments(model, optimizer), part / "moments.safetensors")
     group = optimizer.param_groups[0]
     state = {
         "epoch": epoch,
@@ -79,9 +82,26 @@ def save_checkpoint(
     publish_folder(part, folder)
 
 
-def save_adapter(folder: Path, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase") -> None:
-    """Adapter weights (safetensors), adapter_config.json and the tokenizer with the chat template."""
-    model.save_pretrained(folder, safe_serialization=True)
+def gather(model: "PeftModel", optimizer: "torch.optim.Optimizer") -> "Gathered":
+    """The whole adapter and its moments, on the CPU; where parameters are spread over processes, all of these call it together."""
+    return gather_adapter(model), adam_moments(model, optimizer)
+
+
+def gather_adapter(model: "PeftModel") -> "dict[str, torch.Tensor]":
+    """The adapter's whole parameters on the CPU, by their name in the model; called as `gather`."""
+    return {name: _whole(each).cpu() for name, each in model.named_parameters() if ".lora_" in name}
+
+
+def _whole(tensor: "torch.Tensor") -> "torch.Tensor":
+    tensor = tensor.detach()
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def save_adapter(
+    folder: Path, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", weights: "dict[str, torch.Tensor] | None" = None
+) -> None:
+    """Adapter weights (safetensors), adapter_config.json and the tokenizer with the chat template. weights: of `gather_adapter`."""
+    model.save_pretrained(folder, safe_serialization=True, state_dict=weights)
     _in_fixed_order(folder / "adapter_config.json")
     (folder / "README.md").unlink(missing_ok=True)
     tokenizer.save_pretrained(folder)
@@ -111,7 +131,7 @@ def adam_moments(model: "PeftModel", optimizer: "torch.optim.Optimizer") -> dict
     for name, parameter in lora_parameters(model).items():
         state = optimizer.state[parameter]
         for moment in ("exp_avg", "exp_avg_sq"):
-            moments[f"{moment}.{name}"] = state[moment].detach().float().cpu().contiguous().clone()
+            moments[f"{moment}.{name}"] = _whole(state[moment]).float().cpu().contiguous().clone()
     return moments
 
 

@@ -77,6 +77,9 @@ KNOWN = {
     "HuggingFaceTB/SmolLM2-1.7B": Architecture(24, 2048, 8192, 32, 32, 64, 49152, tied=True),
     "meta-llama/Llama-2-7b-hf": Architecture(32, 4096, 11008, 32, 32, 128, 32000, tied=False),
     "meta-llama/Llama-2-13b-hf": Architecture(40, 5120, 13824, 40, 40, 128, 32000, tied=False),
+    "meta-llama/Meta-Llama-3-70B": Architecture(80, 8192, 28672, 64, 8, 128, 128256, tied=False),
+    "Qwen/Qwen3-14B": Architecture(40, 5120, 17408, 40, 8, 128, 151936, tied=False),
+    "Qwen/Qwen3-32B": Architecture(64, 5120, 25600, 64, 8, 128, 151936, tied=False),
 }
 
 

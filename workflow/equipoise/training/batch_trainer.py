@@ -4,13 +4,18 @@ A batch is cut into micro batches and among processes. Its loss is a sum of part
 neither the cut nor a short last part changes it.
 """
 
+from pathlib import Path
+
 import torch
 from torch.nn import functional as F
 from transformers import Trainer
+from transformers.trainer import SCHEDULER_NAME
 
 from equipoise.config import Training
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import IGNORED_LABEL
+from equipoise.modelling.checkpoint import gather_adapter
+from equipoise.training import sharding
 from equipoise.training.divergence import refuse_non_finite
 from equipoise.training.schedule import steps_per_epoch
 
@@ -36,6 +41,10 @@ class BatchTrainer(Trainer):
     def __init__(self, *, training: Training, examples: int, title: str, **arguments):
         super().__init__(compute_loss_func=example_loss if training.loss == "example" else None, **arguments)
         self._training, self._examples, self._title = training, examples, title
+        self._sharded = training.sharding == "fsdp"
+        if self._sharded:
+            prepare = self.accelerator.prepare_model  # its number format alone: no copies of whole models, as DDP has
+            self.accelerator.prepare_model = lambda model, place=None, **_: prepare(model, place, evaluation_mode=True)
         self._parts: list[torch.Tensor] = []
         self.latest: dict[str, float] = {}
 
@@ -69,7 +78,7 @@ class BatchTrainer(Trainer):
 
     def _clip_grad_norm(self, model):
         """Looks at a step's loss and gradient before the optimizer does; all processes see the same and stop together."""
-        norm = super()._clip_grad_norm(model)
+        norm = _whole(super()._clip_grad_norm(model))
         loss = self.accelerator.gather(torch.stack(self._parts).sum()).mean()
         self._parts.clear()
         rate = self.lr_scheduler.get_last_lr()[0]
@@ -79,5 +88,35 @@ class BatchTrainer(Trainer):
 
     def refuse_non_finite_adapter(self, step: int) -> None:
         """Raises `Diverged` when the optimizer's step has left a number in the adapter that is not finite."""
-        norm = torch.nn.utils.get_total_norm(list(lora_parameters(self.model).values()))
+        norm = _whole(torch.nn.utils.get_total_norm(list(lora_parameters(self.model).values())))
         refuse_non_finite(self._title, step, norm_of_the_adapter=norm.item())
+
+    # the Trainer's own checkpoints of parameters that are spread over processes
+    def save_model(self, output_dir=None, _internal_call=False):
+        if not self._sharded:
+            return super().save_model(output_dir, _internal_call)
+        weights = gather_adapter(self.model)
+        return self._save(output_dir, state_dict=weights) if self.args.should_save else None
+
+    def _save_optimizer_and_scheduler(self, output_dir):
+        if not self._sharded:
+            return super()._save_optimizer_and_scheduler(output_dir)
+        sharding.save_moments(self.model, self.optimizer.optimizer, Path(output_dir), self.args.should_save)
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir) / SCHEDULER_NAME)
+        return None
+
+    def _load_from_checkpoint(self, resume_from_checkpoint, model=None):
+        if not self._sharded:
+            return super()._load_from_checkpoint(resume_from_checkpoint, model)
+        return sharding.load_adapter_weights(self.model, Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint):
+        if not self._sharded or checkpoint is None:
+            return super()._load_optimizer_and_scheduler(checkpoint)
+        self.lr_scheduler.load_state_dict(torch.load(Path(checkpoint) / SCHEDULER_NAME, weights_only=True))
+        return sharding.load_moments(self.model, self.optimizer.optimizer, Path(checkpoint))
+
+
+def _whole(norm: torch.Tensor) -> torch.Tensor:
+    return norm.full_tensor() if hasattr(norm, "full_tensor") else norm

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.modelling.checkpoint import adapted_patterns, save_checkpoint, whole_state
+from equipoise.modelling.checkpoint import adapted_patterns, gather, save_checkpoint, whole_state
 from equipoise.progress import log
 from equipoise.store.artefact import publish
 from equipoise.training.schedule import mean_learning_rate
@@ -48,24 +48,30 @@ class EpochCheckpoints:
         """The callback of the Trainer that writes them. per_epoch: optimizer steps."""
         from transformers import TrainerCallback
 
+        from equipoise.training.sharding import is_sharded
+
         checkpoints = self
 
         class EpochSaver(TrainerCallback):
             def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
                 """Leaves what belongs to the resumed state: later epochs will come again, one that ends right here is written from it."""
+                epoch = checkpoints._ends(state.global_step, per_epoch)
                 if not state.is_world_process_zero:
+                    if epoch and is_sharded(model):
+                        self.on_step_end(args, state, control, optimizer=optimizer)
                     return
                 for epoch in checkpoints._epochs[state.global_step // per_epoch :]:
                     shutil.rmtree(checkpoints._layout.checkpoint(epoch), ignore_errors=True)
                 epoch = checkpoints._ends(state.global_step, per_epoch)
-                if epoch and checkpoints._state(epoch) is None:
+                if epoch and (is_sharded(model) or checkpoints._state(epoch) is None):
                     self.on_step_end(args, state, control, optimizer=optimizer)
 
             def on_step_end(self, args, state, control, optimizer=None, **kwargs):
                 epoch = checkpoints._ends(state.global_step, per_epoch)
+                inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
+                gathered = gather(model, inner) if epoch and is_sharded(model) else None
                 if epoch and state.is_world_process_zero:
-                    inner = getattr(optimizer, "optimizer", optimizer)  # accelerate wraps it
-                    checkpoints._save(epoch, model, tokenizer, inner, state.global_step, per_epoch)
+                    checkpoints._save(epoch, model, tokenizer, inner, state.global_step, per_epoch, gathered)
 
         return EpochSaver()
 
@@ -74,10 +80,10 @@ class EpochCheckpoints:
         """The epoch that ends with `step`, or 0."""
         return 0 if step % per_epoch else step // per_epoch
 
-    def _save(self, epoch: int, model, tokenizer, optimizer, step: int, per_epoch: int) -> None:
+    def _save(self, epoch: int, model, tokenizer, optimizer, step: int, per_epoch: int, gathered) -> None:
         rate = mean_learning_rate(self._config.training, epoch, per_epoch, len(self._epochs))
         folder = self._layout.checkpoint(epoch)
-        save_checkpoint(folder, model, tokenizer, optimizer, epoch, step, rate, self._identity)
+        save_checkpoint(folder, model, tokenizer, optimizer, epoch, step, rate, self._identity, gathered)
         log(f"epoch {epoch}: step {step}, mean learning rate {rate:.3g} -> {folder}")
 
     def write_manifests(self) -> None:

@@ -17,6 +17,7 @@ from equipoise.training.divergence import Diverged, failure
 from equipoise.training.resumption import open_scratch, remove_scratch
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -28,9 +29,10 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     too: the run's manifest then holds the reason as `failed`, and no files (see `failure`); the same inputs would fail again.
     """
     from equipoise.modelling.adapter import attach_adapter
-    from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
+    from equipoise.modelling.base import load_base, load_tokenizer
     from equipoise.modelling.chat import pad_token
-    from equipoise.training.trainer import train
+    from equipoise.modelling.checkpoint import gather_adapter
+    from equipoise.training.trainer import loading_device, train
     from equipoise.training.training_set import pool_examples, selected_rows
 
     layout = config.layout
@@ -49,13 +51,14 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     if first_process():
         open_scratch(scratch, identity)
     # The seed leaves the selector out: arms of equal seed start from the same adapter.
-    base = base if base is not None else load_base(config.model, config.model.precision, resolve_device(config.model.device))
+    base = base if base is not None else load_base(config.model, config.model.precision, loading_device(config))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "finetune.adapter", run.seed))
     seed = derive_seed(config.seed, "finetune.data", run.seed)
     try:
         trainer = train(config, run.path, model, examples, pad_token(tokenizer), int(run.epochs), seed, scratch, folder / "tensorboard")
+        weights = gather_adapter(model) if config.training.sharding != "none" else None
         if first_process():
-            _publish(config, run, model, tokenizer, len(examples), trainer.state.global_step, identity)
+            _publish(config, run, model, tokenizer, weights, len(examples), trainer.state.global_step, identity)
             remove_scratch(scratch)
     except Diverged as error:
         if first_process():
@@ -63,11 +66,19 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
             remove_scratch(scratch)
             log(f"failed: {error}")
     finally:
-        model.unload()
+        if config.training.sharding == "none":  # else base and process end with this run
+            model.unload()
 
 
 def _publish(
-    config: Experiment, run: Run, model: "PeftModel", tokenizer: "PreTrainedTokenizerBase", rows: int, steps: int, identity: str
+    config: Experiment,
+    run: Run,
+    model: "PeftModel",
+    tokenizer: "PreTrainedTokenizerBase",
+    weights: "dict[str, torch.Tensor] | None",
+    rows: int,
+    steps: int,
+    identity: str,
 ) -> None:
     from equipoise.modelling.checkpoint import adapted_patterns, publish_folder, save_adapter
 
@@ -76,7 +87,7 @@ def _publish(
     part = adapter.with_name(".adapter.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    save_adapter(part, model, tokenizer)
+    save_adapter(part, model, tokenizer, weights)
     Path(layout.run_manifest(run)).unlink(missing_ok=True)  # an earlier one would vouch for the new adapter
     publish_folder(part, adapter)
     content = {"rows": rows, "steps": steps, "adapted": adapted_patterns(adapter)}

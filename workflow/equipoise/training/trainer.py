@@ -14,6 +14,7 @@ from equipoise.training.resumption import last_checkpoint, mark_whole
 from equipoise.training.schedule import steps_per_epoch, warmup_steps
 
 if TYPE_CHECKING:
+    import torch
     from peft import PeftModel
     from transformers import Trainer, TrainerCallback
 
@@ -47,6 +48,10 @@ def train(
     scratch = Path(scratch)
     os.environ["TENSORBOARD_LOGGING_DIR"] = str(curves)  # read when the Trainer is made
     arguments = _arguments(config, len(examples), epochs, seed, scratch)
+    if config.training.sharding == "fsdp":
+        from equipoise.training.sharding import shard
+
+        shard(model, arguments.device.type)  # the arguments have brought the processes together
     trainer = BatchTrainer(
         training=config.training,
         examples=len(examples),
@@ -65,6 +70,16 @@ def train(
         log(f"resuming from {last}")
     trainer.train(resume_from_checkpoint=last)
     return trainer
+
+
+def loading_device(config: Experiment) -> "torch.device":
+    """Where a base to be trained is loaded: on its device, or on the host where it will be spread over GPUs that hold it only together."""
+    import torch
+
+    from equipoise.modelling.base import resolve_device
+
+    device = resolve_device(config.model.device)
+    return torch.device("cpu") if config.training.sharding == "fsdp" else device
 
 
 def _refuse_other_processes(wanted: int) -> None:

@@ -47,9 +47,9 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
     """Trains to the end, from a state at or before the end of epoch `first_missing`."""
     from equipoise.gradients.engine import Engine
     from equipoise.modelling.adapter import attach_adapter
-    from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
+    from equipoise.modelling.base import load_base, load_tokenizer
     from equipoise.modelling.chat import pad_token
-    from equipoise.training.trainer import train
+    from equipoise.training.trainer import loading_device, train
     from equipoise.training.training_set import warmup_examples
 
     epochs = config.warmup.epochs
@@ -57,7 +57,7 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, f
     pool = None if config.warmup.files else open_artefact(config, "pool").only_file()
     examples = warmup_examples(config, tokenizer, pool)
     log(f"warm-up: {len(examples):,} examples, {epochs} epochs")
-    base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
+    base = load_base(config.model, config.model.precision, loading_device(config))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))
     Engine(model.eval())  # a pass over a few tokens: what collection would refuse after the training is refused before it
     per_epoch = steps_per_epoch(config.training, len(examples))
