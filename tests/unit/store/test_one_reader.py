@@ -94,6 +94,8 @@ MAY_OPEN = {
     "curvature.fit": "records of parts, which vouch for what is being fitted",
     "curvature.ekfac": "a part of what is being fitted, whose record was compared",
     "attribution.matrix_store": "its own chunks, to make them durable",
+    "training.batch_trainer": "the Trainer's own checkpoints",
+    "training.sharding": "the Trainer's own checkpoints",
     "training.resumption": "the Trainer's own checkpoints, to make them durable, and whose they are",
     "miniature.pretrain": "a snapshot of the base's own training",
     "reporting.cost": "seconds of rankings, which are in no manifest",
