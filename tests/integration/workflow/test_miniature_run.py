@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -109,7 +110,8 @@ def left_in(report) -> set[str]:
 
 def promised(workflow: Workflow, **changes) -> set[str]:
     """Files of the report of a workflow's configuration with changes."""
-    return {PAGE, SCORES} | {file for result in results(parse_config(workflow.values | changes)) for file in result.files}
+    config = parse_config(workflow.values | changes)
+    return {PAGE, SCORES, Path(config.layout.verdict).name} | {file for result in results(config) for file in result.files}
 
 
 @pytest.mark.slow

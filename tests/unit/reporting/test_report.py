@@ -21,6 +21,7 @@ from equipoise.reporting.plot_selections import influence_along_ranking
 from equipoise.reporting.report import report
 from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.selected_examples import selected_examples
+from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import styled
 from equipoise.reporting.summary import summary
 from equipoise.selectors import SELECTORS, selector
@@ -41,7 +42,7 @@ def frame(folder: Path, name: str) -> pd.DataFrame:
 
 def test_report_writes_exactly_what_the_catalogue_says(reported):
     config, folder = reported
-    promised = {PAGE, SCORES} | {file for result in results(config) for file in result.files}
+    promised = {PAGE, SCORES, Path(config.layout.verdict).name} | {file for result in results(config) for file in result.files}
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == promised
 
 
@@ -49,8 +50,8 @@ def test_page_shows_every_result_in_its_section_and_the_sections_in_the_catalogu
     config, folder = reported
     page = (folder / PAGE).read_text(encoding="utf-8")
     shown = dict(re.findall(r'<section id="(\w+)"[^>]*>(.*?)</section>', page, flags=re.DOTALL))
-    held = {result.section for result in results(config)}
-    assert list(shown) == [*(section.id for section in sections() if section in held), "examples", "facts"]
+    held = {result.section.id for result in results(config)} | ({"paper"} if unmatched_note(config) else set())
+    assert list(shown) == [*(section.id for section in sections() if section.id in held), "examples", "facts"]
     for result in results(config):
         place = {"table": f'<table class="report" id="{result.name}">', "figure": f'<figure id="figure-{result.name}">'}[result.kind]
         assert place in shown[result.section.id], result.name

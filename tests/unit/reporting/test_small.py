@@ -74,7 +74,7 @@ def test_a_sweep_without_the_baselines_is_reported(tmp_path, undrawn):
     names = {result.name for result in results(config)}
     assert "statistics_comparisons" not in names
     assert "statistics_bids" in names
-    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == {PAGE, SCORES} | {
+    assert {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()} == {PAGE, SCORES, Path(config.layout.verdict).name} | {
         file for result in results(config) for file in result.files
     }
     assert set(frame(folder, "table_2_selectors")["group"]) == {"Anchors", "10 %", "20 examples"}
