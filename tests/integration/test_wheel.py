@@ -109,7 +109,7 @@ def test_an_installed_wheel_runs_the_experiments_it_ships_from_an_empty_folder(e
     equipoise = environment("all")
     dry = said([equipoise, "run", "--profile", "local", "--cores", "1", "-n"], tmp_path)
     assert dry.returncode == 0, dry.stderr
-    assert "generate miniature" in dry.stdout + dry.stderr
+    assert "generate_miniature" in dry.stdout + dry.stderr
     valid = said([equipoise, "config", "check", "workflow/experiments/llama3-8b.yaml"], tmp_path)
     assert valid.returncode == 0
     assert "llama3-8b" in valid.stdout
