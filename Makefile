@@ -25,7 +25,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench lint format docs lock clean without-git
+.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench gpu-check lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +78,9 @@ test-slurm: $(STAMP) ## Run the tests that need a Slurm (tests/integration/slurm
 bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 	@# Without bytecode: a new folder among the tests would count as a change to them (see FILES).
 	@for script in tests/benchmarks/bench_*.py; do echo "== $$script"; PYTHONDONTWRITEBYTECODE=1 $(PYTHON) $$script; done
+
+gpu-check: $(STAMP) ## On a machine with a GPU: what must hold there, and how fast it is; no download, made for 8 minutes on an H100
+	PYTHONPATH=tests $(PYTHON) -m gpu.check $(ARGS)
 
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .
