@@ -25,7 +25,7 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
-.PHONY: help install demo dry-run study report dag test test-fast test-now test-nightly test-slurm bench gpu-check lint format docs lock clean without-git
+.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench gpu-check audit lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,6 +46,10 @@ demo: $(STAMP) ## Run the embedded miniature experiment end to end (CPU, no down
 
 dry-run: $(STAMP) ## Show what `make demo` would do
 	@$(RUN) --dry-run $(ARGS)
+
+validate: $(STAMP) ## What every estimator of influence is worth on the embedded experiment (ESTIMATORS="less, ekfac" picks some)
+	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \
+	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
 study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the table of docs/results.md
 	@$(PYTHON) -m equipoise miniature study --cores $(CORES)
@@ -81,6 +85,11 @@ bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 
 gpu-check: $(STAMP) ## On a machine with a GPU: what must hold there, and how fast it is; no download, made for 8 minutes on an H100
 	PYTHONPATH=tests $(PYTHON) -m gpu.check $(ARGS)
+
+audit: $(STAMP) ## Known faults of the pinned packages (needs the internet), and what the program must never do
+	@$(VENV)/bin/uv run --quiet --no-project --with pip-audit pip-audit --requirement $(LOCK) --disable-pip --no-deps --progress-spinner off \
+		|| echo "pip-audit: packages with known faults are named above; where it could ask nobody, nothing was checked"
+	$(PYTHON) -m pytest -n 0 -q tests/unit/test_safety.py tests/integration/workflow/test_bring_your_own.py
 
 lint: $(STAMP) ## Check style of Python and Snakemake files
 	$(VENV)/bin/ruff check .

@@ -30,6 +30,7 @@ if experiment.gradient_epochs(CONFIG):  # else no rows are collected (estimator 
 
 include: "workflow/rules/states.smk"
 include: "workflow/rules/attribution.smk"
+include: "workflow/rules/validation.smk"
 include: "workflow/rules/selection.smk"
 include: "workflow/rules/fine_tune.smk"
 include: "workflow/rules/evaluate.smk"
@@ -68,3 +69,9 @@ rule selections:
     input:
         selections=experiment.selections(CONFIG),
         manifests=all_manifests(),
+
+
+rule validation:
+    """What estimators of influence are worth on this experiment's data (config: validation.estimators)."""
+    input:
+        compared=something_to_validate,

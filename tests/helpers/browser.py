@@ -26,6 +26,7 @@ def opened(page: Path) -> Iterator:
     options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_script_timeout(120)  # axe takes seconds, on a busy machine many
     try:
         driver.get(page.as_uri())
         wait(driver, lambda: driver.execute_script("return document.documentElement.dataset.ready === 'true'"))

@@ -28,6 +28,7 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "pool": [{}],
     "checkpoint": [{"epoch": epoch} for epoch in "12"],
     "curvature": [{"epoch": epoch} for epoch in "12"],
+    "projection": [{}],
     "pool_gradients": [{"epoch": epoch, "shard": "00000"} for epoch in "12"],
     "target_gradients": [{"epoch": "1", "task": task} for task in ("first", "second")],
     "pool_scores": [{"column": column, "shard": "00000"} for column in SCORED],
@@ -41,6 +42,10 @@ NAMES: dict[str, list[dict[str, str]]] = {
     "run": [run_names(run) for run in RUNS],
     "scores": [{**run_names(run), "suite": "mine", "part": "seed-0"} for run in RUNS],
     "fold": [{"selector": run.selector, "selection_seed": "0"} for run in RUNS],
+    "one_step": [{"epoch": epoch} for epoch in "12"],
+    "retraining": [{"group": f"subsets-seed-{seed}", "name": "subset-000"} for seed in (0, 1)],
+    "retrainings": [{"group": f"subsets-seed-{seed}"} for seed in (0, 1)],
+    "validation": [{}],
 }
 """Every kind, in the order in which they are made, with the artefacts of it that are made here."""
 
@@ -50,7 +55,8 @@ def make_every_kind(folder: Path, seed: int = 0, lm_eval_task: str = "mine", **s
     values = tiny_values(folder, folder)
     values["tasks"]["first"] |= {"suite": "mine", "lm_eval_tasks": [lm_eval_task]}
     own = {"suites": {"mine": {}}, "pool": {"decontaminate": "remove"}, "selectors": ["bids", "task_max", "rds"]}
-    own["gradients"] = {"estimator": "ekfac"}
+    own["gradients"] = {"estimator": "ekfac", "projection": {"dimension": "auto"}}
+    own["validation"] = {"estimators": ["ekfac"], "subsets": {"count": 1}, "removal": {"without": [], "only": []}}
     config = parse_config(changed(changed(values, own), sections))
     for name in ("pool", "first", "second"):
         write_jsonl(folder / f"{name}.jsonl", texts(40, seed))
@@ -76,12 +82,18 @@ def make(config: Experiment, kind: str, of: dict[str, str], generator: np.random
         "selection": lambda: [layout.selection(**of)],
         "run": lambda: [f"{manifest.parent}/adapter/adapter_model.safetensors"],
         "scores": lambda: [str(manifest).replace(".json", ".samples.jsonl")],
+        "one_step": lambda: [f"{layout.one_step(of['epoch'])}/start.safetensors"],
+        "validation": lambda: [layout.validation_points],
     }.get(kind, list)()
     for file in files:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Path(file).write_bytes(generator.bytes(300))
     if kind == "fold":
         files = [KINDS["scores"].manifest(layout, names) for names in NAMES["scores"] if names["selector"] == of["selector"]]
+    if kind == "retrainings":
+        files = [KINDS["retraining"].manifest(layout, names) for names in NAMES["retraining"] if names["group"] == of["group"]]
+    if kind == "projection":
+        said |= {"projection": "sketch", "dimension": DIMENSION}
     arrays = None
     if kind in ("pool_gradients", "target_gradients"):
         store = layout.pool_gradients(of["epoch"]) if kind == "pool_gradients" else layout.target_gradients(of["epoch"], of["task"])

@@ -34,7 +34,7 @@ def test_the_report_loads_neither_torch_nor_transformers():
 def test_selecting_loads_no_torch_and_help_loads_no_numpy(tmp_path):
     np.save(tmp_path / "m.npy", np.random.default_rng(0).standard_normal((200, 2)).astype(np.float32))
     (tmp_path / "tasks.json").write_text('["gsm", "code"]')
-    heavy = {"torch", "transformers", "numpy", "pandas", "zarr", "pyarrow"}
+    heavy = {"torch", "transformers", "numpy", "numba", "pandas", "zarr", "pyarrow"}
     script = "from equipoise.cli import app\ntry: app(sys.argv[1:])\nexcept SystemExit as end: assert not end.code"
     assert not loaded(script, heavy, "select", "--help")
     files = [str(tmp_path / name) for name in ("m.npy", "tasks.json", "o.jsonl")]

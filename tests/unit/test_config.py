@@ -152,6 +152,26 @@ WITH_VLLM = EVALUATED | {"suites": {"chat": {"backend": "vllm"}}}
         ),
         ({"pool.limit": 1025, "pool.shards": 2}, []),
         (
+            {"validation": {"estimators": ["ekfac"], "removal": {"tasks": ["third"]}}},
+            ["validation.removal.tasks: no task 'third'; write some of first, second"],
+        ),
+        (
+            {"validation": {"estimators": ["ekfac"], "removal": {"only": [0.001]}}, "pool.limit": 100},
+            [
+                "validation.removal.only: with pool.limit: 100, budget 0.001 of 100 valid rows selects nothing; "
+                "write a larger share or a count"
+            ],
+        ),
+        ({"validation": {"removal": {"only": [0.001]}}, "pool.limit": 100}, []),
+        (
+            {"gradients.projection": {"dimension": "auto"}, "validation.estimators": ["ekfac", "logra", "trak"]},
+            ["gradients.projection.dimension: auto, but the halves of trak's rows do not tell its reliability; write a number"],
+        ),
+        (
+            {"gradients.projection": {"kind": "identity", "dimension": "auto"}},
+            ["gradients.projection.dimension: auto, but kind: identity keeps every number; leave it out"],
+        ),
+        (
             {"pool.limit": 100, "budgets": [101], "selection.rank_to": 1.0},
             ["budgets: with pool.limit: 100, budget 101 asks for more than the 100 valid rows; write at most 100"],
         ),

@@ -11,26 +11,28 @@ from helpers.flips import flipped
 from helpers.workflow_runs import evaluated
 
 COLLECT = {"collect_pool_gradients", "collect_target_gradients"}
+WIDTH = {"choose_dimension", *COLLECT}
 STATES = {"collect_pool_states", "collect_target_states", "score_pool"}
-GRADIENTS = {"fit_curvature", *COLLECT}
-READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES}
+GRADIENTS = {"fit_curvature", *WIDTH}
+TRIALS = {"measure_one_step", "retrain"}
+READERS = {"prepare_pool", "prepare_targets", "warm_up", "fine_tune", "evaluate", *GRADIENTS, *STATES, *TRIALS}
 # key -> stages whose results it determines by itself; what reaches other stages through their input files is not listed. First match.
 EXPECTED = (
-    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", *GRADIENTS}),
+    ("seed", {"prepare_targets", "warm_up", "fine_tune", "report", "fit_influence_model", "validate_influence", *GRADIENTS, *TRIALS}),
     ("model.max_length", READERS - {"evaluate"} | {"check_base"}),
-    ("model.precision", {"warm_up", "fine_tune", "evaluate", "check_base"}),
-    ("model.quantisation", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
-    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES}),
+    ("model.precision", {"warm_up", "fine_tune", "retrain", "evaluate", "check_base"}),
+    ("model.quantisation", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES, *TRIALS}),
+    ("model.attention", {"warm_up", "fine_tune", "evaluate", "check_base", *GRADIENTS, *STATES, *TRIALS}),
     ("model.base", READERS | {"fetch", "check_base"}),
     ("model.chat_template", READERS | {"check_base"}),
     ("model.revision", READERS | {"fetch", "check_base"}),
-    ("lora.*", {"warm_up", "fine_tune", "check_base"}),
+    ("lora.*", {"warm_up", "fine_tune", "retrain", "check_base"}),
     ("pool.limit", {"prepare_pool", "decontaminate"}),
     ("pool.decontaminate", set()),  # it shows in the input files
     ("pool.files", {"prepare_pool", "decontaminate"}),
     *((f"pool.{key}", {"prepare_pool", "decontaminate", "fetch"}) for key in ("dataset", "name", "revision", "split")),
     ("pool.*", {"prepare_pool", "decontaminate", "warm_up"}),
-    ("targets.max_length", {"prepare_targets", "collect_target_gradients", "collect_target_states"}),
+    ("targets.max_length", {"prepare_targets", "choose_dimension", "collect_target_gradients", "collect_target_states", *TRIALS}),
     ("targets.*", {"prepare_targets"}),
     ("tasks.*.capability", {"report"}),
     ("tasks.*.metric", {"evaluate"}),
@@ -46,14 +48,17 @@ EXPECTED = (
     ("suites.*.include_path", {"prepare_targets", "decontaminate", "evaluate"}),
     ("suites.*", {"evaluate"}),
     ("training.loss_on", READERS - {"evaluate"}),
-    ("training.*", {"warm_up", "fine_tune"}),
+    ("training.weight_decay", {"warm_up", "fine_tune", *TRIALS}),
+    ("training.*", {"warm_up", "fine_tune", "retrain"}),
+    ("validation.one_step.*", {"measure_one_step", "validate_influence"}),
+    ("validation.*", {"validate_influence"}),
     ("warmup.*", {"warm_up"}),
     *((f"gradients.{name}*", set()) for name in ("logra", "ekfac", "trak", "matrix")),
     ("gradients.mates.penalty", {"fit_influence_model"}),
     *((f"gradients.{name}*", set()) for name in ("mates",)),  # of another estimator than the chosen one
-    ("gradients.adam_form", {"collect_pool_gradients"}),
-    *((f"gradients.{key}", COLLECT | STATES) for key in ("precision", "token_budget")),
-    ("gradients.*", COLLECT),
+    ("gradients.adam_form", {"choose_dimension", "collect_pool_gradients"}),
+    *((f"gradients.{key}", WIDTH | STATES) for key in ("precision", "token_budget")),
+    ("gradients.*", WIDTH),
     ("selection.*", {"rank", "report"}),
     ("sandbox.*", set()),  # no program is run
     ("report.*", {"report"}),
@@ -89,8 +94,8 @@ def test_each_key_determines_what_it_should_and_nothing_else(config):
 
 def test_keys_of_the_estimator_in_use_count_on_the_side_that_reads_them(tiny_values):
     logra = parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": "logra"}})
-    assert changed_stages(logra, "gradients.logra.rank", names=True) == COLLECT
-    assert changed_stages(logra, "gradients.logra.damping", names=True) == {"collect_target_gradients"}
+    assert changed_stages(logra, "gradients.logra.rank", names=True) == WIDTH
+    assert changed_stages(logra, "gradients.logra.damping", names=True) == {"choose_dimension", "collect_target_gradients"}
     assert changed_stages(logra, "gradients.projection.dimension", names=True) == set()
 
 
@@ -98,12 +103,12 @@ def test_keys_of_a_fit_count_for_the_fit_alone(tiny_values):
     def of(name):
         return parse_config(tiny_values | {"gradients": tiny_values["gradients"] | {"estimator": name}})
 
-    for name, damped in (("ekfac", {"collect_target_gradients"}), ("ekfac_unit", COLLECT)):
+    for name, damped in (("ekfac", {"choose_dimension", "collect_target_gradients"}), ("ekfac_unit", WIDTH)):
         assert changed_stages(of(name), "gradients.ekfac.labels", names=True) == {"fit_curvature"}
         assert changed_stages(of(name), "gradients.ekfac.damping", names=True) == damped
         assert changed_stages(of(name), "gradients.precision", names=True) == GRADIENTS | STATES
     assert changed_stages(of("trak"), "gradients.trak.damping", names=True) == {"fit_curvature"}
-    assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == COLLECT
+    assert changed_stages(of("trak"), "gradients.projection.dimension", names=True) == WIDTH
 
 
 def test_the_sandbox_counts_where_programs_are_run(tiny_values):

@@ -64,8 +64,9 @@ def row_shards(config: "Experiment") -> int:
 
 
 def ranks_on_states(config: "Experiment") -> bool:
-    """Whether a selector of the experiment asks for last-layer states."""
-    return any(selector(name).matrix in STATES or selector(name).states for name in config.selectors)
+    """Whether a selector of the experiment, or the comparison of estimators, asks for last-layer states."""
+    compares = bool(config.validation.estimators) and not config.gradients.place
+    return compares or any(selector(name).matrix in STATES or selector(name).states for name in config.selectors)
 
 
 def scored_columns(config: "Experiment") -> list[str]:
@@ -91,7 +92,7 @@ def store_kind(config: "Experiment", side: str, matrix: str) -> str:
 
 def needs_warm_up(config: "Experiment") -> bool:
     """Whether anything is collected at its checkpoints."""
-    return row_estimator(config.gradients) is not None or ranks_on_states(config)
+    return row_estimator(config.gradients) is not None or ranks_on_states(config) or bool(config.validation.estimators)
 
 
 def score_files(config: "Experiment", must_exist: bool = False) -> list[str]:

@@ -29,6 +29,7 @@ from equipoise.config_keys import (
     StageName,
 )
 from equipoise.config_model import Lora, Model, Training
+from equipoise.config_validation import Validation
 from equipoise.layout import CHUNK_ROWS, Layout
 
 
@@ -255,6 +256,7 @@ class Experiment(Section):
     gradients: Gradients = Field(default_factory=Gradients, description="Influence gradients.")
     selection: Selection = Field(default_factory=Selection, description="Rankings.")
     finetune: Finetune = Field(default_factory=Finetune, description="Fine-tunings.")
+    validation: Validation = Field(default_factory=Validation, description="What estimators of influence are worth.")
     sandbox: Sandbox = Field(default_factory=Sandbox, description="Execution of model-written programs.")
     jobs: Jobs = Field(default_factory=Jobs, description="How work is cut into jobs.")
     report: Report = Field(default_factory=Report, description="The report.")
@@ -269,4 +271,4 @@ class Experiment(Section):
     @property
     def layout(self) -> Layout:
         """Where every file of the experiment lies."""
-        return Layout(self.results, self.experiment, self.model.name)
+        return Layout(self.results, self.experiment, self.model.name, self.gradients.place)

@@ -36,7 +36,8 @@ def impossible(config: "Experiment") -> Iterator[str]:
     for name, task in config.tasks.items():
         yield from _suite(config, name, task)
         yield from _validation_data(config, name, task)
-    for check in (_repeated, _suites, _pool, _files, _budgets, _selectors, _generated_data, _gradients, _training, _environments, _vllm):
+    checks = (_repeated, _suites, _pool, _files, _budgets, _selectors, _generated_data)
+    for check in (*checks, _gradients, _validation, _training, _environments, _vllm):
         yield from check(config)
 
 
@@ -210,16 +211,37 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         yield f"gradients.projection.repeats: {projection.repeats} is for kind sketch only; write 1 with {projection.kind}"
     if projection.kind == "identity" and projection.dimension != type(projection).model_fields["dimension"].default:
         yield f"gradients.projection.dimension: {projection.dimension}, but kind: identity keeps every number; leave it out"
+    for name in dict.fromkeys([gradients.estimator, *config.validation.estimators]) if projection.dimension == "auto" else ():
+        made = row_estimator(gradients.of(name))
+        if made and "projection" in made.reads["pool"] and not made.halves:
+            yield f"gradients.projection.dimension: auto, but the halves of {name}'s rows do not tell its reliability; write a number"
     rows = row_estimator(gradients)
     if gradients.adam_form != "less" and "adam_form" not in (rows.reads["pool"] if rows else ()):
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
     file, forms = gradients.matrix.file, (".npy", ".zarr", ".parquet", ".safetensors")
-    if gradients.estimator != MATRIX and file:
+    if MATRIX not in (gradients.estimator, *config.validation.estimators) and file:
         yield f"gradients.matrix.file: nothing would read it ({gradients.estimator} computes its matrix); write estimator: {MATRIX}"
-    if gradients.estimator == MATRIX and not file:
+    if MATRIX in (gradients.estimator, *config.validation.estimators) and not file:
         yield f"gradients.matrix.file: estimator {MATRIX} takes your own scores; write the path of a matrix ({', '.join(forms)})"
     if file and Path(file).suffix not in ("", *forms):
         yield f"gradients.matrix.file: {file} is of no known form; write one of {', '.join(forms)}, or a folder of bergson's scores"
+
+
+def _validation(config: "Experiment") -> Iterator[str]:
+    """Trials of nothing: tasks that do not exist, shares of the pool that hold no row or all of them."""
+    if not config.validation.estimators:
+        return
+    removal, subsets, limit = config.validation.removal, config.validation.subsets, config.pool.limit
+    for name in removal.tasks:
+        if name not in config.tasks:
+            yield f"validation.removal.tasks: no task {name!r}; write some of {', '.join(config.tasks)}"
+    shares = [("subsets.share", subsets.share)] if subsets.count else []
+    shares += [(f"removal.{key}", share) for key in ("without", "only") for share in getattr(removal, key)]
+    for key, share in shares:
+        try:
+            budget_rows(share, limit or sys.maxsize)
+        except UserError as error:
+            yield f"validation.{key}: with pool.limit: {limit}, {error}"
 
 
 def _training(config: "Experiment") -> Iterator[str]:

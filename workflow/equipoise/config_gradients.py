@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from equipoise.config_keys import JOBS, NO_EFFECT, AnySource, Section
+from equipoise.config_keys import JOBS, NO_EFFECT, AnySource, EstimatorName, Section
 from equipoise.estimators import ESTIMATORS, OTHERS
 
 NAMES = {each.name: each.description for each in ESTIMATORS} | OTHERS
@@ -14,7 +14,9 @@ class Projection(Section):
     """The random map of gradients to `dimension` numbers."""
 
     kind: Literal["sketch", "rademacher", "identity"] = Field("sketch", description="sketch (CountSketch), rademacher (dense) or identity.")
-    dimension: int = Field(8192, ge=1, description="Dimension after projection; ignored by identity.")
+    dimension: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        8192, description="Numbers kept of a gradient, ignored by identity; auto: as many as give a reliability of 0.95 on 500 pool rows."
+    )
     repeats: int = Field(1, ge=1, description="Independent sketches averaged, for heavy-tailed gradients.")
 
 
@@ -60,7 +62,7 @@ class Mates(Section):
 class Gradients(Section):
     """How influence gradients are computed."""
 
-    estimator: Literal[*NAMES] = Field("less", description="; ".join(f"{name}: {told}" for name, told in NAMES.items()) + ".")
+    estimator: EstimatorName = Field("less", description="; ".join(f"{name}: {told}" for name, told in NAMES.items()) + ".")
     epochs: Annotated[Literal["all", "last"], JOBS] = Field(
         "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
     )
@@ -78,3 +80,15 @@ class Gradients(Section):
     trak: Trak = Field(default_factory=Trak, description="Settings of the estimator trak.")
     mates: Mates = Field(default_factory=Mates, description="Settings of the estimator mates.")
     matrix: OwnMatrix = Field(default_factory=OwnMatrix, description="Settings of the estimator matrix.")
+    _place: str = PrivateAttr("")
+
+    @property
+    def place(self) -> str:
+        """Where stores and matrix of the estimator lie below the model's folder: right there for the experiment's own one."""
+        return self._place
+
+    def of(self, estimator: str) -> "Gradients":
+        """The same settings for another estimator, in a folder of its own."""
+        other = self.model_copy(update={"estimator": estimator})
+        other._place = f"estimators/{estimator}/"
+        return other

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from equipoise.budgets import Budget, parse_budget
 from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS, OTHERS
 from equipoise.selectors import selector_names
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
@@ -65,6 +66,7 @@ def _trainable(value: object) -> object:
 
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
+EstimatorName = Literal[*(each.name for each in ESTIMATORS), *OTHERS]
 Name = Annotated[str, Field(pattern=NAME)]
 Seed = Annotated[int, Field(ge=0)]
 Seeds = Annotated[list[Seed], JOBS]
@@ -79,6 +81,7 @@ StageName = Literal[
     *("default", "generate_miniature", "decontaminate", "prepare_pool", "prepare_targets", "check_base", "warm_up"),
     *(
         "fit_curvature",
+        "choose_dimension",
         "collect_pool_gradients",
         "collect_target_gradients",
         "collect_pool_states",
@@ -90,7 +93,7 @@ StageName = Literal[
         "rank",
         "select_budget",
     ),
-    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "report"),
+    *("fine_tune", "evaluate", "fine_tune_and_evaluate", "measure_one_step", "retrain", "validate_influence", "report"),
 ]
 
 

@@ -39,6 +39,7 @@ READS: dict[str, tuple[str, ...]] = {
         *("pool.format", "pool.columns", "pool.bad_rows", "pool.repeated_ids", "pool.deduplicate"),  # how warmup.files are read
     ),
     "fit_curvature": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
+    "choose_dimension": ("seed", "model", "-model.precision", "training.loss_on", "targets.max_length"),  # and what the estimator reads
     "collect_pool_gradients": ("seed", "model", "-model.precision", "training.loss_on"),  # and what the estimator reads
     "collect_target_gradients": ("seed", "model", "-model.precision", "targets.max_length", "training.loss_on"),
     "collect_pool_states": FORWARD,
@@ -47,6 +48,12 @@ READS: dict[str, tuple[str, ...]] = {
     "fit_influence_model": ("seed", "gradients.mates.penalty"),
     "rank": ("selection",),
     "fine_tune": ("seed", "model", "lora", "training"),
+    "measure_one_step": (
+        *("seed", "model", "-model.precision", "training.loss_on", "training.weight_decay", "targets.max_length"),
+        "validation.one_step",
+    ),
+    "retrain": ("seed", "model", "lora", "training", "targets.max_length"),
+    "validate_influence": ("seed", "validation"),
     "evaluate": ("model", "-model.max_length", "suites", "tasks.*.suite", "tasks.*.lm_eval_tasks", "tasks.*.metric", "tasks.*.test_files"),
     "report": ("tasks.*.capability", "report", "seed", "selection"),
 }
@@ -83,6 +90,8 @@ def _chosen_keys(config: Experiment, stage: str, tasks: Iterable[str]) -> list[s
         return []
     if stage == "fit_curvature":
         return [f"gradients.{key}" for key in chosen.fitted.reads] if chosen.fitted else []
+    if stage == "choose_dimension":
+        return [f"gradients.{key}" for key in (*chosen.reads["pool"], *chosen.reads["target"])]
     side = {"collect_pool_gradients": "pool", "collect_target_gradients": "target"}.get(stage)
     if not side:
         return []

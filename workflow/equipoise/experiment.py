@@ -11,6 +11,7 @@ from typing import Any
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.budgets import budget_label
 from equipoise.collecting import INFLUENCE, collects_states, is_predicted, made_of_rows, needs_warm_up, row_shards, scored_columns
+from equipoise.comparison import compared, groups
 from equipoise.config import Experiment, Suite
 from equipoise.estimators import Fitted, row_estimator
 from equipoise.layout import Run, shard_label
@@ -26,12 +27,14 @@ ZERO_SHOT = "zero_shot"
 class Item:
     """A piece of a job with outputs of its own: done once they all exist.
 
-    kind: the stage that alone would make it. key: what it is for, in the order that `stages` lists (epoch, shard; run; ...).
+    kind: the stage that alone would make it. key: what it is for, in the order that `stages` lists (epoch, shard; run; ...). estimator:
+    whose it is, where that is not the experiment's own.
     """
 
     kind: str
     key: tuple[Any, ...]
     outputs: tuple[str, ...]
+    estimator: str = ""
 
     @property
     def done(self) -> bool:
@@ -65,10 +68,26 @@ def gradient_epochs(config: Experiment) -> list[int]:
     return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
 
 
+def step_epochs(config: Experiment) -> list[int]:
+    """Epochs from which single optimizer steps are taken, whatever the estimator."""
+    return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
+
+
 def tells_reliability(config: Experiment, matrix: str) -> bool:
     """Whether projection noise is in a matrix and can be told from the halves of its rows."""
     rows = row_estimator(config.gradients)
     return matrix == made_of_rows(config) and config.gradients.projection.kind != "identity" and rows is not None and rows.halves
+
+
+def chooses_dimension(config: Experiment) -> bool:
+    """Whether the width of the projection is found out by a pilot."""
+    rows = row_estimator(config.gradients)
+    return config.gradients.projection.dimension == "auto" and rows is not None and "projection" in rows.reads["pool"]
+
+
+def chosen_dimension(config: Experiment) -> list[str]:
+    """Manifest of the width that is found out: one, or none."""
+    return [config.layout.projection_manifest] if chooses_dimension(config) else []
 
 
 def shards(config: Experiment) -> list[str]:
@@ -89,7 +108,9 @@ def assembled_shards(config: Experiment, matrix: str = INFLUENCE) -> dict[str, l
 
 def matrices(config: Experiment) -> list[str]:
     """Matrices that the selectors rank on; the attribution matrix always: its valid rows are those that may be chosen."""
-    used = {selector(name).matrix for name in config.selectors} | {INFLUENCE}
+    used = {INFLUENCE} if config.gradients.place else {selector(name).matrix for name in config.selectors} | {INFLUENCE}
+    if config.validation.estimators and not config.gradients.place:  # RDS and RDS+ are among what estimators are compared with
+        used = set(MATRICES)
     return [*([SAMPLED] if is_predicted(config) else []), *(matrix for matrix in MATRICES if matrix in used)]
 
 
@@ -201,7 +222,7 @@ def stages(config: Experiment) -> list[Stage]:
     collect_target_gradients (epoch, task), collect_pool_states (epoch, shard), collect_target_states (epoch, task),
     assemble_attribution (matrix, first shard), seal_attribution (matrix), rank (selector,
     selection seed), select_budget (selector, selection seed, budget), fine_tune (run), evaluate (run, suite, generation seed), fold
-    (selector, selection seed); else ().
+    (selector, selection seed), measure_one_step (epoch), retrain (retraining), retrain_group (group); else ().
     """
     layout = config.layout
     single = {
@@ -210,6 +231,7 @@ def stages(config: Experiment) -> list[Stage]:
         "prepare_pool": (layout.pool, layout.pool_manifest),
         "check_base": (layout.base_manifest,),
         "decontaminate": (layout.contamination,) if config.pool.decontaminate != "skip" else (),
+        "validate_influence": (layout.validation,) if config.validation.estimators else (),
         "report": (f"{layout.report}/index.html", f"{layout.report}/scores.csv") if evaluations(config) else (),
     }
     targets = [[Item("prepare_targets", (task,), (layout.target(task), layout.target_manifest(task)))] for task in config.tasks]
@@ -232,6 +254,8 @@ def stages(config: Experiment) -> list[Stage]:
         *_collection(config),
         *_attribution(config),
         *_selection(config),
+        *_trials(config),
+        *only["validate_influence"],
         *_runs(config),
         *only["report"],
     ]
@@ -284,49 +308,88 @@ def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
 
 
 def _collection(config: Experiment) -> list[Stage]:
+    """The gradients of every estimator that is compared; curvature before them where one needs it then, else between them."""
+    fits = [fit for fit in map(_fit, compared(config)) if fit]
+    names = ["choose_dimension", "collect_pool_gradients", "collect_target_gradients"]
+    names.insert(0 if any(not fit.from_rows for fit in fits) else 2, "fit_curvature")
+    jobs: dict[str, list[list[Item]]] = _states(config)
+    for name in names:
+        made = [job for each in compared(config) for job in _collected(each).get(name, [])]
+        jobs |= {name: made} if made else {}
+    return [Stage(name, made) for name, made in jobs.items()]
+
+
+def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
+    """Jobs of one estimator's gradients by stage."""
+    layout, own = config.layout, config.gradients.estimator if config.gradients.place else ""
+
     def pool(epoch: int, shard: str) -> Item:
-        return Item("collect_pool_gradients", (epoch, shard), (config.layout.pool_gradients_manifest(epoch, shard),))
+        return Item("collect_pool_gradients", (epoch, shard), (layout.pool_gradients_manifest(epoch, shard),), own)
 
     def target(epoch: int, task: str) -> Item:
-        return Item("collect_target_gradients", (epoch, task), (config.layout.target_gradients_manifest(epoch, task),))
+        return Item("collect_target_gradients", (epoch, task), (layout.target_gradients_manifest(epoch, task),), own)
 
-    chosen, fit = gradient_epochs(config), _fit(config)
-    of_pool = [job for s in collected_shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)]
+    chosen = gradient_epochs(config)
+    if not chosen:
+        return {}
     groups = _together([[task] for task in config.tasks], config.jobs.tasks)
-    of_targets = [job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)]
-    collected = [Stage("collect_pool_gradients", of_pool), Stage("collect_target_gradients", of_targets)]
-    collected = collected if chosen else []
-    if fit:
-        jobs = [[Item("fit_curvature", (e,), (config.layout.curvature_manifest(e),))] for e in chosen]
-        collected.insert(1 if fit.from_rows else 0, Stage("fit_curvature", jobs))
-    return [*_states(config), *collected]
+    jobs = {
+        "collect_pool_gradients": [
+            job for s in collected_shards(config) for job in _together([[pool(e, s)] for e in chosen], config.jobs.epochs)
+        ],
+        "collect_target_gradients": [
+            job for tasks in groups for job in _together([[target(e, t) for t in tasks] for e in chosen], config.jobs.epochs)
+        ],
+    }
+    if chooses_dimension(config):
+        jobs["choose_dimension"] = [[Item("choose_dimension", (), (layout.projection_manifest,), own)]]
+    if _fit(config):
+        jobs["fit_curvature"] = [[Item("fit_curvature", (e,), (layout.curvature_manifest(e),), own)] for e in chosen]
+    return jobs
 
 
-def _states(config: Experiment) -> list[Stage]:
-    """Forward passes that collect states alone, where no store of gradients holds them."""
+def _states(config: Experiment) -> dict[str, list[list[Item]]]:
+    """Forward passes that collect states alone, where no store of gradients holds them; the same for all estimators."""
     layout, last = config.layout, config.warmup.epochs
     parts = {
         "pool": [((last, shard), layout.pool_states_manifest(last, shard)) for shard in shards(config)],
         "target": [((last, task), layout.target_states_manifest(last, task)) for task in config.tasks],
     }
-    return [
-        Stage(f"collect_{side}_states", [[Item(f"collect_{side}_states", key, (path,))] for key, path in jobs])
-        for side, jobs in parts.items()
-        if collects_states(config, side)
-    ]
+    return {
+        f"collect_{side}_states": [[Item(f"collect_{side}_states", key, (path,))] for key, path in parts[side]]
+        for side in parts
+        if any(collects_states(each, side) for each in compared(config))
+    }
 
 
 def _attribution(config: Experiment) -> list[Stage]:
-    layout, names = config.layout, matrices(config)
-    assembled = [
-        [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),))]
-        for matrix in names
-        for shard in assembled_shards(config, matrix)
-    ]
-    sealed = [[Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),))] for matrix in names]
-    model = [[Item("fit_influence_model", (), (layout.influence_model, layout.influence_model_manifest))]]
-    fitted = [Stage("fit_influence_model", model)] if is_predicted(config) else []
+    assembled, models, sealed = [], [], []
+    for each in compared(config):
+        layout, own = each.layout, each.gradients.estimator if each.gradients.place else ""
+        for matrix in matrices(each):
+            assembled += [
+                [Item("assemble_attribution", (matrix, shard), (layout.matrix_shard_manifest(matrix, shard),), own)]
+                for shard in assembled_shards(each, matrix)
+            ]
+            sealed.append([Item("seal_attribution", (matrix,), (layout.matrix_manifest(matrix),), own)])
+        if is_predicted(each):
+            models.append([Item("fit_influence_model", (), (layout.influence_model, layout.influence_model_manifest), own)])
+    fitted = [Stage("fit_influence_model", models)] if models else []
     return [Stage("assemble_attribution", assembled), *fitted, Stage("seal_attribution", sealed)]
+
+
+def _trials(config: Experiment) -> list[Stage]:
+    """What estimators are compared by: single optimizer steps, and fine-tunings by themselves or in groups."""
+    layout = config.layout
+    if not config.validation.estimators:
+        return []
+    steps = [[Item("measure_one_step", (e,), (layout.one_step_manifest(e),))] for e in step_epochs(config)]
+    jobs = []
+    for group, members in groups(config).items():
+        items = [Item("retrain", (each,), (layout.retraining(group, each.name),)) for each in members]
+        together = [[*items, Item("retrain_group", (group,), (layout.retraining_group(group),))]]
+        jobs += [[item] for item in items] if config.jobs.runs == "separate" else together
+    return [Stage("measure_one_step", steps if config.validation.one_step.rows else []), Stage("retrain", jobs)]
 
 
 def _selection(config: Experiment) -> list[Stage]:

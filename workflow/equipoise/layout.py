@@ -55,11 +55,15 @@ class Run:
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths below `root` = <results>/<experiment>/<model name>, all as text."""
+    """Paths below `root` = <results>/<experiment>/<model name>, all as text.
+
+    place: below `root`, where stores and matrices of an estimator lie that is not the experiment's own (`estimators/<name>/`).
+    """
 
     results: str
     experiment: str
     model: str
+    place: str = ""
 
     @property
     def experiment_root(self) -> str:
@@ -81,6 +85,11 @@ class Layout:
     @property
     def report(self) -> str:
         return f"{self.experiment_root}/report"
+
+    @property
+    def verdict(self) -> str:
+        """The report's answer in a sentence, which a run ends with."""
+        return f"{self.report}/verdict.txt"
 
     # pool and targets
     @property
@@ -125,24 +134,29 @@ class Layout:
     # what an estimator fits at an epoch: curvature, kernel
     def curvature(self, epoch: int | str) -> str:
         """Folder of what `fit_curvature` leaves; which files, its manifest says."""
-        return f"{self.root}/curvature/epoch-{epoch}"
+        return f"{self.root}/{self.place}curvature/epoch-{epoch}"
 
     def curvature_manifest(self, epoch: int | str) -> str:
-        return f"{self.root}/curvature/epoch-{epoch}.json"
+        return f"{self.root}/{self.place}curvature/epoch-{epoch}.json"
 
     # gradient stores
+    @property
+    def projection_manifest(self) -> str:
+        """What `choose_dimension` chose (`gradients.projection.dimension: auto`)."""
+        return f"{self.root}/{self.place}gradients/projection.json"
+
     def pool_gradients(self, epoch: int | str) -> str:
         """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""
-        return f"{self.root}/gradients/pool/epoch-{epoch}/store"
+        return f"{self.root}/{self.place}gradients/pool/epoch-{epoch}/store"
 
     def pool_gradients_manifest(self, epoch: int | str, shard: str) -> str:
-        return f"{self.root}/gradients/pool/epoch-{epoch}/shard-{shard}.json"
+        return f"{self.root}/{self.place}gradients/pool/epoch-{epoch}/shard-{shard}.json"
 
     def target_gradients(self, epoch: int | str, task: str) -> str:
-        return f"{self.root}/gradients/targets/epoch-{epoch}/{task}/store"
+        return f"{self.root}/{self.place}gradients/targets/epoch-{epoch}/{task}/store"
 
     def target_gradients_manifest(self, epoch: int | str, task: str) -> str:
-        return f"{self.root}/gradients/targets/epoch-{epoch}/{task}.json"
+        return f"{self.root}/{self.place}gradients/targets/epoch-{epoch}/{task}.json"
 
     # states without gradients, by forward passes alone
     def pool_states(self, epoch: int | str) -> str:
@@ -160,22 +174,48 @@ class Layout:
 
     # attribution: `matrix` is influence, last_token or position_weighted
     def matrix(self, matrix: str) -> str:
-        return f"{self.root}/attribution/{matrix}/matrix.zarr"
+        return f"{self.root}/{self.place}attribution/{matrix}/matrix.zarr"
 
     def matrix_shard_manifest(self, matrix: str, shard: str) -> str:
-        return f"{self.root}/attribution/{matrix}/shard-{shard}.json"
+        return f"{self.root}/{self.place}attribution/{matrix}/shard-{shard}.json"
 
     def matrix_manifest(self, matrix: str) -> str:
-        return f"{self.root}/attribution/{matrix}/manifest.json"
+        return f"{self.root}/{self.place}attribution/{matrix}/manifest.json"
+
+    # trials of the estimators
+    def one_step(self, epoch: int | str) -> str:
+        """Folder of the losses after single optimizer steps."""
+        return f"{self.root}/validation/one_step/epoch-{epoch}"
+
+    def one_step_manifest(self, epoch: int | str) -> str:
+        return f"{self.root}/validation/one_step/epoch-{epoch}.json"
+
+    def retraining(self, group: str, name: str) -> str:
+        """Losses of the validation examples after one fine-tuning (see `retrainings.py`)."""
+        return f"{self.root}/validation/retrainings/{group}/{name}.json"
+
+    def retraining_group(self, group: str) -> str:
+        """Written last by the one job that makes all retrainings of a group (`jobs.runs: together`)."""
+        return f"{self.root}/validation/retrainings/{group}.json"
+
+    @property
+    def validation(self) -> str:
+        """What estimators are worth: a manifest with every number of the tables."""
+        return f"{self.root}/validation/validation.json"
+
+    @property
+    def validation_points(self) -> str:
+        """Predicted and true effects that the figures show, safetensors."""
+        return f"{self.root}/validation/points.safetensors"
 
     @property
     def influence_model(self) -> str:
         """The model that predicts influence from states."""
-        return f"{self.root}/attribution/model/model.safetensors"
+        return f"{self.root}/{self.place}attribution/model/model.safetensors"
 
     @property
     def influence_model_manifest(self) -> str:
-        return f"{self.root}/attribution/model/manifest.json"
+        return f"{self.root}/{self.place}attribution/model/manifest.json"
 
     # selection
     def ranking(self, selector: str, selection_seed: int | str) -> str:

@@ -3,17 +3,18 @@ rule assemble_attribution:
     input:
         made_from=assembled_from,
     output:
-        manifest=LAYOUT.matrix_shard_manifest("{matrix}", "{shard}"),
+        manifest=PLACED.matrix_shard_manifest("{matrix}", "{shard}"),
     log:
-        log_of("assemble_attribution", "{matrix}", "shard-{shard}"),
+        log_of("assemble_attribution", "{place}{matrix}", "shard-{shard}"),
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("assemble_attribution")
     params:
         tasks=TASKS,
+        estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        stage("assemble_attribution", "--matrix {wildcards.matrix} --shard {wildcards.shard}")
+        stage("assemble_attribution", "{params.estimator} --matrix {wildcards.matrix} --shard {wildcards.shard}")
 
 
 rule seal_attribution:
@@ -21,37 +22,37 @@ rule seal_attribution:
     input:
         shards=sealed_shards,
     output:
-        manifest=LAYOUT.matrix_manifest("{matrix}"),
+        manifest=PLACED.matrix_manifest("{matrix}"),
     log:
-        log_of("seal_attribution", "{matrix}"),
+        log_of("seal_attribution", "{place}{matrix}"),
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("seal_attribution")
     params:
         tasks=TASKS,
+        estimator=estimator_argument,
         config=LAYOUT.config,
     shell:
-        stage("seal_attribution", "--matrix {wildcards.matrix}")
+        stage("seal_attribution", "{params.estimator} --matrix {wildcards.matrix}")
 
 
-if collecting.is_predicted(CONFIG):
-
-    rule fit_influence_model:
-        """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
-        input:
-            made_from=[KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["influence_model"].inputs(CONFIG, {})],
-        output:
-            model=LAYOUT.influence_model,
-            manifest=LAYOUT.influence_model_manifest,
-        log:
-            log_of("fit_influence_model"),
-        benchmark:
-            benchmark_of("fit_influence_model")
-        conda:
-            "../../envs/equipoise.yaml"
-        threads: threads_of("fit_influence_model")
-        params:
-            determined=determined("fit_influence_model"),
-            config=LAYOUT.config,
-        shell:
-            stage("fit_influence_model")
+rule fit_influence_model:
+    """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
+    input:
+        made_from=influence_model_from,
+    output:
+        model=PLACED.influence_model,
+        manifest=PLACED.influence_model_manifest,
+    log:
+        log_of("fit_influence_model", *after_place("all")),
+    benchmark:
+        benchmark_of("fit_influence_model", *after_place("all"))
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("fit_influence_model")
+    params:
+        determined=determined_by("fit_influence_model"),
+        estimator=estimator_argument,
+        config=LAYOUT.config,
+    shell:
+        stage("fit_influence_model", "{params.estimator}")

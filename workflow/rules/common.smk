@@ -1,14 +1,16 @@
 """What the rules share: the validated configuration, wildcard constraints, and functions of what depends on what."""
 
+import functools
 import os
 import shlex
 import sys
 from contextlib import chdir, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from equipoise import collecting, experiment
+from equipoise import collecting, comparison, experiment
 from equipoise.cluster.console import follow
 from equipoise.cluster.ending import tell_end, tell_failure
 from equipoise.cluster.unmade import make_again
@@ -16,7 +18,7 @@ from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
-from equipoise.estimators import row_estimator
+from equipoise.estimators import ESTIMATORS, OTHERS, row_estimator
 from equipoise.layout import Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
@@ -49,7 +51,7 @@ try:
             name: input_files([*task.test_files, *([] if task.lm_eval_tasks else task.files)]) for name, task in CONFIG.tasks.items()
         }
         TASK_FILES = {name: input_files([*task.files, *task.substitutes]) for name, task in CONFIG.tasks.items()}
-        OWN_SCORES = collecting.score_files(CONFIG, must_exist=True)
+        OWN_SCORES = [file for each in comparison.compared(CONFIG) for file in collecting.score_files(each, must_exist=True)]
         BASE_FILES = experiment.base_files(CONFIG)
         NEEDS_HUB = experiment.needs_hub(CONFIG)
         if CONFIG.python == "python" and not DEPLOYED:  # the stages run in this very environment
@@ -71,6 +73,7 @@ if workflow.is_main_process:
     follow(str(Path(PREFIX) / CONFIG.layout.config))
 
 LAYOUT = CONFIG.layout
+PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
 PYTHON = shlex.quote(sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python)
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
@@ -81,6 +84,9 @@ RUN = Run("{selector}", "{selection_seed}", "{budget}", "{epochs}", "{seed}")
 
 
 wildcard_constraints:
+    place="|" + "|".join(f"estimators/{name}/" for name in (*(each.name for each in ESTIMATORS), *OTHERS)),
+    group=r"[a-z_]+-[a-z_0-9-]+",
+    training=r"[a-z]+-[A-Za-z0-9._-]+",
     epoch=r"\d+",
     shard=r"\d{5}",
     task="|".join(TASKS),
@@ -136,6 +142,12 @@ def log_of(rule_name, *wildcards):
     return "/".join(["logs", rule_name, CONFIG.experiment, CONFIG.model.name, *(wildcards or ["all"])]) + ".log"
 
 
+def after_place(*wildcards):
+    """The wildcards of a log whose jobs are of any estimator: its place stands before them."""
+    first, *others = wildcards or ["all"]
+    return ["{place}" + first, *others]
+
+
 def benchmark_of(rule_name, *wildcards):
     """Seconds and peak memory of a rule's jobs, beside the logs and never in a manifest."""
     return "/".join(["benchmarks", rule_name, CONFIG.experiment, CONFIG.model.name, *(wildcards or ["all"])]) + ".tsv"
@@ -159,9 +171,30 @@ def cores(rule_name, wanted):
     return max(threads_of(rule_name), gpus(wanted) * int(os.environ.get("EQUIPOISE_CORES_PER_GPU", "8")))
 
 
-def determined(stage):
+@functools.cache
+def determined(stage, place=""):
     """What of the configuration determines a stage's results: an edit of that, and of nothing else, reruns it."""
-    return determinants(CONFIG, stage, names=True)
+    return determinants(placed(place), stage, names=True)
+
+
+@functools.cache
+def placed(place):
+    """The experiment with the estimator whose stores and matrix lie at a place."""
+    return next(each for each in comparison.compared(CONFIG) if each.gradients.place == place)
+
+
+def determined_by(stage):
+    """The same of the estimator that a job is for."""
+
+    def of_job(wildcards):
+        return determined(stage, wildcards.place)
+
+    return of_job
+
+
+def estimator_argument(wildcards):
+    """The estimator of a job, as the command line takes it; nothing for the experiment's own."""
+    return f"--estimator {placed(wildcards.place).gradients.estimator}" if wildcards.place else ""
 
 
 def base_files():
@@ -210,21 +243,79 @@ def determined_targets(wildcards):
     return determinants(CONFIG, "prepare_targets", names, suites, names=True)
 
 
+def placed_files(pattern, wildcards):
+    """A job's paths of a pattern of any estimator: those of its own, for every epoch where it has several."""
+    paths = pattern if isinstance(pattern, list) else [pattern]
+    return [path.format(**dict(wildcards.items())) for path in paths]
+
+
 def estimator_needs(side):
     """Files that the estimator's rows are made from beside examples and checkpoints."""
-    return [getattr(LAYOUT, name) for name in row_estimator(CONFIG.gradients).needs[side]]
+
+    def of_job(wildcards):
+        own = placed(wildcards.place)
+        return [getattr(own.layout, name) for name in (row_estimator(own.gradients).needs[side] if row_estimator(own.gradients) else ())]
+
+    return of_job
+
+
+def fitted_rows(side):
+    """Manifests of what the estimator fits that a job's rows are made with."""
+
+    def of_job(wildcards):
+        return placed_files(per_epoch(experiment.fitted(placed(wildcards.place), side)), wildcards)
+
+    return of_job
+
+
+def chosen_dimension(wildcards):
+    """The manifest of the width that a pilot has found out, where one does."""
+    return experiment.chosen_dimension(placed(wildcards.place))
+
+
+def pilot_fitted(wildcards):
+    """Manifests of what the estimator fits that a pilot's rows are made with."""
+    own = placed(wildcards.place)
+    found = [path for e in experiment.gradient_epochs(own) for side in ("pool", "target") for path in experiment.fitted(own, side, e)]
+    return list(dict.fromkeys(found))
+
+
+def fit_inputs(wildcards):
+    """Manifests of what a fit is made from, beside the checkpoint."""
+    return experiment.fitted_from(placed(wildcards.place), wildcards.epoch)
+
+
+def fit_gpus(wildcards):
+    """GPUs of a fit."""
+    return gpus(experiment.fitting_gpus(placed(wildcards.place)))
+
+
+def fit_cores(wildcards):
+    """Cores of a fit."""
+    return cores("fit_curvature", experiment.fitting_gpus(placed(wildcards.place)))
+
+
+def made_from(kind, place, of):
+    """Manifests that an artefact of an estimator that is compared is made from."""
+    own = placed(place)
+    return [KINDS[each].manifest(own.layout, its) for each, its in KINDS[kind].inputs(own, of)]
 
 
 def assembled_from(wildcards):
     """Manifests, and files of the user's own scores, that one job's matrix rows are made from."""
-    of = {"matrix": wildcards.matrix, "shard": wildcards.shard}
-    made_from = [KINDS[kind].manifest(LAYOUT, its) for kind, its in KINDS["matrix_shard"].inputs(CONFIG, of)]
-    return made_from + (OWN_SCORES if collecting.is_own(CONFIG, wildcards.matrix) else [])
+    own_scores = OWN_SCORES if collecting.is_own(placed(wildcards.place), wildcards.matrix) else []
+    return made_from("matrix_shard", wildcards.place, {"matrix": wildcards.matrix, "shard": wildcards.shard}) + own_scores
+
+
+def influence_model_from(wildcards):
+    """Manifests that the model of influence is fitted on."""
+    return made_from("influence_model", wildcards.place, {})
 
 
 def sealed_shards(wildcards):
     """Manifests of the shards of a matrix."""
-    return [LAYOUT.matrix_shard_manifest(wildcards.matrix, shard) for shard in experiment.assembled_shards(CONFIG, wildcards.matrix)]
+    own = placed(wildcards.place)
+    return [own.layout.matrix_shard_manifest(wildcards.matrix, shard) for shard in experiment.assembled_shards(own, wildcards.matrix)]
 
 
 def ranked_from(wildcards):
@@ -281,6 +372,37 @@ def test_files(wildcards):
     return [file for name, task in CONFIG.tasks.items() if task.suite in suites for file in TEST_FILES[name]]
 
 
+def group_matrices(wildcards):
+    """Manifests of what the rows of a group's retrainings are chosen by."""
+    return comparison.group_matrices(CONFIG, wildcards.group)
+
+
+def determined_retrainings(wildcards):
+    """What determines the retrainings of a job: settings, and which they are."""
+    names = [each.name for each in comparison.groups(CONFIG)[wildcards.group]]
+    own = [wildcards.training] if hasattr(wildcards, "training") else names
+    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "share": CONFIG.validation.subsets.share, "retrainings": own}
+
+
+def training_argument(wildcards):
+    """The retraining of a job, as the command line takes it; nothing for its whole group."""
+    return f"--training {wildcards.training}" if hasattr(wildcards, "training") else ""
+
+
+def trials():
+    """Everything that the comparison of estimators is made from."""
+    compares = comparison.candidates(CONFIG)
+    matrices = [path for each in compares for path in comparison.candidate_files(CONFIG, each)]
+    return [*dict.fromkeys(matrices), *outputs_of("measure_one_step"), *retrained()]
+
+
+def retrained():
+    """Manifests of all retrainings, or of their groups."""
+    if CONFIG.jobs.runs == "together":
+        return [LAYOUT.retraining_group(group) for group in comparison.groups(CONFIG)]
+    return outputs_of("retrain")
+
+
 def outputs_of(*names):
     """Outputs of all jobs of some rules."""
     return [output for stage in experiment.stages(CONFIG) if stage.name in names for output in stage.outputs]
@@ -327,7 +449,7 @@ def report_inputs():
     return [
         *all_scores(),
         *experiment.selections(CONFIG),
-        *outputs_of("seal_attribution", "decontaminate", "prepare_targets"),
+        *outputs_of("seal_attribution", "decontaminate", "prepare_targets", "validate_influence"),
         LAYOUT.pool_manifest,
         *(experiment.score_files(SECOND_MODEL) if SECOND_MODEL else []),
     ]
@@ -340,6 +462,18 @@ def something_to_report(wildcards):
     print(
         "error: tasks: none names a suite, so nothing is evaluated and there is nothing to report; write suite and lm_eval_tasks under a "
         "task and the suite under suites, or ask for the target selections or matrix",
+        file=sys.stderr,
+    )
+    sys.exit(2)
+
+
+def something_to_validate(wildcards):
+    """The comparison of estimators; ends snakemake where none are named, before any job."""
+    if CONFIG.validation.estimators:
+        return LAYOUT.validation
+    print(
+        "error: validation.estimators: none are named, so there is nothing to compare; write some of "
+        + ", ".join([*(each.name for each in ESTIMATORS), *OTHERS]),
         file=sys.stderr,
     )
     sys.exit(2)

@@ -27,9 +27,20 @@ def lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+def assert_told_nowhere(secrets, folder, told):
+    """No secret of the environment is in a result, log, manifest or in what Snakemake keeps and says."""
+    holders = [path for path in folder.rglob("*") if path.is_file() and any(secret in path.read_bytes() for secret in secrets)]
+    assert holders == []
+    assert not any(secret in told for secret in secrets)
+
+
 @pytest.mark.slow
-def test_a_users_pool_and_tasks_run_to_the_report(example):
-    example.run()
+def test_a_users_pool_and_tasks_run_to_the_report(example, monkeypatch):
+    secrets = {name: f"secret-of-{name.lower()}-81f7" for name in ("HF_TOKEN", "WANDB_API_KEY")}
+    for name, secret in secrets.items():
+        monkeypatch.setenv(name, secret)
+    told = example.run("--printshellcmds")
+    assert_told_nowhere([secret.encode() for secret in secrets.values()], example.folder, told.encode())
     root = example.results / "bring-your-own" / "shipped-base"
     pool = {row["id"]: row for row in lines(example.folder / EXAMPLE / "pool.jsonl")}
     picks = lines(root / "selection" / "bids" / "selection-0" / "budget-0.1.jsonl")

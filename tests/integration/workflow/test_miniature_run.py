@@ -19,7 +19,6 @@ TASKS = ["trace", "code", "gsm", "math", "logic", "know", "form"]
 def miniature(tmp_path_factory):
     """config.yaml with one budget, one seed, two warm-up epochs, every run a job of its own; run to the report."""
     values = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    values["model"]["base"] = str(REPOSITORY / values["model"]["base"])
     values |= {"budgets": [0.05], "selectors": ["task_max", "bids"]}
     values["warmup"]["epochs"] = 2
     values["finetune"] |= {"seeds": [0], "epochs": 1, "zero_shot": False}
@@ -151,3 +150,28 @@ def test_a_sweep_of_selectors_that_run_in_one_job_leaves_nothing_of_the_first_co
     with open(report / "scores.csv", encoding="utf-8") as file:
         arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
     assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05")}
+
+
+@pytest.mark.slow
+def test_one_command_compares_estimators_beside_what_is_there(miniature):
+    """Tiny trials of one further estimator: its own stores, a table on standard output, a section of the page."""
+    root = miniature.folder / miniature.results / "miniature" / "miniature-base"
+    sizes = {"one_step": {"rows": 2}, "subsets": {"count": 2, "share": 0.02, "seeds": [0, 1]}, "removal": {"without": [], "only": []}}
+    asked = ("--config", "validation=" + json.dumps({"estimators": ["tracin"], **sizes}))
+    own = {path: path.stat().st_mtime_ns for path in (root / "gradients").rglob("*") if path.is_file()}
+    said = miniature.run("validation", *asked)
+    started = re.findall(r"^(?:local)?rule (\w+):", said, re.M)
+    assert (started.count("measure_one_step"), started.count("retrain"), started.count("validate_influence")) == (2, 4, 1)
+    assert "difference from less" in said
+    assert {path: path.stat().st_mtime_ns for path in own} == own
+    results = json.loads((root / "validation" / "validation.json").read_text(encoding="utf-8"))["results"]
+    compared = ["less", "tracin", "rds", "rds_plus", "gradient_norm", "loss", "length", "random"]
+    assert [(each["measure"], each["candidate"]) for each in results] == [(m, c) for m in ("one_step", "subsets") for c in compared]
+    (root / "validation" / "retrainings" / "subsets-seed-1" / "subset-001.json").unlink()
+    again = miniature.run("validation", *asked)
+    assert re.findall(r"^(?:local)?rule (\w+):", again, re.M) == ["retrain", "validate_influence", "validation"]
+    assert json.loads((root / "validation" / "validation.json").read_text(encoding="utf-8"))["results"] == results
+    miniature.run(*asked)
+    page = (root.parent / "report" / "index.html").read_text(encoding="utf-8")
+    assert "What the estimators are worth" in page
+    assert (root.parent / "report" / "figures" / "predicted_and_true.svg").stat().st_size > 0

@@ -12,7 +12,7 @@ from helpers.places import REPOSITORY
 def test_the_profile_places_every_gpu_stage_and_no_other():
     rules = "\n".join(file.read_text() for file in sorted((REPOSITORY / "workflow" / "rules").glob("*.smk")))
     bodies = re.split(r"^ *rule (\w+):$", rules, flags=re.M)[1:]
-    on_gpu = {name for name, body in zip(bodies[::2], bodies[1::2], strict=True) if "gpu=gpus(" in body}
+    on_gpu = {name for name, body in zip(bodies[::2], bodies[1::2], strict=True) if re.search(r"^ +gpu=", body, re.M)}
     placed = re.findall(r"^  (\w+): +\{.*gpu_model", (REPOSITORY / "profiles" / "slurm" / "profile.yaml").read_text(), re.M)
     assert on_gpu == set(placed)
 

@@ -73,3 +73,26 @@ def test_work_whose_manifest_is_missing_is_left(tiny_values):
         left = {stage.name: stage.jobs_left for stage in plan(config, rows=40, mean_tokens=10).stages}
         assert {stage: count for stage, count in left.items() if count} == {name: 1}, output
         Path(output).touch()
+
+
+def test_every_estimator_that_is_compared_has_its_own_costs(tiny_values):
+    """What experiments with one estimator each would collect by themselves, and the trials that all share."""
+    sizes = {"one_step": {"rows": 7}, "subsets": {"count": 3, "seeds": [0, 1]}, "removal": {"tasks": ["first"], "draws": 2}}
+
+    def stages(estimator: str, compared: list[str]) -> dict:
+        gradients = tiny_values["gradients"] | {"estimator": estimator}
+        made = plan(parse_config(tiny_values | {"gradients": gradients, "validation": {"estimators": compared, **sizes}}))
+        assert any("are made beside the experiment's own" in line for line in made.assumptions) == bool(compared)
+        return {stage.name: stage for stage in made.stages}
+
+    both = stages("less", ["logra", "ekfac"])
+    for name in ("collect_pool_gradients", "collect_target_gradients"):
+        alone = [stages(each, [])[name] for each in ("less", "logra", "ekfac")]
+        assert both[name].cost.disk == pytest.approx(sum(stage.cost.disk for stage in alone))
+        assert both[name].cost.flops == pytest.approx(sum(stage.cost.flops for stage in alone))
+        assert both[name].memory == pytest.approx(max(stage.memory for stage in alone))
+    assert both["fit_curvature"].cost.flops == pytest.approx(stages("ekfac", [])["fit_curvature"].cost.flops)
+    # 3 subsets by 2 seeds; without and only: of 2 random choices, of 3 estimators, of RDS and RDS+, and of 3 columns
+    assert sum(len(job) for job in both["retrain"].jobs) == 6 + 2 * (2 + 3 + 2 + 3)
+    assert "retrain" not in stages("less", [])
+    assert both["retrain"].jobs[0][0][1].tokens == pytest.approx(0.5 * both["warm_up"].cost.tokens / 2 + 8 * 400)

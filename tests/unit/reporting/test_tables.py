@@ -4,9 +4,11 @@ import csv
 import io
 import re
 
+import pandas as pd
+
 from equipoise.reporting.escaping import latex_text
 from equipoise.reporting.render import to_csv, to_html, to_markdown, write_table
-from equipoise.reporting.table import cells
+from equipoise.reporting.table import Column, Table, cells, lean
 from helpers.example_table import TABLE
 
 
@@ -61,3 +63,30 @@ def test_all_formats_show_the_same_numbers(tmp_path):
 def test_latex_escapes_every_special_character():
     assert latex_text("50 % of a_b & {c} ~ ^ \\ $ # < > |").count("\\") >= 10
     assert latex_text("é 数 −1") == r"e {[}U+6570{]} $-$1"
+
+
+def test_a_number_that_is_too_small_for_its_digits_is_not_shown_as_nothing():
+    frame = pd.DataFrame({"name": list("abcd"), "p": [0.00004, 0.00005, 0.0, 0.02], "gain": [0.00004, -0.00004, 0.0, 1.0]})
+    (group,) = cells(Table("", frame, (Column("name", "Name"), Column("p", "p", 4), Column("gain", "Gain", 4, sign=True))))
+    assert [row[1].text for row in group.rows] == ["< 0.0001", "0.0001", "0.0000", "0.0200"]
+    assert [row[2].text for row in group.rows] == ["+0.0000", "−0.0000", "+0.0000", "+1.0000"]
+    assert 'data-order="0"' in to_html(Table("", frame, (Column("p", "p", 4),), name="small"))
+
+
+def test_columns_that_tell_no_rows_apart_are_said_in_the_caption():
+    frame = pd.DataFrame(
+        {"name": ["a", "b"], "epochs": [2, 2], "over": ["items", "runs"], "score": [5.0, 5.0], "seconds": [float("nan")] * 2}
+    )
+    columns = (
+        Column("name", "Name"),
+        Column("epochs", "Epochs", 0, context=True),
+        Column("over", "Interval over", context=True),
+        Column("score", "Score", 1),
+        Column("seconds", "Seconds", 1),
+    )
+    table = lean(Table("Of two rows.", frame, columns))
+    assert [column.key for column in table.columns] == ["name", "over", "score"], "a score that is the same in all rows stays"
+    assert table.caption == "Of two rows. In all rows: Epochs 2."
+    assert list(table.frame) == list(frame), "the CSV has every column"
+    alone = Table("Of one row.", frame.iloc[:1], columns)
+    assert lean(alone) == alone

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import helpers.naive_selectors as naive
+from equipoise.compiled import Loop
 from equipoise.errors import UserError
 from equipoise.selection import bids, source, top_lists, turns
 from equipoise.selection.interface import make_problem
 from equipoise.selectors import SELECTORS, selector
 
-# Every example goes through five ways of reading: EXACTNESS_EXAMPLES=100 searches for longer.
+# Every example goes through six ways of reading: EXACTNESS_EXAMPLES=100 searches for longer.
 SETTINGS = settings(
     max_examples=int(os.environ.get("EXACTNESS_EXAMPLES", "6")), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -74,10 +75,13 @@ def some_pool(rng, rows):
     return {name: np.array(values, dtype=object) for name, values in texts.items()} | lengths | measured
 
 
-@pytest.fixture(params=["in memory", "sampled", "streaming", "short lists", "tiny store"])
+@pytest.fixture(params=["in memory", "not compiled", "sampled", "streaming", "short lists", "tiny store"])
 def way(request, monkeypatch):
-    """In memory, or streaming with everything so small that chunks split blocks, lists run out and the store overflows."""
+    """In memory, compiled or as it is, or streaming with everything so small that chunks split blocks and lists and store run out."""
     if request.param == "in memory":
+        return lambda A: A
+    if request.param == "not compiled":
+        monkeypatch.setattr(Loop, "__call__", lambda loop, *arguments: loop._plain(*arguments))
         return lambda A: A
     if request.param == "sampled":
         monkeypatch.setattr(top_lists, "SAMPLED_ROWS", 5)

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.influence_model import Predicted
@@ -21,12 +20,14 @@ from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.own_scores import OwnScores
 from equipoise.attribution.reliability import co_moments, half
 from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
+from equipoise.compiled import Loop
 from equipoise.config import Experiment
 from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
+from equipoise.gradients.width import NONE, projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log, track
 from equipoise.selectors import MATRICES, SAMPLED
@@ -82,7 +83,7 @@ def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
     identity = fingerprint({"matrix": matrix, "columns": columns})
     made = _made(config, matrix, columns, shards)
     described = {"matrix": matrix, "rows": [start, stop], "identity": identity}
-    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) else None
+    halves: list[np.ndarray] | None = [] if tells_reliability(config, matrix) and projection_of(config).kind != NONE else None
     described["fingerprint"] = fingerprint({**made.determined, "identity": identity, "halves": halves is not None})
     of = {"matrix": matrix, "shard": shard_label(shard)}
     manifest = layout.matrix_shard_manifest(**of)
@@ -322,7 +323,7 @@ def _is_current(config: Experiment, of: dict[str, str], described: dict[str, Any
     return True
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def widen(half, bits, wide):
     """Writes float16 rows as float32, exactly; a row with an infinity or NaN becomes all NaN. numpy's own cast is several times slower.
 

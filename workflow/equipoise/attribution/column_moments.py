@@ -6,7 +6,8 @@ Because the partials belong to fixed chunks and are merged in row order, neither
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
+
+from equipoise.compiled import Loop
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Moments:
         return self.std == 0
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def chunk_partials(block, usable, first, last, mean, squares):
     """Partial moments of columns [first, last) of at most 1,024 rows; returns the number of usable rows.
 
@@ -63,7 +64,7 @@ def chunk_partials(block, usable, first, last, mean, squares):
     return count
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def merge_partials(count, mean, squares, first, last, total_count, total_mean, total_squares):
     """Adds the next chunk's partials of columns [first, last) to the totals (Chan, Golub & LeVeque's update); returns the new count.
 

@@ -10,15 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from equipoise.attribution.bergson_scores import BergsonScores
-from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.errors import UserError, first_line
 from equipoise.progress import log
-from equipoise.store.artefact import Artefact, open_alone
+
+if TYPE_CHECKING:
+    from equipoise.store.artefact import Artefact
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,8 @@ def _open_zarr(path: Path) -> MatrixFile:
     import zarr
 
     if sealed := _sealed(path):
+        from equipoise.attribution.matrix_store import open_values, read_valid
+
         return MatrixFile(open_values(sealed), read_valid(sealed), None, [column["id"] for column in sealed["columns"]])
     try:
         opened = zarr.open(str(path), mode="r")
@@ -241,11 +244,13 @@ def _to_array(table: Any, path: Path) -> np.ndarray:
     return matrix
 
 
-def _sealed(path: Path) -> Artefact | None:
+def _sealed(path: Path) -> "Artefact | None":
     """The manifest of a matrix of the workflow, which lies beside it; a user's own has none."""
     manifest = path.parent / "manifest.json"
     if path.name != "matrix.zarr" or not (path.parent / "valid.zarr").exists():
         return None
+    from equipoise.store.artefact import open_alone
+
     return open_alone(manifest, "matrix")
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 ENOUGH = 0.9
 """A median below it is warned of."""
+REACHED = 0.95
+"""What `gradients.projection.dimension: auto` reaches."""
 
 
 def half(rows: np.ndarray) -> np.ndarray:
@@ -54,3 +56,8 @@ def reliability(total: np.ndarray) -> np.ndarray:
 def forecast(known: float, times: float) -> float:
     """Reliability at `times` the width from that at a width (Spearman-Brown)."""
     return times * known / (1 + (times - 1) * known)
+
+
+def needed(known: float, wanted: float = REACHED) -> float:
+    """How many times the width a reliability of `wanted` takes, by that known at a width (Spearman-Brown); infinite for 0 or less."""
+    return wanted * (1 - known) / (known * (1 - wanted)) if known > 0 else float("inf")

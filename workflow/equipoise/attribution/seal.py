@@ -19,6 +19,7 @@ from equipoise.collecting import INFLUENCE, is_predicted
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import MATES
+from equipoise.gradients.width import projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
 from equipoise.progress import log
 from equipoise.selectors import SAMPLED
@@ -140,7 +141,7 @@ def _told(config: Experiment, columns: list[dict[str, str]], co_moments: np.ndar
     names = np.array([column["task"] for column in columns])
     by_task = {task: float(np.median(values[known & (names == task)])) for task in config.tasks if (known & (names == task)).any()}
     median, least = float(np.median(values[known])), min(by_task, key=by_task.__getitem__)
-    dimension = config.gradients.projection.dimension
+    dimension = projection_of(config).dimension
     log(
         f"reliability at projection.dimension {dimension:,}: median {median:.3f} over columns, least in task {least} ({by_task[least]:.3f})"
     )

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from equipoise.config import Experiment
 
 VARIABLE = "EQUIPOISE_DEVICES"
-TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate")
-ON_GPU = (
-    *(*TRAINING, "fit_curvature", "collect_pool_gradients", "collect_target_gradients"),
-    *("collect_pool_states", "collect_target_states", "score_pool", "evaluate"),
-)
+TRAINING = ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
+FORWARD = ("score_pool", "collect_pool_states", "collect_target_states")
+COLLECTING = ("fit_curvature", "choose_dimension", "collect_pool_gradients", "collect_target_gradients")
+ON_GPU = (*TRAINING, *COLLECTING, *FORWARD, "evaluate", "measure_one_step")
 _held: list[int] = []
 
 

@@ -8,13 +8,11 @@ from equipoise.config import Experiment
 from equipoise.errors import printable
 from equipoise.experiment import selections, stages
 
-VERDICT = "verdict.txt"
-
 
 def tell_end(config: Experiment) -> None:
     """Of a run that made all that was asked for."""
     layout = config.layout
-    page, verdict = Path(layout.report) / "index.html", Path(layout.report) / VERDICT
+    page, verdict = Path(layout.report) / "index.html", Path(layout.verdict)
     made = [path for path in selections(config) if Path(path).is_file()]
     reported = all(item.done for stage in stages(config) if stage.name == "report" for job in stage.jobs for item in job)
     if page.is_file() and reported:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
+from equipoise.estimators import ESTIMATORS, OTHERS
 from equipoise.layout import Run
 
 if TYPE_CHECKING:
@@ -72,3 +73,19 @@ def refuse_missing_targets(config: "Experiment", tasks: Iterable[str]) -> None:
 
     for task in tasks:
         open_artefact(config, "targets", task=task)
+
+
+def estimated(config: "Experiment", name: str) -> "Experiment":
+    """The experiment with one of the estimators that it compares, its own for an empty name. Raises `UserError` that lists them."""
+    from equipoise.comparison import compared, estimated_by
+
+    if name:
+        one_of("--estimator", name, (each.gradients.estimator for each in compared(config)))
+    return estimated_by(config, name)
+
+
+def refuse_nothing_compared(config: "Experiment") -> None:
+    """Raises `UserError` for an experiment that names no estimators to compare."""
+    if not config.validation.estimators:
+        known = ", ".join([*(entry.name for entry in ESTIMATORS), *OTHERS])
+        raise UserError(f"validation.estimators: none are named, so there is nothing to compare; write some of {known}")

@@ -8,7 +8,16 @@ import typer
 from equipoise.budgets import budget_label, parse_budget
 from equipoise.cluster.devices import take_devices
 from equipoise.collecting import INFLUENCE, is_predicted, made_of_rows
-from equipoise.commands.options import epochs_of, one_of, refuse_missing_checkpoints, refuse_missing_targets, run_of, some_of
+from equipoise.commands.options import (
+    epochs_of,
+    estimated,
+    one_of,
+    refuse_missing_checkpoints,
+    refuse_missing_targets,
+    refuse_nothing_compared,
+    run_of,
+    some_of,
+)
 from equipoise.commands.panels import STAGES
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, row_estimator
@@ -32,6 +41,7 @@ Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
 Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
 Matrix = Annotated[str, typer.Option(help="influence, last_token, position_weighted, or sampled (estimator mates).")]
+EstimatorOption = Annotated[str, typer.Option("--estimator", help="One of validation.estimators; default: gradients.estimator.")]
 Selector = Annotated[str, typer.Option(help="Name of a selector.")]
 SelectionSeed = Annotated[int, typer.Option(help="Selection seed of `random`.")]
 RunPath = Annotated[str, typer.Option(help="selector/selection-0/budget-0.1/epochs-2/seed-0")]
@@ -127,11 +137,11 @@ def warm_up_command(config: ConfigOption) -> None:
 
 
 @stage("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
-def fit_curvature_command(config: ConfigOption, epochs: Epochs = "") -> None:
+def fit_curvature_command(config: ConfigOption, epochs: Epochs = "", by: EstimatorOption = "") -> None:
     """Fits what the estimator needs at epoch checkpoints before its rows can be made: curvature (ekfac) or kernel (trak)."""
     from equipoise.curvature.fit import fit_curvature
 
-    experiment = _open(config, "fit_curvature")
+    experiment = estimated(_open(config, "fit_curvature"), by)
     rows = row_estimator(experiment.gradients)
     if rows is None or rows.fitted is None:
         fitting = ", ".join(entry.name for entry in ESTIMATORS if entry.fitted)
@@ -142,13 +152,29 @@ def fit_curvature_command(config: ConfigOption, epochs: Epochs = "") -> None:
         fit_curvature(experiment, numbers)
 
 
+@stage("choose_dimension", epilog="Example:  equipoise choose_dimension --config config.yaml")
+def choose_dimension_command(config: ConfigOption, by: EstimatorOption = "") -> None:
+    """Finds out by a pilot how many numbers of a gradient to keep (gradients.projection.dimension: auto)."""
+    from equipoise.attribution.choose_dimension import choose_dimension
+    from equipoise.experiment import chooses_dimension, gradient_epochs
+
+    experiment = estimated(_open(config, "choose_dimension"), by)
+    if not chooses_dimension(experiment):
+        said = experiment.gradients.projection.dimension
+        raise UserError(f"gradients.projection.dimension: {said}, so there is nothing to choose; write auto")
+    refuse_missing_targets(experiment, experiment.tasks)
+    refuse_missing_checkpoints(experiment, gradient_epochs(experiment))
+    with one_writer(experiment.layout.projection_manifest):
+        choose_dimension(experiment)
+
+
 @stage("collect_pool_gradients", epilog="Example:  equipoise collect_pool_gradients --config config.yaml --epochs 1 --shard 0")
-def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: Epochs = "") -> None:
+def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: Epochs = "", by: EstimatorOption = "") -> None:
     """Collects the gradients of a shard's pool examples (Adam form) at epoch checkpoints."""
     from equipoise.attribution.assemble import shard_plan
     from equipoise.gradients.collect import collect_pool_gradients
 
-    experiment = _open(config, "collect_pool_gradients")
+    experiment = estimated(_open(config, "collect_pool_gradients"), by)
     numbers = epochs_of(experiment, epochs)
     shard_plan(experiment, shard, matrix=made_of_rows(experiment) or INFLUENCE)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, numbers)
@@ -157,11 +183,11 @@ def collect_pool_gradients_command(config: ConfigOption, shard: Shard, epochs: E
 
 
 @stage("collect_target_gradients", epilog="Example:  equipoise collect_target_gradients --config config.yaml --epochs 1 --tasks gsm")
-def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "") -> None:
+def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", tasks: Tasks = "", by: EstimatorOption = "") -> None:
     """Collects the gradients of validation examples (plain form) at epoch checkpoints."""
     from equipoise.gradients.collect import collect_target_gradients
 
-    experiment = _open(config, "collect_target_gradients")
+    experiment = estimated(_open(config, "collect_target_gradients"), by)
     numbers, names = epochs_of(experiment, epochs), some_of("--tasks", tasks, experiment.tasks)
     refuse_missing_targets(experiment, names)
     refuse_missing_checkpoints(experiment, numbers)
@@ -197,11 +223,11 @@ def collect_target_states_command(config: ConfigOption, tasks: Tasks = "") -> No
 
 
 @stage("assemble_attribution", epilog="Example:  equipoise assemble_attribution --config config.yaml --shard 0")
-def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence") -> None:
+def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Matrix = "influence", by: EstimatorOption = "") -> None:
     """Computes a shard's rows of the attribution matrix and their column moments."""
     from equipoise.attribution.assemble import assemble_attribution, shard_plan
 
-    experiment = _open(config, "assemble_attribution")
+    experiment = estimated(_open(config, "assemble_attribution"), by)
     one_of("--matrix", matrix, (*MATRICES, SAMPLED))
     shard_plan(experiment, shard, matrix=matrix)  # raises for a shard that does not exist
     with one_writer(experiment.layout.matrix_shard_manifest(matrix, shard_label(shard))):
@@ -209,20 +235,20 @@ def assemble_attribution_command(config: ConfigOption, shard: Shard, matrix: Mat
 
 
 @stage("seal_attribution", epilog="Example:  equipoise seal_attribution --config config.yaml")
-def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence") -> None:
+def seal_attribution_command(config: ConfigOption, matrix: Matrix = "influence", by: EstimatorOption = "") -> None:
     """Checks that all rows of the matrix are there and merges the column moments."""
     from equipoise.attribution.seal import seal_attribution
 
-    experiment = _open(config, "seal_attribution")
+    experiment = estimated(_open(config, "seal_attribution"), by)
     seal_attribution(experiment, one_of("--matrix", matrix, (*MATRICES, SAMPLED)))
 
 
 @stage("fit_influence_model", epilog="Example:  equipoise fit_influence_model --config config.yaml")
-def fit_influence_model_command(config: ConfigOption) -> None:
+def fit_influence_model_command(config: ConfigOption, by: EstimatorOption = "") -> None:
     """Fits the model that predicts influence from states on the sampled rows' influence (estimator mates)."""
     from equipoise.attribution.influence_model import fit_influence_model
 
-    experiment = _open(config, "fit_influence_model")
+    experiment = estimated(_open(config, "fit_influence_model"), by)
     if not is_predicted(experiment):
         raise UserError("gradients: nothing is predicted; write estimator: mates and a mates.share below 1")
     with one_writer(experiment.layout.influence_model_manifest):
@@ -303,6 +329,53 @@ def fine_tune_and_evaluate_command(config: ConfigOption, selector: Selector, sel
         run_of(experiment, run.path, trained=run.trained)  # raises for a selection that does not exist
     with one_writer(experiment.layout.fold_manifest(selector, selection_seed)):
         fine_tune_and_evaluate(experiment, selector, selection_seed)
+
+
+@stage("measure_one_step", epilog="Example:  equipoise measure_one_step --config config.yaml --epochs 1")
+def measure_one_step_command(config: ConfigOption, epochs: Epochs = "") -> None:
+    """Takes single optimizer steps, each on one pool row, and measures the losses of all validation examples after it."""
+    experiment = _open(config, "measure_one_step")
+    numbers = epochs_of(experiment, epochs)
+    refuse_missing_targets(experiment, experiment.tasks)
+    refuse_missing_checkpoints(experiment, numbers)
+    with one_writer(*(experiment.layout.one_step_manifest(epoch) for epoch in numbers)):
+        from equipoise.validation.measure_one_step import measure_one_step
+
+        measure_one_step(experiment, numbers)
+
+
+@stage("retrain", epilog="Example:  equipoise retrain --config config.yaml --group subsets-seed-0")
+def retrain_command(
+    config: ConfigOption,
+    group: Annotated[str, typer.Option(help="Group of retrainings, as subsets-seed-0 or rows-less.")],
+    training: Annotated[str, typer.Option(help="One retraining of the group, as subset-000; default: all.")] = "",
+) -> None:
+    """Fine-tunes on some rows and measures the losses of all validation examples, for the comparison of estimators."""
+    from equipoise.comparison import groups
+
+    experiment = _open_training(config, "retrain")
+    one_of("--group", group, groups(experiment))
+    names = some_of("--training", training, (each.name for each in groups(experiment)[group]))
+    refuse_missing_targets(experiment, experiment.tasks)
+    with one_writer(*(experiment.layout.retraining(group, name) for name in names)):
+        again = ["retrain", "--config", config, "--group", group, *(["--training", training] if training else [])]
+        if distributed(experiment.training.processes, again):
+            return
+        from equipoise.validation.retrain import retrain
+
+        retrain(experiment, group, names)
+
+
+@stage("validate_influence", epilog="Example (after make demo):  equipoise validate_influence --config config.yaml")
+def validate_influence_command(config: ConfigOption) -> None:
+    """Compares validation.estimators with each other and with baselines, by single steps and retrainings; makes those that are missing."""
+    experiment = _open_training(config, "validate_influence")
+    refuse_nothing_compared(experiment)
+    refuse_missing_targets(experiment, experiment.tasks)
+    with one_writer(experiment.layout.validation):
+        from equipoise.validation.validate_influence import validate_influence
+
+        typer.echo(validate_influence(experiment))
 
 
 @stage("report", epilog="Example:  equipoise report --config config.yaml")

@@ -1,5 +1,6 @@
 """`equipoise verify` and `equipoise audit-gradients`: is what the stores hold complete, and is it right?"""
 
+import shlex
 from typing import Annotated
 
 import typer
@@ -39,7 +40,7 @@ def verify(
         typer.echo(f"All is sound: {len(found)} artefacts and stores were read, and each is what its manifest says.")
         return
     if not heal:
-        again = f"`equipoise verify --heal {path}` removes what is damaged, and the next run of the workflow makes it again"
+        again = f"`equipoise verify --heal {shlex.quote(path)}` removes what is damaged, and the next run of the workflow makes it again"
         typer.echo(f"{defects} defects in {len(found)} artefacts and stores; {again}.", err=True)
         raise typer.Exit(1)
     removed = remove(found)

@@ -1,6 +1,7 @@
 """Held-out loss: the mean negative log-likelihood of an item's reference response, in nats a token; forward passes only."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from equipoise.modelling.chat import IGNORED_LABEL, Encoded, pad, pad_token
@@ -28,8 +29,11 @@ def measured_rows(session: "Session", items: "LossItems", suite: str, adapter: s
     return rows
 
 
-def losses(model: "PreTrainedModel", examples: Sequence[Encoded], batch_size: int, pad_id: int) -> list[float]:
-    """Mean negative log-likelihood of each example's tokens with a loss, in nats, from logits in fp32 at their positions alone.
+def losses(
+    model: "PreTrainedModel", examples: Sequence[Encoded], batch_size: int, pad_id: int, title: str = "held-out loss"
+) -> list[float]:
+    """Mean negative log-likelihood of each example's tokens with a loss, in nats, from logits in fp32 at their positions alone; in float64
+    where the model's weights are. title: of the progress; none shown for an empty one.
 
     At most `batch_size` examples share a forward pass, long ones fewer; padded on the right, where none sees it.
     """
@@ -40,13 +44,15 @@ def losses(model: "PreTrainedModel", examples: Sequence[Encoded], batch_size: in
     found = [0.0] * len(examples)
     model.eval()
     batches = list(_batches(examples, batch_size))
-    with torch.no_grad(), output_in_fp32(model):
-        for places, kept in track(batches, "held-out loss", len(batches), "batches"):
+    double = model.get_output_embeddings().weight.dtype == torch.float64
+    with torch.no_grad(), nullcontext() if double else output_in_fp32(model):
+        for places, kept in track(batches, title, len(batches), "batches") if title else batches:
             batch = pad([examples[place] for place in places], pad_id)
             positions = torch.tensor(kept)
             logits = model(
                 input_ids=batch["input_ids"].to(model.device), logits_to_keep=(positions - 1).to(model.device), use_cache=False
-            ).logits.float()
+            ).logits
+            logits = logits if double else logits.float()
             labels = batch["labels"][:, positions].to(model.device)
             for row, place in enumerate(places):
                 own = labels[row] != IGNORED_LABEL

@@ -10,6 +10,7 @@ from equipoise.gradients.adam import Constants, adam_constants, load_moments, mo
 from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows
+from equipoise.gradients.width import projection_of
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import Encoded
 from equipoise.store.artefact import open_artefact
@@ -57,7 +58,7 @@ class Tracin:
         return self._projector({name: rows * columns for name, (rows, columns) in engine.capture.shapes.items()})
 
     def _projector(self, sizes: dict[str, int]) -> Projector:
-        return build_projector(self._config.gradients.projection, sizes, self._config.seed)
+        return build_projector(projection_of(self._config), sizes, self._config.seed)
 
     def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
         return None

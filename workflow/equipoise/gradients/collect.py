@@ -14,7 +14,9 @@ from equipoise.data.encoding import encode_file
 from equipoise.data.shards import collected_plan
 from equipoise.determinants import determinants
 from equipoise.estimators import row_estimator
+from equipoise.experiment import chooses_dimension
 from equipoise.gradients.loop import Collection, collect
+from equipoise.gradients.width import projection_of
 from equipoise.layout import shard_label
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
@@ -129,6 +131,7 @@ def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], ro
         "adapter": adapter_identity(config.layout.checkpoint(epoch)),
         "inputs": rows.inputs(side, epoch),
         "states": list(_states(config, epoch)),
+        **({"dimension": projection_of(config).dimension} if chooses_dimension(config) else {}),
     }
 
 

@@ -1,16 +1,19 @@
 """The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item is defined here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from equipoise.budgets import parse_budget
 from equipoise.collecting import is_own, is_predicted, made_of_rows, row_shards, sample_size
+from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
+from equipoise.config_gradients import Gradients
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
-from equipoise.experiment import Item, evaluations, matrix_epochs, stages
+from equipoise.experiment import Item, evaluations, gradient_epochs, matrix_epochs, stages
+from equipoise.gradients.width import PILOT, known_projection, projected_by
 from equipoise.layout import Run
 from equipoise.measures import LOSS
 from equipoise.planning import flops, memory
@@ -88,10 +91,23 @@ class Planner:
 
     def stages(self) -> list[CostedStage]:
         """Every rule in order."""
-        return [
-            CostedStage(stage.name, [[(item, self._cost(item)) for item in job] for job in stage.jobs], self._memory(stage.name))
-            for stage in stages(self.config)
-        ]
+        costed = []
+        for stage in stages(self.config):
+            planners = [self._by(name) for name in dict.fromkeys(item.estimator for job in stage.jobs for item in job)]
+            peaks = [peak for peak in (planner._memory(stage.name) for planner in planners) if peak is not None]
+            jobs = [[(item, self._by(item.estimator)._cost(item)) for item in job] for job in stage.jobs]
+            costed.append(CostedStage(stage.name, jobs, max(peaks, default=None)))
+        return costed
+
+    def _by(self, name: str) -> "Planner":
+        """The planner of the same experiment with another of the estimators that are compared; this one for an empty name."""
+        if name not in self._planners:
+            self._planners[name] = replace(self, config=estimated_by(self.config, name)) if name else self
+        return self._planners[name]
+
+    @cached_property
+    def _planners(self) -> "dict[str, Planner]":
+        return {}
 
     def _cost(self, item: Item) -> Cost:
         costs: dict[str, Callable[..., Cost]] = {
@@ -100,6 +116,7 @@ class Planner:
             "prepare_pool": lambda: Cost(self.pool.tokens, disk=TEXT_BYTES * self.pool.tokens),
             "warm_up": lambda epoch: self._trained(self.config.warmup.fraction) + Cost(disk=12 * self.adapter),
             "fit_curvature": self._fitted,
+            "choose_dimension": self._piloted,
             "collect_pool_gradients": self._pool_gradients,
             "collect_target_gradients": self._target_gradients,
             "collect_pool_states": self._pool_states,
@@ -111,22 +128,38 @@ class Planner:
             "select_budget": self._selected,
             "fine_tune": self._fine_tuned,
             "evaluate": self._evaluated,
+            "measure_one_step": self._stepped,
+            "retrain": self._retrained,
             "report": lambda: Cost(disk=PAGE_BYTES),
         }
         return costs[item.kind](*item.key) if item.kind in costs else Cost()
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """The section with the width of the projection as a number: the one chosen, else the default one where none is yet."""
+        return projected_by(self.config, known_projection(self.config)).gradients
 
     def _memory(self, stage: str) -> float | None:
         """Peak GPU memory of one process."""
         train, score = memory.training(self.config, self.shape), self._evaluation_memory()
         longest = {"collect_pool_gradients": self.config.model.max_length}
+        longest["choose_dimension"] = max(self.config.model.max_length, self.config.targets.longest(self.config.model))
         longest["collect_target_gradients"] = self.config.targets.longest(self.config.model)
         fit = self._fit
         if stage in longest:
-            held = fit.held if self.estimator and self.estimator.fitted and stage.split("_")[1] in self.estimator.fitted.sides else 0.0
+            side, made = stage.split("_")[1], self.estimator.fitted if self.estimator else None
+            held = fit.held if made and (side in made.sides or side == "dimension") else 0.0
             return memory.gradients(self.config, self.shape, longest[stage]) + memory.HEADROOM * held
         if stage == "fit_curvature" and fit.memory:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * max(fit.memory, fit.held)
-        return {"warm_up": train, "fine_tune": train, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
+        if stage in ("score_pool", "collect_pool_states", "collect_target_states"):
+            target = stage == "collect_target_states"
+            length = self.config.targets.longest(self.config.model) if target else self.config.model.max_length
+            return memory.evaluation(self.config, self.shape, max(1, self.config.gradients.token_budget // length), length)
+        if stage == "measure_one_step":
+            return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * 8 * self.shape.parameters
+        training = dict.fromkeys(("warm_up", "fine_tune", "retrain"), train)
+        return {**training, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
 
     # sizes
     @cached_property
@@ -148,14 +181,14 @@ class Planner:
     def _fit(self) -> FitCost:
         """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
         fit = self.estimator.fitted if self.estimator else None
-        return fit.cost(self.config.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
+        return fit.cost(self.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
 
     @cached_property
     def dimension(self) -> int:
         """Numbers in a stored gradient; none where none is stored."""
         if self.estimator is None:
             return 0
-        return self.estimator.dimension(self.config.gradients, self.config.lora.rank, self.layers)
+        return self.estimator.dimension(self.gradients, self.config.lora.rank, self.layers)
 
     @cached_property
     def shard_rows(self) -> list[int]:
@@ -183,6 +216,14 @@ class Planner:
         double = fit.row_operations * self.pool.rows + fit.once
         on_gpu = self._gpu_seconds(work, precision) + (further / self.gpu.fp32 + double / self.gpu.fp64) / self.mfu
         return Cost(fit.passes * tokens, work + further + double, on_gpu if fit.passes else 0.0, fit.disk)
+
+    def _piloted(self) -> Cost:
+        """A pilot's rows and all targets', at two widths."""
+        rows, columns = min(PILOT, self.pool.rows), self.config.targets.size * len(self.config.tasks)
+        share, load = rows / self.pool.rows, flops.Load(TARGET_TOKENS * columns, TARGET_TOKENS**2 * columns, TARGET_TOKENS * columns / 2)
+        once = self._collected("pool", self._pool_load * share, self.pool.tokens * share, rows)
+        once += self._collected("target", load, load.tokens, columns)
+        return once * (2 * len(gradient_epochs(self.config)))
 
     def _pool_gradients(self, epoch: int, shard: str) -> Cost:
         rows = self.collected_rows[int(shard)]
@@ -260,7 +301,7 @@ class Planner:
 
     def _collected(self, side: str, load: flops.Load, tokens: float, rows: float) -> Cost:
         """Stored gradients of rows at one epoch, but for the disk."""
-        settings = self.config.gradients
+        settings = self.gradients
         row = self.estimator.cost(settings, self.config.lora.rank, self.layers, side)
         work = flops.gradients(self.shape, self.config.lora, load, settings.activation_checkpointing)
         seconds = self._gpu_seconds(work, settings.precision) + rows * row.traffic / (self.gpu.bandwidth * BANDWIDTH_REACHED)
@@ -286,6 +327,27 @@ class Planner:
 
     def _fine_tuned(self, run: Run) -> Cost:
         return self._trained(self._rows(run.budget) / self.pool.rows) * int(run.epochs) + Cost(disk=4 * self.adapter)
+
+    @cached_property
+    def _validation_pass(self) -> Cost:
+        """One forward pass over all validation examples, losses at half of their tokens."""
+        size, half = self.config.targets.size * len(self.config.tasks), TARGET_TOKENS / 2
+        work = flops.reference(self.shape, self.config.lora, size, half, half)
+        return Cost(TARGET_TOKENS * size, work, self._gpu_seconds(work, self.config.model.precision))
+
+    def _stepped(self, epoch: int) -> Cost:
+        """Single steps: a forward pass over the validation examples after each, in float64."""
+        passes = min(self.config.validation.one_step.rows, self.pool.rows) + 2
+        once = self._validation_pass
+        columns = self.config.targets.size * len(self.config.tasks)
+        seconds = passes * once.flops / (self.gpu.fp64 * self.mfu)
+        return Cost(passes * once.tokens, passes * once.flops, seconds, 8 * passes * columns)
+
+    def _retrained(self, each: Retraining) -> Cost:
+        """A fine-tuning on its share of the pool, and the losses after it."""
+        share = self.config.validation.subsets.share if each.kind == SUBSET else each.share if each.kind == ONLY else 1 - each.share
+        columns = self.config.targets.size * len(self.config.tasks)
+        return self._trained(share) * self.config.finetune.epochs + self._validation_pass + Cost(disk=20 * columns)
 
     def _items(self, suite: str) -> list[Items]:
         settings = self.config.suites[suite]

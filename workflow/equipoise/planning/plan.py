@@ -2,16 +2,19 @@
 
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.filesize import decimal
 
-from equipoise.attribution.reliability import forecast
+from equipoise.attribution.reliability import REACHED, forecast
 from equipoise.collecting import made_of_rows
+from equipoise.comparison import RANDOM, compared, retrainings
 from equipoise.config import Experiment
 from equipoise.data.shards import chunk_count
 from equipoise.errors import UserError
-from equipoise.experiment import measured, tells_reliability
+from equipoise.experiment import chooses_dimension, measured, tells_reliability
+from equipoise.gradients.width import NONE, known_projection
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
 from equipoise.planning.costing import Cost, CostedStage, Planner
@@ -64,6 +67,7 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         *(["speed: model.deterministic costs time that is not in these numbers (not measured)"] if config.model.deterministic else []),
         *_projection_assumptions(config),
         "selections: rows are as long as the pool's on average",
+        *_comparison_assumptions(config),
         *_evaluation_assumptions(config, shape),
         "fetch: the base's weights in 16 bits, kept in the hub's cache; data sets come on top",
         "left: results that do not exist yet; snakemake -n also lists those that are out of date",
@@ -76,8 +80,15 @@ def _projection_assumptions(config: Experiment) -> list[str]:
     matrix = made_of_rows(config)
     if matrix is None or not tells_reliability(config, matrix):
         return []
-    width = config.gradients.projection.dimension
-    said = f"projection: {width:,} numbers leave a noise of about {width**-0.5:.3f} in a cosine"
+    projection = known_projection(config)
+    if projection.kind == NONE:
+        return [f"projection: none (auto: a pilot found that a reliability of {REACHED:g} takes all of the adapter's numbers)"]
+    width = projection.dimension
+    told = ""
+    if chooses_dimension(config):
+        chosen = Path(config.layout.projection_manifest).exists()
+        told = " (auto, by the pilot)" if chosen else " (auto; planned so until choose_dimension has chosen, stores grow with it)"
+    said = f"projection: {width:,} numbers{told} leave a noise of about {width**-0.5:.3f} in a cosine"
     path = config.layout.matrix_manifest(matrix)
     known = None
     with suppress(UserError):  # no matrix yet: nothing to go by
@@ -86,6 +97,19 @@ def _projection_assumptions(config: Experiment) -> list[str]:
         return [f"{said}; its reliability is told when a first matrix is sealed"]
     expected = forecast(known["median"], width / known["dimension"])
     return [f"{said}; reliability {expected:.3f}, by the {known['median']:.3f} that {known['dimension']:,} numbers had in {path}"]
+
+
+def _comparison_assumptions(config: Experiment) -> list[str]:
+    """What comparing estimators comes to."""
+    others = [each.gradients.estimator for each in compared(config) if each.gradients.place]
+    if not config.validation.estimators:
+        return []
+    made = retrainings(config)
+    alone = sum(each.of == RANDOM for each in made)
+    said = [f"validation: {len(made):,} retrainings, {alone:,} of them shared by all estimators and baselines; single steps are in float64"]
+    if others:
+        said.append(f"validation: stores and matrices of {', '.join(others)} are made beside the experiment's own, from the same warm-up")
+    return said
 
 
 def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str]:
@@ -110,7 +134,8 @@ def _evaluation_assumptions(config: Experiment, shape: Architecture) -> list[str
 def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: int) -> list[str]:
     collection = "lower gradients.token_budget or set gradients.activation_checkpointing: true"
     advice = dict.fromkeys(("fit_curvature", "collect_pool_gradients", "collect_target_gradients"), collection) | {
-        "evaluate": "lower the suites' batch_size"
+        "evaluate": "lower the suites' batch_size",
+        "measure_one_step": "its float64 model does not fit, write validation.one_step: {rows: 0}",
     }
     tuning = "lower training.micro_batch_size or set training.activation_checkpointing: true"
     warnings = [

@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from equipoise.budgets import budget_label
+from equipoise.comparison import compared
 from equipoise.config import Experiment
-from equipoise.experiment import experiment_runs, measured
+from equipoise.experiment import INFLUENCE, experiment_runs, measured, tells_reliability
 from equipoise.layout import Run
 from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.arms import (
@@ -79,6 +80,16 @@ def _has_published_thi(config: Experiment, runs: Sequence[Run]) -> bool:
     return bool(matched_thi(config, shown_budget(config)))
 
 
+def _tells_reliability(config: Experiment, runs: Sequence[Run]) -> bool:
+    """The noise of the projection is known of some estimator's matrix."""
+    return any(tells_reliability(each, INFLUENCE) for each in compared(config))
+
+
+def _validated(config: Experiment, runs: Sequence[Run]) -> bool:
+    """Estimators are compared."""
+    return bool(config.validation.estimators)
+
+
 def _measured(measure: Measure, condition: Condition = lambda config, runs: True) -> Condition:
     """The experiment has the measure, and the condition holds."""
     return lambda config, runs: measure in measured(config) and condition(config, runs)
@@ -95,6 +106,7 @@ _scores = Section("scores", "Scores", "Scores")
 _statistics = Section("statistics", "What the numbers support", "Comparisons")
 _paper = Section("paper", "Beside the paper", "Paper")
 _influence = Section("influence", "Influence", "Influence")
+_validation = Section("validation", "What the estimators are worth", "Estimators")
 _selections = Section("selections", "Selections", "Selections")
 _answers = Section("answers", "Answers", "Answers")
 _cost = Section("cost", "Cost", "Cost")
@@ -122,6 +134,10 @@ RESULTS: tuple[Result, ...] = (
     _figure("plot_influence:figure_3_thi_ablation", _influence, "Figure 3: THI of three selections", _selected(1, *ABLATION)),
     _figure("plot_influence:figure_4_aid_ablation", _influence, "Figure 4: normalised AID of three selections", _selected(1, *ABLATION)),
     _figure("plot_influence:figure_5_normality", _influence, "Figure 5: normality of the columns"),
+    _table("reliability:table_reliability", _influence, "Projection noise", _tells_reliability),
+    _table("estimator_tables:table_estimators", _validation, "Estimators by measure", _validated),
+    _table("estimator_tables:table_estimators_by_task", _validation, "Estimators by task", _validated),
+    _figure("plot_estimators:predicted_and_true", _validation, "Predicted and true effects", _validated),
     _table(
         "contamination:table_contamination", _selections, "Test items in the pool", lambda config, runs: config.pool.decontaminate != "skip"
     ),

@@ -16,6 +16,7 @@ from equipoise.reporting.experiments import second_model
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.labels import budget_text
 from equipoise.reporting.scores import read_evaluation
+from equipoise.reporting.validated import Validated, read_validated
 from equipoise.seeds import derive_seed
 from equipoise.store.artefact import open_artefact
 
@@ -69,6 +70,11 @@ class Material:
     @cached_property
     def influence(self) -> Influence:
         return Influence(self.config)
+
+    @cached_property
+    def validated(self) -> Validated:
+        """The comparison of estimators, where there is one."""
+        return read_validated(self.config)
 
     @cached_property
     def sources(self) -> np.ndarray:

@@ -5,9 +5,10 @@ from pathlib import Path
 import pandas as pd
 
 from equipoise.config import Experiment
-from equipoise.files import atomic_path
+from equipoise.files import atomic_path, write_text
 from equipoise.progress import log, track
 from equipoise.reporting.catalogue import PAGE, SCORES, results
+from equipoise.reporting.decision import decision
 from equipoise.reporting.escaping import csv_text
 from equipoise.reporting.figure import write_figure
 from equipoise.reporting.material import Material
@@ -30,6 +31,7 @@ def report(config: Experiment) -> None:
         write_table(material.make(name), folder / "tables")
     _remove_unknown(config, folder)
     frames = {result.name: material.frame(result.name) for result in results(config, material.bootstrap.evaluation.runs)}
+    write_text(config.layout.verdict, f"{decision(config, frames)['sentence']}\n")
     page = write_page(material, folder / PAGE, frames, svgs)
     log(f"report: {page}")
 

@@ -1,12 +1,13 @@
 """Compiled inner loops of the selectors. They compare float64 values exactly as method.md states them; nothing is reassociated."""
 
 import numpy as np
-from numba import njit
+
+from equipoise.compiled import Loop
 
 DONE, DEEPER = 0, 1
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def skip_taken(rows, length, taken, column, at):
     """First position from `at` on in a column's list whose row is not taken."""
     while at < length[column] and taken[rows[column, at]]:
@@ -14,7 +15,7 @@ def skip_taken(rows, length, taken, column, at):
     return at
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def smallest_tied_row(score, rows, next_group, length, bound, bound_row, below, taken, head, column, subtract, best):
     """Smallest remaining row of a column with fl(score - subtract) == best, from its list; -1 when the list does not reach far enough.
 
@@ -40,7 +41,7 @@ def smallest_tied_row(score, rows, next_group, length, bound, bound_row, below, 
     return smallest
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def bids_steps(
     matrix, slot, mean, std, active, score, rows, next_group, length, bound, bound_row, below,
     taken, head, sums, level, pending, averaged, progress, stop, out_rows, out_scores, out_columns, out_margins,
@@ -107,7 +108,7 @@ def bids_steps(
         progress[1] = 1
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def turn_steps(turns, score, rows, length, bound, taken, head, progress, stop, out_rows, out_scores, out_columns, out_margins):
     """Round robin: in turn `turns[count % T]`'s column takes its best remaining row, until `stop` rows (DONE) or a list ends (DEEPER)."""
     while True:
@@ -139,7 +140,7 @@ def turn_steps(turns, score, rows, length, bound, taken, head, progress, stop, o
         progress[1] = 1
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def row_maxima(block, usable, mean, std, active, scores, columns):
     """Per usable row: the largest (value - mean) / std over active columns, float64, and the first column that has it."""
     for row in range(block.shape[0]):
@@ -156,7 +157,7 @@ def row_maxima(block, usable, mean, std, active, scores, columns):
             columns[row] = winner
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def task_sums(block, usable, group, sums):
     """Per usable row: sum over each task's columns in column order, float64 [n, tasks]. group int64 [V]: task of a column."""
     for row in range(block.shape[0]):
@@ -167,7 +168,7 @@ def task_sums(block, usable, group, sums):
                 sums[row, group[column]] += np.float64(block[row, column])
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def normalised_task_sums(block, usable, group, mean, std, active, sums):
     """Per usable row: sum of (value - mean) / std over each task's active columns in column order, float64 [n, tasks]."""
     for row in range(block.shape[0]):
@@ -179,7 +180,7 @@ def normalised_task_sums(block, usable, group, mean, std, active, sums):
                     sums[row, group[column]] += (np.float64(block[row, column]) - mean[column]) / std[column]
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def strongest_column(block, group, wanted, columns):
     """Per row: the first of the columns of task wanted[row] with the largest value."""
     for row in range(block.shape[0]):

@@ -8,9 +8,9 @@ they run out (method: selectors).
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
 from equipoise.attribution.column_moments import Moments, chunk_partials, finish_moments, merge_partials
+from equipoise.compiled import Loop
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
 from equipoise.selection.parallel import in_parallel, split
@@ -20,7 +20,7 @@ SAMPLED_ROWS = 8192
 STRIP = 8  # columns looked at together
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def mark_strips(block, usable, first, last, threshold, strips):
     """Marks, in rows [first, last) of strips, uint8 [n, S], the strips of eight columns with an entry that reaches its threshold."""
     width = block.shape[1]
@@ -38,7 +38,7 @@ def mark_strips(block, usable, first, last, threshold, strips):
             strips[row] = 0
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def gather(block, strips, offset, step, first_row, first, last, threshold, values, rows, length, hit):
     """Appends the entries of strips [first, last) that reach their threshold, chunk by chunk from row `offset` on.
 
@@ -71,7 +71,7 @@ def gather(block, strips, offset, step, first_row, first, last, threshold, value
     return size
 
 
-@njit(nogil=True, cache=True)
+@Loop
 def partial_moments(block, usable, step, first, last, counts, mean, squares):
     """Partial moments of the block's chunks [first, last), `step` rows each: counts int64 [C], mean and squares float64 [C, V]."""
     for chunk in range(first, last):

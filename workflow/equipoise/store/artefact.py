@@ -89,7 +89,7 @@ def open_artefact(config: Experiment, kind: str, **names: Any) -> Artefact:
     if artefact["of"] != of:
         raise UserError(f"{path}: is of {_said(artefact['of'])}, not of {_said(of)}; {remedy(path)}")
     if reason := foreign(config, artefact):
-        raise UserError(f"{path}: {reason}; run {KINDS[kind].stage} again, or the workflow")
+        raise UserError(f"{path}: {reason}; run {KINDS[kind].stage} again, or {remedy(path).removeprefix('run ')}")
     return artefact
 
 

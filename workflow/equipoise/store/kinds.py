@@ -8,18 +8,29 @@ an artefact of another configuration, of an older run or of another place is ano
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
+from equipoise.comparison import RANDOM, Candidate, candidate, candidates, column_source, estimated_by, groups, retrainings
 from equipoise.config import Experiment
 from equipoise.conversation.sources import input_files
 from equipoise.determinants import READS, determinants
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
-from equipoise.experiment import ZERO_SHOT, assembled_shards, collected_shards, fitted, gradient_epochs, matrix_epochs, shards
+from equipoise.experiment import (
+    ZERO_SHOT,
+    assembled_shards,
+    chooses_dimension,
+    collected_shards,
+    fitted,
+    gradient_epochs,
+    matrix_epochs,
+    shards,
+    step_epochs,
+)
 from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
 from equipoise.selectors import SAMPLED, SCORED, STORED, selector
@@ -32,6 +43,7 @@ Reference = tuple[str, Names]
 """Kind and names of an artefact."""
 RUN = ("selector", "selection_seed", "budget", "epochs", "seed")
 NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed")
+FORMS = {"budget": r"[0-9.]+", "place": "(?:estimators/[^/]+/)?"}
 REMEMBERED = 1 << 20  # bytes; larger files of the user's are read once, and then known by size and time
 
 
@@ -50,19 +62,20 @@ class Kind:
     rows: bool = False
 
     def manifest(self, layout: Layout, of: Names) -> str:
-        """Where the manifest lies."""
-        return self.path(layout, **of)
+        """Where the manifest lies; of another estimator that is compared where the names have its `place`."""
+        placed = replace(layout, place=of.get("place", layout.place))
+        return self.path(placed, **{name: value for name, value in of.items() if name != "place"})
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The end of a manifest's path, with the names in it as groups."""
-        whole = self.path(Layout("", "{experiment}", "{model}"), **{name: f"{{{name}}}" for name in self.names})
+        """The end of a manifest's path, with the names in it as groups, and place: of an estimator that is compared."""
+        whole = self.path(Layout("", "{experiment}", "{model}", "{place}"), **{name: f"{{{name}}}" for name in self.names})
         seen: set[str] = set()
 
         def group(found: re.Match) -> str:
             repeated = found[1] in seen
             seen.add(found[1])
-            form = r"\d+" if found[1] in NUMBERS else r"[0-9.]+" if found[1] == "budget" else "[^/]+"
+            form = r"\d+" if found[1] in NUMBERS else FORMS.get(found[1], "[^/]+")
             return f"(?P={found[1]})" if repeated else f"(?P<{found[1]}>{form})"
 
         parts = re.split(r"(\{\w+\})", whole.removeprefix("/"))
@@ -111,14 +124,26 @@ def _curvature_inputs(config: Experiment, of: Names) -> list[Reference]:
     return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *rows]
 
 
+def _width(config: Experiment) -> list[Reference]:
+    """The width of the projection, where a pilot finds it out."""
+    return [("projection", {})] if chooses_dimension(config) else []
+
+
+def _projection_inputs(config: Experiment, of: Names) -> list[Reference]:
+    epochs = [str(epoch) for epoch in gradient_epochs(config)]
+    fits = [each for epoch in epochs for side in ("pool", "target") for each in _fit(config, side, epoch)]
+    unique = {str(each): each for each in fits}.values()
+    return [("pool", {}), *_every_target(config, of), *(("checkpoint", {"epoch": epoch}) for epoch in epochs), *unique]
+
+
 def _pool_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
-    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *_fit(config, "pool", of["epoch"])]
+    return [("pool", {}), ("checkpoint", {"epoch": of["epoch"]}), *_fit(config, "pool", of["epoch"]), *_width(config)]
 
 
 def _target_gradients_inputs(config: Experiment, of: Names) -> list[Reference]:
     pool = [("pool", {})] if "pool_manifest" in row_estimator(config.gradients).needs["target"] else []
     own = [("targets", {"task": of["task"]}), ("checkpoint", {"epoch": of["epoch"]})]
-    return [*own, *pool, *_fit(config, "target", of["epoch"])]
+    return [*own, *pool, *_fit(config, "target", of["epoch"]), *_width(config)]
 
 
 def _pool_states_inputs(config: Experiment, of: Names) -> list[Reference]:
@@ -176,6 +201,35 @@ def _scores_inputs(config: Experiment, of: Names) -> list[Reference]:
     return [*trained, *(("targets", {"task": task}) for task, entry in config.tasks.items() if entry.suite == of["suite"])]
 
 
+def _trial_inputs(config: Experiment, of: Names) -> list[Reference]:
+    return [("pool", {}), *_every_target(config, of)]
+
+
+def _one_step_inputs(config: Experiment, of: Names) -> list[Reference]:
+    return [*_trial_inputs(config, of), ("checkpoint", {"epoch": of["epoch"]})]
+
+
+def _candidate_inputs(config: Experiment, each: Candidate) -> list[Reference]:
+    """What a candidate's predictions are read from."""
+    if each.column:
+        place = column_source(config).gradients.place
+        return [("pool_gradients", {"epoch": str(config.warmup.epochs), "shard": shard, "place": place}) for shard in shards(config)]
+    place = estimated_by(config, each.estimator or "").gradients.place
+    return [("matrix", {"matrix": each.matrix or INFLUENCE, "place": place})] if each.by_task else []
+
+
+def _retraining_inputs(config: Experiment, of: Names) -> list[Reference]:
+    members = groups(config).get(of["group"])
+    chosen = _candidate_inputs(config, candidate(config, members[0].of)) if members and members[0].of != RANDOM else []
+    return [*_trial_inputs(config, of), *chosen]
+
+
+def _validation_inputs(config: Experiment, of: Names) -> list[Reference]:
+    predicted = [each for one in candidates(config) for each in _candidate_inputs(config, one)]
+    steps = [("one_step", {"epoch": str(epoch)}) for epoch in step_epochs(config)] if config.validation.one_step.rows else []
+    return [*predicted, *steps, *(("retraining", {"group": each.group, "name": each.name}) for each in retrainings(config))]
+
+
 def _searched_files(config: Experiment, of: Names) -> list[str]:
     return [*config.pool.files, *(file for task in config.tasks.values() if task.suite for file in task.test_files)]
 
@@ -226,6 +280,7 @@ KINDS = {
             sources=lambda config, of: config.warmup.files,
         ),
         Kind("curvature", "fit_curvature", lambda layout, epoch: layout.curvature_manifest(epoch), ("epoch",), _curvature_inputs),
+        Kind("projection", "choose_dimension", lambda layout: layout.projection_manifest, inputs=_projection_inputs),
         Kind(
             *("pool_gradients", "collect_pool_gradients", lambda layout, epoch, shard: layout.pool_gradients_manifest(epoch, shard)),
             names=("epoch", "shard"),
@@ -268,6 +323,14 @@ KINDS = {
             sources=_scores_files,
             scope=_suite_scope,
         ),
+        Kind("one_step", "measure_one_step", lambda layout, epoch: layout.one_step_manifest(epoch), ("epoch",), _one_step_inputs),
+        Kind(
+            *("retraining", "retrain", lambda layout, group, name: layout.retraining(group, name)),
+            names=("group", "name"),
+            inputs=_retraining_inputs,
+        ),
+        Kind("retrainings", "retrain", lambda layout, group: layout.retraining_group(group), ("group",)),
+        Kind("validation", "validate_influence", lambda layout: layout.validation, inputs=_validation_inputs),
         Kind("fold", "fine_tune_and_evaluate", lambda layout, **of: layout.fold_manifest(**of), SELECTED[:2]),
     )
 }

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def fingerprint(value: Any) -> str:
 
 def remedy(path: str | Path) -> str:
     """What makes a damaged artefact and its manifest again."""
-    return f"run `equipoise verify --heal {path}`, which removes it, and then the workflow, which makes it again"
+    return f"run `equipoise verify --heal {shlex.quote(str(path))}`, which removes it, and then the workflow, which makes it again"
 
 
 def write_manifest(path: str | Path, kind: str, **content: Any) -> None:

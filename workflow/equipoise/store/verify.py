@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from equipoise.comparison import compared
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError, first_line
@@ -25,6 +26,8 @@ from equipoise.store.kinds import KINDS
 from equipoise.store.manifest import read_manifest
 from equipoise.store.stored_array import StoredArray
 
+OF_OTHERS = ("fold", "retrainings")
+"""Kinds whose files are manifests of other artefacts."""
 UNIT_TOLERANCE = 2e-3  # of a float16 row's length
 Further = Callable[[Experiment, Artefact], list[str]]
 """Defects of what an artefact is about, for who can reach it: the base's weights."""
@@ -102,7 +105,7 @@ def _manifest(path: Path, further: Further) -> Checked | None:
         own = {name: value for name, value in names.groupdict().items() if name in kind.names}
         if artefact["of"] != own:
             checked.add(f"{path}: is of {artefact['of']}, which does not belong here", path)
-        config = _config(place[: names.start()] + "/" + names["experiment"], names.groupdict().get("model"))
+        config = _config(place[: names.start()] + "/" + names["experiment"], names.groupdict().get("model"), names.groupdict().get("place"))
         if config is not None:
             _check_making(config, artefact, checked, further)
         _check_parts(artefact, checked)
@@ -113,15 +116,19 @@ def _manifest(path: Path, further: Further) -> Checked | None:
     return checked
 
 
-def _config(root: str, model: str | None) -> Experiment | None:
-    """The effective configuration of the experiment below `root`, as it lies there; none where it is not at hand, or of another model."""
+def _config(root: str, model: str | None, place: str | None) -> Experiment | None:
+    """The effective configuration of the experiment below `root`, as it lies there, with the estimator whose place it is.
+
+    None where it is not at hand, is of another model, or does not compare the estimator.
+    """
     try:
         config = read_config(f"{root}/config.yaml")
     except (UserError, OSError):
         return None
     if model not in (None, config.model.name):
         return None
-    return config.model_copy(update={"results": os.path.dirname(root), "experiment": os.path.basename(root)})
+    config = config.model_copy(update={"results": os.path.dirname(root), "experiment": os.path.basename(root)})
+    return next((each for each in compared(config) if each.gradients.place == (place or "")), None)
 
 
 def _check_making(config: Experiment, artefact: Artefact, checked: Checked, further: Further) -> None:
@@ -140,7 +147,7 @@ def _check_parts(artefact: Artefact, checked: Checked) -> None:
         file = below(artefact.path, name)
         if defect := file_defect(file, *artefact["files"][name]):
             # what another manifest vouches for (a fold's scores) is that one's to remove
-            checked.add(f"{file}: {defect}", artefact.path, *([] if artefact["kind"] == "fold" else [file]))
+            checked.add(f"{file}: {defect}", artefact.path, *([] if artefact["kind"] in OF_OTHERS else [file]))
     for name, entry in (artefact.get("arrays") or {}).items():
         last = (entry["first"] + len(entry["crc32c"])) * CHUNK_ROWS
         array = artefact.array(name, last)
