@@ -181,10 +181,10 @@ def test_loss_gradient_norm_and_rate_stand_in_the_log_while_training(tiny_config
     monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
     prepare_pool(tiny_config)
     warm_up(tiny_config)
-    lines = [line for line in capsys.readouterr().err.splitlines() if " steps, " in line]
+    lines = [line for line in capsys.readouterr().err.splitlines() if "  training: " in line and " left, " in line]
     assert len(lines) == 9
     for line in lines:
-        said = dict(part.rsplit(" ", 1) for part in line.split(" s left, ")[1].split(", "))
+        said = dict(part.rsplit(" ", 1) for part in line.split(" left, ")[1].split(", "))
         assert set(said) == {"loss", "gradient norm", "learning rate"}
         assert all(float(value) >= 0 for value in said.values())
     assert json.loads(Path(tiny_config.layout.checkpoint_manifest(2)).read_text())["step"] == 10
