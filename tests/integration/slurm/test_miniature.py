@@ -19,7 +19,7 @@ ON_GPU = {"warm_up", PACKED, "collect_target_gradients", "fine_tune_and_evaluate
 def miniature(cluster, tmp_path):
     """A run of the embedded experiment in a folder of its own: one budget, three selectors, few test items, stand-in GPUs."""
     values = yaml.safe_load((REPOSITORY / "config.yaml").read_text(encoding="utf-8"))
-    values["model"] |= {"base": str(REPOSITORY / values["model"]["base"]), "device": "auto"}
+    values["model"]["device"] = "auto"
     values["budgets"], values["selectors"] = [0.1], ["random", "task_max", "bids"]
     values["selection"]["seeds"] = [0]
     values["warmup"]["epochs"] = values["finetune"]["epochs"] = 1
