@@ -75,9 +75,10 @@ if workflow.is_main_process:
 
 LAYOUT = CONFIG.layout
 PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
-# By name, as the text of a command counts for Snakemake, and which Python runs it does not.
-PYTHON = "EQUIPOISE_PYTHON" + re.sub(r"\W", "_", PREFIX)
-os.environ[PYTHON] = sys.executable if CONFIG.python == "python" and not DEPLOYED else CONFIG.python
+# By the name of a variable, as the text of a command counts for Snakemake, and which Python runs it does not.
+INTERPRETER = "EQUIPOISE_PYTHON" + re.sub(r"\W", "_", PREFIX)
+os.environ[INTERPRETER] = sys.executable if CONFIG.python == "python" else CONFIG.python
+PYTHON = shlex.quote(CONFIG.python) if DEPLOYED else f'"${INTERPRETER}"'
 EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
 TASKS = list(CONFIG.tasks)
@@ -113,7 +114,7 @@ def stage(name, options="", gpu=False, offline=True):
     given = [f"--chdir={shlex.quote(PREFIX)}"] if PREFIX else []
     given += ["EQUIPOISE_GPUS={resources.gpu}"] if gpu else []
     given += ["HF_HUB_OFFLINE=1", "HF_DATASETS_OFFLINE=1"] if offline else []
-    return " ".join(["env", *given, f'"${PYTHON}"', "-m equipoise", name, "--config {params.config:q}", options, "2> {log:q}"])
+    return " ".join(["env", *given, PYTHON, "-m equipoise", name, "--config {params.config:q}", options, "2> {log:q}"])
 
 
 def begin(log=None):
