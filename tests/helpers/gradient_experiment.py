@@ -17,7 +17,7 @@ def sentence(number: int, words: int) -> str:
     return " ".join(WORDS[(number * 7 + i * (1 + number % 5)) % len(WORDS)] for i in range(words))
 
 
-def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, targets: int = 3, **sections: object) -> Experiment:
+def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, drawn: int = 3, **sections: object) -> Experiment:
     """Config and everything the gradient stages read. Row 4 of the pool has no completion token left after truncation."""
     records = [
         {"id": f"p{i}", "prompt": sentence(i, 200 if i == 4 else 6 + 6 * (i % 3)), "response": sentence(i + 1, 6 + 6 * (i % 4))}
@@ -28,7 +28,7 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, targets: int 
         "model": {"max_length": 96},
         "lora": {"target_modules": ["q_proj", "v_proj", "down_proj"]},
         "pool": {"files": [pool]},
-        "targets": {"size": targets},
+        "targets": {"size": drawn},
         "tasks": {name: {"capability": "test", "files": [pool]} for name in ("alpha", "beta")},
         "warmup": {"epochs": epochs},
         "gradients": {"token_budget": 400},
@@ -36,7 +36,7 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, targets: int 
     config = parse_config(changed(changed(tiny_values(folder, tiny_base()), own), sections))
     prepare_pool(config)
     for number, task in enumerate(config.tasks):
-        write_target(config, task, [(sentence(50 * (number + 1) + i, 12), sentence(i, 12), i != 1) for i in range(targets)])
+        write_target(config, task, [(sentence(50 * (number + 1) + i, 12), sentence(i, 12), i != 1) for i in range(drawn)])
     for epoch in range(1, epochs + 1):
         if not Path(config.layout.checkpoint(epoch)).exists():
             folder = Path(config.layout.checkpoint(epoch))

@@ -110,9 +110,9 @@ def test_an_installed_wheel_runs_the_experiments_it_ships_from_an_empty_folder(e
     dry = said([equipoise, "run", "--profile", "local", "--cores", "1", "-n"], tmp_path)
     assert dry.returncode == 0, dry.stderr
     assert "generate_miniature" in dry.stdout + dry.stderr
-    valid = said([equipoise, "config", "check", "workflow/experiments/llama3-8b.yaml"], tmp_path)
-    assert valid.returncode == 0
-    assert "llama3-8b" in valid.stdout
+    planned = said([equipoise, "plan", "workflow/experiments/llama3-8b.yaml"], tmp_path)
+    assert planned.returncode == 0, planned.stderr
+    assert "collect_pool_gradients" in planned.stdout
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}
 
 

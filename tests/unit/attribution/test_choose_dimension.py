@@ -19,7 +19,7 @@ from helpers.gradient_experiment import collect_all, make_experiment
 
 @pytest.fixture(scope="module")
 def chosen(tmp_path_factory):
-    config = make_experiment(tmp_path_factory.mktemp("auto"), rows=40, targets=6, gradients={"projection": {"dimension": "auto"}})
+    config = make_experiment(tmp_path_factory.mktemp("auto"), rows=40, drawn=6, gradients={"projection": {"dimension": "auto"}})
     before = plan(config)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(module, "REACHED", 0.7)  # 0.95 takes as many numbers as the tiny adapter has
@@ -93,7 +93,7 @@ def test_plan_tells_storage_at_the_width_that_was_chosen(chosen):
 
 
 def test_where_all_numbers_are_needed_nothing_is_projected(tmp_path):
-    config = make_experiment(tmp_path, rows=12, targets=2, gradients={"projection": {"dimension": "auto"}})
+    config = make_experiment(tmp_path, rows=12, drawn=2, gradients={"projection": {"dimension": "auto"}})
     choose_dimension(config)
     held = open_artefact(config, "projection")
     assert (held["projection"], held["reliability"]) == ("identity", None)

@@ -198,7 +198,7 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
     assert all(abs(one.norm_ratio - 1) < 1e-5 and abs(one.loss_ratio - 1) < 1e-5 for one in found)
     path = tmp_path / "experiment.yaml"
     path.write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
-    printed = CliRunner().invoke(app, ["audit_gradients", "--config", str(path), "--rows", "3"])
+    printed = CliRunner().invoke(app, ["audit-gradients", "--config", str(path), "--rows", "3"])
     assert printed.exit_code == 0, printed.output
     assert "3 rows: smallest cosine 1.0000000" in printed.output
     manifest = Path(layout.target_gradients_manifest(1, "alpha"))
