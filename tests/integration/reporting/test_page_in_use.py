@@ -101,7 +101,7 @@ def test_the_baseline_is_chosen_and_its_table_alone_is_shown(browser):
 
 def test_the_first_screen_holds_the_answer_the_table_and_the_figure(browser, seen):
     seen(1440)
-    browser.execute_script("scrollTo(0, 0)")
+    browser.execute_script("scrollTo({top: 0, behavior: 'instant'})")
     places = """
     return ['.answer', '[data-baseline="random"] table', '#figure-score_by_budget .picture']
       .map(each => document.querySelector(each).getBoundingClientRect()).map(r => [r.top, r.bottom, r.left, r.right]);

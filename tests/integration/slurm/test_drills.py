@@ -31,7 +31,7 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
     cancelled, late, survivor = (halted[shard].job for shard in ("00000", "00001", "00003"))
     finished = run.records(0, 6) | run.records(9, 12)
     assert 3 <= len(finished) < 18, "the three shards were to be halted before their end"
-    assert re.search(r"collect_pool_gradients +0 of 8 +[678] running", run.status())
+    assert re.search(r"collect_pool_gradients[ │]+0[ │]+8[ │]+[678] running", run.status())
 
     def second_try_done() -> bool:
         return [job["State"] for job in run.submitted()[4:]] == ["COMPLETED"]
@@ -70,7 +70,7 @@ def test_a_killed_controller_is_replaced_by_typing_the_command_again(drill, undi
     assert gpus(job_field(claim.job, "AllocTRES")) == 1, "shards that share a submission share its GPU"
     run.snakemake.kill()
     run.snakemake.wait()
-    assert re.search(r"collect_pool_gradients +\d of 8 +\d+ running", run.status()), "the dead controller's jobs go on"
+    assert re.search(r"collect_pool_gradients[ │]+\d[ │]+8[ │]+\d+ running", run.status()), "the dead controller's jobs go on"
     assert claim.job in leftovers(run.folder)
     finished = run.records(0, 3)
     run.start(TARGET)

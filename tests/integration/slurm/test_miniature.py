@@ -46,9 +46,11 @@ def test_the_miniature_runs_to_its_report_on_slurm(miniature):
     assert all(asked == 1 for rule, asked in jobs if asked and rule != PACKED)
     assert {"prepare_pool", "prepare_targets", SELECTING, "report"} <= {rule for rule, asked in jobs if not asked}
     assert list((miniature.folder / "logs" / "slurm").glob("efficiency_report_*.csv"))
-    assert all(re.search(r" (\d+) of \1 +done$", line) for line in stages(miniature.status()))
+    counted = stages(miniature.status())
+    assert {"warm_up", "collect_pool_gradients", "report"} <= {name for name, *_ in counted}
+    assert all((done, state) == (of, "done") for _, done, of, state in counted)
 
 
-def stages(status: str) -> list[str]:
-    """The lines of a status that count a stage's items."""
-    return [line for line in status.splitlines() if re.match(r"  \w+ +\d", line)]
+def stages(status: str) -> list[tuple[str, str, str, str]]:
+    """Name, items done, items and state of every stage in the table of a status."""
+    return re.findall(r"^│ (\w+) +│ +(\d+) │ +(\d+) │ (.+?) +│", status, re.M)

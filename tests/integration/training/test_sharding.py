@@ -120,7 +120,7 @@ def bytes_of(folder):
     return {path.name: path.read_bytes() for path in Path(folder).glob("*.safetensors")}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sharded_training_that_was_cut_off_resumes_to_the_same_bytes_and_so_does_a_fine_tuning(tiny_values, tmp_path):
     values = {**tiny_values, "lora": tiny_values["lora"] | {"dropout": 0.1}, "model": tiny_values["model"] | {"precision": "bf16"}}
     whole, _ = prepared(values, tmp_path, "whole", **SHARDED)

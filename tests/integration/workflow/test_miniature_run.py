@@ -154,7 +154,7 @@ def test_a_sweep_of_selectors_that_run_in_one_job_leaves_nothing_of_the_first_co
     assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05")}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_command_compares_estimators_beside_what_is_there(miniature):
     """Tiny trials of one further estimator: its own stores, a table on standard output, a section of the page."""
     root = miniature.folder / miniature.results / "miniature" / "miniature-base"

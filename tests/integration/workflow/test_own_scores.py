@@ -20,6 +20,7 @@ def workflow(tiny_values, tmp_path):
     return Workflow(tmp_path, tiny_values)
 
 
+@pytest.mark.nightly
 def test_own_scores_are_ranked_without_a_gradient(workflow):
     planned = workflow.planned("selections")
     assert planned == {
