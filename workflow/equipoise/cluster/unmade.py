@@ -12,8 +12,9 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+from equipoise.comparison import compared
 from equipoise.config import Experiment
 from equipoise.experiment import Item, stages
 from equipoise.store.artefact import is_of_another
@@ -25,21 +26,29 @@ AT_A_TIME = 16
 BATCH = 32  # jobs that a thread takes
 
 
+class Owner(NamedTuple):
+    """An experiment of those whose estimators are compared, the folder of what is its alone, and what `is_of_another` knows of it."""
+
+    config: Experiment
+    place: str
+    known: dict[str, Any]
+
+
 def unmade(config: Experiment) -> set[str]:
     """Outputs of the jobs of which a manifest stands and what it vouches for does not."""
     jobs = [job for stage in stages(config) for job in stage.jobs]
-    known: dict[str, Any] = {}
+    owners = [Owner(each, f"{each.layout.root}/{each.layout.place}", {}) for each in reversed(compared(config))]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
-        stand = pool.map(partial(_all_stand, config, known), (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
+        stand = pool.map(partial(_all_stand, owners), (jobs[start : start + BATCH] for start in range(0, len(jobs), BATCH)))
         stands = itertools.chain.from_iterable(stand)
         return {output for job, whole in zip(jobs, stands, strict=True) if not whole for item in job for output in item.outputs}
 
 
-def _all_stand(config: Experiment, known: dict[str, Any], jobs: list[list[Item]]) -> list[bool]:
-    return [all(_stands(config, known, item) for item in job) for job in jobs]
+def _all_stand(owners: list[Owner], jobs: list[list[Item]]) -> list[bool]:
+    return [all(_stands(owners, item) for item in job) for job in jobs]
 
 
-def _stands(config: Experiment, known: dict[str, Any], item: Item) -> bool:
+def _stands(owners: list[Owner], item: Item) -> bool:
     """Whether what the item's manifests vouch for is there, made as it would be now; true where there is none yet. The matrix is its
     shards'."""
     if item.kind == "seal_attribution":
@@ -47,7 +56,11 @@ def _stands(config: Experiment, known: dict[str, Any], item: Item) -> bool:
     manifests = [output for output in item.outputs if output.endswith(".json")]
     if item.kind == "fold":
         manifests = manifests[:1]
-    return all(stands_now(config, known, path) for path in manifests if os.path.exists(path))
+    for path in filter(os.path.exists, manifests):
+        owner = next((each for each in owners if path.startswith(each.place)), owners[-1])
+        if not stands_now(owner.config, owner.known, path):
+            return False
+    return True
 
 
 def stands_now(config: Experiment, known: dict[str, Any], manifest: str) -> bool:
