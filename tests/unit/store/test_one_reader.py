@@ -37,6 +37,7 @@ MAY_ASK = {
     "reporting.facts": "measures the bytes of folders",
     "cluster.ending": "names the folder of results",
     "commands.stages": "names the folder of results, where records of running jobs lie",
+    "cluster.unmade": "tells a compared estimator's artefacts from the own ones by their folder; reads none",
     "reporting.selection_audit": "names the pool in a message",
     "commands.options": "asks whether a selection exists",
     "cluster.status": "counts records",
