@@ -21,8 +21,7 @@ from equipoise.process import keep_freed_memory
 
 keep_freed_memory()
 
-import torch  # noqa: E402
-from bench_gradients import CLOCK, MINIATURE, alternate, seconds  # noqa: E402
+from bench_gradients import MINIATURE, alternate, begun, seconds  # noqa: E402
 
 from equipoise.comparison import compared  # noqa: E402
 from equipoise.config import Experiment  # noqa: E402
@@ -120,17 +119,7 @@ def measure(config: Experiment, runs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--cpu-time", action="store_true", help="processor seconds, for a busy machine; leaves out waiting for the disk")
-    options = parser.parse_args()
-    if options.cpu_time:
-        import time
-
-        CLOCK["now"] = time.process_time
-    torch.set_num_threads(options.threads)
-    clock = "processor seconds" if options.cpu_time else "seconds"
-    print(f"{options.threads} threads, {options.runs} alternating runs, medians of {clock}")
+    options = begun(parser, runs=3)
     with tempfile.TemporaryDirectory() as folder:
         measure(experiment(Path(folder), [each.name for each in ESTIMATORS]), options.runs)
 

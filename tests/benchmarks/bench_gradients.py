@@ -190,13 +190,10 @@ def measure_projection(setting: Setting, runs: int, with_dense: bool) -> None:
         print(f"  dense Rademacher / sketch          {one / median['sketch']:8.0f}  (goal: at least 300; dense timed once, {one:.1f} s)")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
+def begun(parser: argparse.ArgumentParser, runs: int) -> argparse.Namespace:
+    """The command line's options with those of every benchmark of alternating runs, set and printed. runs: how many, if not said."""
+    parser.add_argument("--runs", type=int, default=runs)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--examples", type=int, default=256)
-    parser.add_argument("--only", choices=["llama", "miniature"])
-    parser.add_argument("--without-dense", action="store_true", help="leave out the minutes of dense projection")
     parser.add_argument("--cpu-time", action="store_true", help="processor seconds, for a busy machine; leaves out waiting for the disk")
     options = parser.parse_args()
     if options.cpu_time:
@@ -204,6 +201,15 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = "processor seconds" if options.cpu_time else "seconds"
     print(f"{options.threads} threads, {options.runs} alternating runs, medians of {clock}")
+    return options
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=256)
+    parser.add_argument("--only", choices=["llama", "miniature"])
+    parser.add_argument("--without-dense", action="store_true", help="leave out the minutes of dense projection")
+    options = begun(parser, runs=5)
     if options.only != "miniature":
         torch.manual_seed(0)
         shape = {"hidden_size": 512, "intermediate_size": 1152, "num_hidden_layers": 8, "num_attention_heads": 8, "vocab_size": 8192}

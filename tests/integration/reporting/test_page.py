@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.reporting.report import report
-from helpers.browser import complaints, needs_browser, opened, wait
+from helpers.browser import complaints, needs_browser, wait
 from helpers.reporting_experiment import make_experiment
 
 pytestmark = needs_browser
@@ -17,12 +17,6 @@ def page(tmp_path_factory) -> Path:
     config = make_experiment(tmp_path_factory.mktemp("results"), name="seen", items=24)
     report(config)
     return Path(config.layout.report) / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    with opened(page) as driver:
-        yield driver
 
 
 def rows(driver, table: str) -> list[list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from equipoise.reporting.report import report
-from helpers.browser import complaints, needs_browser, opened, wait
+from helpers.browser import complaints, needs_browser, wait
 from helpers.places import REPOSITORY
 from helpers.reporting_experiment import make_experiment
 
@@ -21,12 +21,6 @@ def page(tmp_path_factory) -> Path:
     config = make_experiment(tmp_path_factory.mktemp("results"), name="used", items=24, rows=120, per_task=3, selectors=selectors)
     report(config)
     return Path(config.layout.report) / "index.html"
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    with opened(page) as driver:
-        yield driver
 
 
 @pytest.fixture
