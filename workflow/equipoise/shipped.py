@@ -30,4 +30,5 @@ def shipped(path: str) -> str:
 
 def shipped_profile(name: str) -> str:
     """A profile as snakemake is to find it: one here or of the user's comes first, then a shipped one, by path or by name alone."""
-    return name if Path(name).exists() else next((str(each) for each in (ROOT / name, ROOT / "profiles" / name) if each.is_dir()), name)
+    own = ROOT / "profiles" / name.removeprefix("profiles/")
+    return str(own) if not Path(name).exists() and own.is_dir() else name

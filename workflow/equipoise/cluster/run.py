@@ -26,8 +26,8 @@ RUNS_NOTHING = (
     *("conda_cleanup_envs", "conda_create_envs_only", "list_conda_envs", "list_changes", "list_input_changes", "list_params_changes"),
     *("list_untracked", "summary", "detailed_summary", "archive", "delete_all_output", "delete_temp_output"),
 )
-SHIPPED = {"--profile": shipped_profile, "--workflow-profile": shipped_profile, "--configfile": shipped, "--configfiles": shipped}
-"""Snakemake's options whose files may be the program's own."""
+PROFILES, CONFIGURATIONS = ("--profile", "--workflow-profile"), ("--configfile", "--configfiles")
+"""Snakemake's options whose files may be the program's own: of one value, and of all that follow."""
 RUN_NAME = re.compile(r"(?:[A-Za-z0-9_-]+_)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 """The name that snakemake gives all Slurm jobs of one run, a prefix before it."""
 LOGGER = "equipoise"
@@ -60,21 +60,34 @@ def run_snakemake(arguments: list[str]) -> None:
 def with_shipped_files(arguments: list[str]) -> list[str]:
     """Snakemake's arguments with the shipped Snakefile, profiles and experiments where none of these names lies here.
 
-    So the same command works in a checkout and, after an installation from a wheel, in any folder.
+    So the same command works in a checkout and, after an installation from a wheel, in any folder. Raises `UserError` for a configuration
+    that is in neither place.
     """
     from snakemake.common import SNAKEFILE_CHOICES
 
-    named, place = [], None
+    named, option = [], ""
     for argument in arguments:
-        option, given, value = argument.partition("=")
         if argument.startswith("-"):
-            place = SHIPPED.get(option)
-            argument = f"{option}={place(value)}" if place and given else argument
-        elif place:
-            argument = place(argument)
+            option, given, value = argument.partition("=")
+            if given:
+                argument, option = f"{option}={_found(option, value)}", ""
+        else:
+            argument = _found(option, argument)
+            option = "" if option in PROFILES else option
         named.append(argument)
     own = any(argument.partition("=")[0] in ("--snakefile", "-s") for argument in arguments)
     return named if own or any(path.exists() for path in SNAKEFILE_CHOICES) else [*named, "--snakefile", str(SNAKEFILE)]
+
+
+def _found(option: str, value: str) -> str:
+    """The value of an option of snakemake, as it is to be given."""
+    if option in PROFILES:
+        return shipped_profile(value)
+    if option not in CONFIGURATIONS:
+        return value
+    if not Path(path := shipped(value)).is_file():
+        raise UserError(f"{option} {value}: no such file; write the path of an experiment's YAML, and targets before this option")
+    return path
 
 
 def runs_nothing(options: Namespace) -> bool:
