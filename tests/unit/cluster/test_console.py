@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from equipoise.cluster import console
 from equipoise.cluster.console import RunHandler
 
 
@@ -15,8 +16,9 @@ def record(event: str | None = None, message: str = "", level: int = logging.INF
 
 
 @pytest.fixture
-def said():
-    """A display in a log, and what it has written."""
+def said(monkeypatch):
+    """A display in a log, and what it has written. No experiment is followed, whatever workflow this process has read before."""
+    monkeypatch.setattr(console, "_configuration", [])
     stream = io.StringIO()
     handler = RunHandler(lambda each: each.getMessage(), stream=stream)
     yield handler, stream
