@@ -86,17 +86,18 @@ def instructions(tiny_values, tmp_path) -> dict:
     return values | {"targets": {"size": 2}}
 
 
-def test_items_that_need_punkt_tab_are_refused_before_anything_is_generated_where_it_is_not(instructions, tmp_path, monkeypatch):
+def test_items_that_need_punkt_tab_are_refused_with_the_validation_examples_where_it_is_not(instructions, tmp_path, monkeypatch):
     monkeypatch.setattr(nltk.data, "path", [str(tmp_path / "nowhere")])
-    config = parse_config(instructions)
-    prepare_targets(config, ["ifeval"])  # no response to a prompt that needs it, so nothing is missed
     message = r"suites.chat: ifeval: 4 of IFEval's items cannot be checked .* run `python -m nltk.downloader punkt_tab`"
+    with pytest.raises(UserError, match=message):
+        task_targets(parse_config(instructions), "ifeval")
+    limited = parse_config(instructions | {"suites": {"chat": instructions["suites"]["chat"] | {"limit": 1}}})
+    prepare_targets(limited, ["ifeval"])  # no item that is evaluated needs it, and no response to a prompt that does
+    assert suite_items(limited, "chat").samples["tiny"][0] < 4
+    config = parse_config(instructions)
     with pytest.raises(UserError, match=message):
         suite_items(config, "chat")
     assert len(suite_items(config, "chat", whole=True).samples["tiny"]) == 6, "to be looked at, they need no checker"
-    instructions["suites"]["chat"]["limit"] = 1
-    assert suite_items(parse_config(instructions), "chat").samples["tiny"][0] < 4
-    del instructions["suites"]["chat"]["limit"]
     monkeypatch.setattr(nltk.data, "path", [punkt_tab(tmp_path / "nltk")])
     assert len(suite_items(config, "chat").samples["tiny"]) == 6
 

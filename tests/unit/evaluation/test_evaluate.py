@@ -10,8 +10,8 @@ from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
 from equipoise.evaluation.evaluate import evaluate
-from equipoise.evaluation.items import choose
 from equipoise.evaluation.session import Session
+from equipoise.harness.chosen import choose
 from equipoise.layout import Layout, Run
 from equipoise.store.manifest import read_manifest
 from helpers.artefacts import publish_anew

@@ -76,4 +76,6 @@ def test_a_document_that_every_prompt_shows_does_not_serve_for_validation(tiny_v
         with pytest.raises(UserError, match=r"there are 4 examples, fewer than targets\.size 5"):
             task_targets(parse_config(tiny_values | {"targets": {"size": 5}}), "logic")
     else:
-        assert len(task_targets(parse_config(tiny_values | {"targets": {"size": 6}}), "logic")[0]) == 6, "without shots all serve"
+        assert len(task_targets(parse_config(tiny_values | {"targets": {"size": 5}}), "logic")[0]) == 5, "without shots all serve"
+        with pytest.raises(UserError, match=r"all of its 6 items are validation examples; write a smaller targets\.size"):
+            task_targets(parse_config(tiny_values | {"targets": {"size": 6}}), "logic")

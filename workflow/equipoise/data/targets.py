@@ -187,9 +187,22 @@ def _drawn(config: Experiment, name: str, source: Benchmark, suite: Suite) -> tu
             }
         )
     held_out = hold_out(evaluated, chosen, source.family, source.leak_free_evaluates if leak_free else None)
+    if task.suite and task.lm_eval_tasks:
+        _refuse_uncheckable(f"suites.{task.suite}: {name}", evaluated, held_out, chosen, suite.limit)
     hashes = {leaf: [evaluated[leaf][doc_id].content_hash for doc_id in ids] for leaf, ids in held_out.items()}
     sources |= _digests(task.files)
     return rows, _manifest(config, name, rows, held_out, hashes, sources)
+
+
+def _refuse_uncheckable(where: str, evaluated: dict, held_out: dict, chosen: list[Document], limit: int | None) -> None:
+    """Raises `UserError` when an answer to an item that will be evaluated could not be graded here: said now, not after the training."""
+    from equipoise.harness.chosen import choose
+    from equipoise.harness.documents import refuse_without_punkt_tab
+
+    validation = {document.content_hash for document in chosen}
+    for leaf, docs in evaluated.items():
+        kept = choose(leaf, [document.content_hash for document in docs], held_out.get(leaf, []), validation, limit)
+        refuse_without_punkt_tab(where, (docs[doc_id].doc for doc_id in kept))
 
 
 def _of_any_task(

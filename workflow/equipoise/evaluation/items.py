@@ -12,6 +12,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.evaluation.sandbox import check_sandbox
 from equipoise.files import file_digest
+from equipoise.harness.chosen import choose
 from equipoise.harness.documents import content_hash, question, refuse_without_punkt_tab, target_text
 from equipoise.harness.revisions import commits
 from equipoise.harness.shots import without_own_item, without_validation_shots
@@ -92,26 +93,6 @@ def _same_documents(leaf: str, hashes: list[str], recorded: list[str], held_out:
     for doc_id, expected in zip(held_out, recorded, strict=True):
         if doc_id >= len(hashes) or hashes[doc_id] != expected:
             raise UserError(f"{path}: document {doc_id} of {leaf} has changed since the hold-outs were made; run prepare_targets again")
-
-
-def choose(leaf: str, hashes: list[str], held_out: list[int], validation: set[str], limit: int | None) -> list[int]:
-    """Sorted ids of the documents to evaluate: neither held out nor equal in content to a validation example; at most `limit`,
-    spread evenly.
-
-    Raises `UserError` when none is left.
-    """
-    barred = set(held_out)
-    kept = [doc_id for doc_id, known_as in enumerate(hashes) if doc_id not in barred and known_as not in validation]
-    if not kept:
-        raise UserError(f"lm-eval task {leaf}: all of its {len(hashes)} items are validation examples; write a smaller targets.size")
-    return spread(kept, limit)
-
-
-def spread(kept: list[Any], limit: int | None) -> list[Any]:
-    """At most `limit` of what is listed, spread evenly, in order; none: all."""
-    if limit is None or limit >= len(kept):
-        return kept
-    return [kept[i * len(kept) // limit] for i in range(limit)]
 
 
 def remember_requests(task: Any) -> None:

@@ -17,7 +17,8 @@ from equipoise.data.encoding import encode_rows, examples_digest
 from equipoise.data.targets import response_of
 from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
-from equipoise.evaluation.items import spread, suite_items
+from equipoise.evaluation.items import suite_items
+from equipoise.harness.chosen import spread
 from equipoise.harness.documents import content_hash, evaluation_prompt, refuse_without_punkt_tab
 from equipoise.harness.drawing import in_one_line
 from equipoise.harness.tasks import reseed_fewshot
