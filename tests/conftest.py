@@ -45,38 +45,44 @@ def shared_hub() -> Path:
     return SHARED / "hub"
 
 
+MODES = ("bubblewrap", "namespaces", "process")
+"""The modes of the sandbox that tests run in; podman and runsc have one of their own."""
+
+
+@pytest.fixture(params=MODES)
+def mode(request) -> str:
+    """A mode of the sandbox, once for each; skips with the reason where it does not work here."""
+    return usable_mode(request.param)
+
+
 @pytest.fixture(scope="session")
 def sandbox_modes() -> set[str]:
     """The modes of the sandbox that work on this machine."""
-    from equipoise.config import Sandbox
-    from equipoise.errors import UserError
-    from equipoise.evaluation.sandbox import check_sandbox
-
-    found = set()
-    for mode in ("namespaces", "process"):
-        try:
-            check_sandbox(Sandbox(mode=mode))
-            found.add(mode)
-        except UserError as error:
-            print(mode, error)
-    return found
-
-
-@pytest.fixture(params=["namespaces", "process"])
-def confined(request, sandbox_modes):
-    """Settings of the sandbox with tight limits, once for every mode."""
-    from equipoise.config import Sandbox
-
-    if request.param not in sandbox_modes:
-        pytest.skip(f"this machine does not allow sandbox.mode {request.param}")
-    return Sandbox(mode=request.param, seconds=2, memory_mb=512)
+    return {mode for mode in MODES if refused(mode) is None}
 
 
 @pytest.fixture
-def own_namespaces(sandbox_modes):
-    """Settings of the sandbox in namespaces."""
+def confined(mode):
+    """Settings of the sandbox with tight limits, once for every mode."""
     from equipoise.config import Sandbox
 
-    if "namespaces" not in sandbox_modes:
-        pytest.skip("this machine does not allow namespaces")
-    return Sandbox(mode="namespaces", seconds=5, memory_mb=512)
+    return Sandbox(mode=mode, seconds=2, memory_mb=512)
+
+
+def usable_mode(mode: str) -> str:
+    """The mode itself; skips with the reason where it does not work here."""
+    if reason := refused(mode):
+        pytest.skip(reason)
+    return mode
+
+
+def refused(mode: str) -> str | None:
+    """Why a mode of the sandbox does not work on this machine; none where it does."""
+    from equipoise.errors import UserError
+    from equipoise.evaluation.sandbox import confining
+
+    try:
+        confining(mode)
+    except UserError as error:
+        return str(error)
+    return None

@@ -61,7 +61,7 @@ def configuration(responses: str, results: str, validation: str = "paper"):
         "targets": {"size": 8},
         "tasks": tasks,
         "suites": suites,
-        "sandbox": {"mode": "namespaces"},
+        "sandbox": {"mode": "auto"},
     }
     config = parse_config(values)
     config.targets.validation = validation  # unchecked: without substitutes a file that says leak_free is refused

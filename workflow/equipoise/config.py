@@ -180,12 +180,13 @@ class Suite(Section):
 class Sandbox(Section):
     """Execution of programs that models write (HumanEval, MBPP). Off unless you opt in."""
 
-    mode: Annotated[Literal["off", "namespaces", "process"], NO_EFFECT] = Field(
+    mode: Annotated[Literal["off", "auto", "bubblewrap", "namespaces", "process", "podman", "runsc"], NO_EFFECT] = Field(
         "off",
         description=(
-            "WARNING: anything but `off` runs programs written by a language model on this machine. namespaces: each in its own Linux "
-            "namespaces, where it sees no network, no process and no file but Python's (refused where the kernel does not allow them); "
-            "process: a plain child process with a filter of system calls, which can still read this user's files."
+            "WARNING: anything but `off` runs programs written by a language model on this machine. bubblewrap, namespaces (our own): "
+            "without network, processes, devices and any file but Python's and system libraries (/usr, /lib), read-only; auto: the first "
+            "of the two that works here. process: a child process behind Landlock and a filter of system calls, which reads no other "
+            "file either, but sees whether a path exists, its size, owner and times. podman, runsc: containers that start slower."
         ),
     )
     seconds: int = Field(10, ge=1, description="Processor time of one program with its tests; four times as long by the clock.")

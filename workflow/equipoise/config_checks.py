@@ -73,7 +73,7 @@ def _suite(config: "Experiment", name: str, task: "Task") -> Iterator[str]:
     ):
         yield (
             f"sandbox.mode: off, but tasks.{name} has a suite, whose evaluation runs programs that the model writes; write "
-            f"sandbox.mode: namespaces (read the key's warning first), or leave tasks.{name}.suite out"
+            f"sandbox.mode: auto (read the key's warning first), or leave tasks.{name}.suite out"
         )
 
 

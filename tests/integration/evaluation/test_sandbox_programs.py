@@ -1,14 +1,19 @@
 """Programs that a language model wrote: right ones pass, wrong ones fail with the reason, and their values reach the tests."""
 
+import os
+import re
 import resource
+import sys
 import threading
 
 import pytest
 
+from conftest import usable_mode
 from equipoise.config import Sandbox
 from equipoise.errors import UserError
-from equipoise.evaluation import sandbox
+from equipoise.evaluation import containers, sandbox
 from equipoise.evaluation.sandbox import check_sandbox, run_program
+from helpers.places import REPOSITORY
 from helpers.sandbox_programs import RIGHT, TESTS, passes
 
 
@@ -59,8 +64,9 @@ def test_helpers_of_the_prelude_are_the_benchmarks_not_the_programs(confined):
 
 
 def test_the_limit_is_processor_time_so_that_a_busy_machine_fails_no_right_program(confined, monkeypatch):
-    waits = "import time\ndef add(a, b):\n    time.sleep(1.5)\n    return a + b\n"
-    assert passes(waits, confined), "3 seconds on the clock, next to none of its 2 of the processor"
+    confined = confined.model_copy(update={"seconds": 1})
+    waits = "import time\ndef add(a, b):\n    time.sleep(0.7)\n    return a + b\n"
+    assert passes(waits, confined), "1.4 seconds on the clock, next to none of its second of the processor"
     monkeypatch.setattr(sandbox, "CLOCK", 30)  # however busy this machine is
     used = computed()
     verdict = run_program("while True:\n    pass\n", TESTS, ["add"], confined)
@@ -88,17 +94,89 @@ def test_many_threads_can_run_programs_at_once(confined):
     assert outcomes == {0: False, 1: False, 2: False, 3: True, 4: False}
 
 
-def test_off_and_machines_without_namespaces_are_refused(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match=r"read the warning in config.yaml, then write sandbox: \{mode: namespaces\}"):
-        run_program(RIGHT, TESTS, ["add"], Sandbox())
-    refusing = tmp_path / "start.py"
-    refusing.write_text("import sys\nsys.stdin.read()\nprint('unshare: Operation not permitted', file=sys.stderr)\nsys.exit(70)\n")
-    monkeypatch.setattr(sandbox, "START", refusing)
-    with pytest.raises(UserError, match=r"does not allow namespaces \(unshare: Operation not permitted\); .* sandbox: \{mode: process\}"):
-        run_program(RIGHT, TESTS, ["add"], Sandbox(mode="namespaces"))
-    with pytest.raises(UserError, match="evaluate programs on another one"):
-        check_sandbox(Sandbox(mode="process"))
+def test_answers_that_are_wrong_are_no_pass_and_only_assertions_about_answers_count(confined):
+    assert passes(RIGHT, confined, "assert True\nassert add(1, 2) == 3, 'sum'\n")
+    for tests in (
+        "add(1, 2)\n",
+        "assert True\nadd(1, 2)\n",
+        "assert 1 + 1 == 2\nadd(1, 2)\n",
+        "for each in ():\n    assert add(1, 2) == 3\n",
+    ):
+        verdict = run_program(RIGHT, tests, ["add"], confined)
+        assert (verdict.passed, verdict.reason) == (False, "no assertion about the program's answers ran")
+
+
+def test_programs_may_print_and_read_nothing(confined):
+    program = """
+import sys
+def add(a, b):
+    print('x' * 10**5, flush=True)
+    sys.stdout.buffer.write(b'\\xff')
+    sys.stderr.write('\\udcff')
+    try:
+        input()
+    except EOFError:
+        return a + b + len(sys.stdin.read())
+"""
+    verdict = run_program(program, TESTS.splitlines()[0], ["add"], confined)
+    assert verdict.passed, verdict.reason
+
+
+def test_off_and_machines_that_cannot_confine_are_refused_in_one_line(monkeypatch):
+    def refusal(mode):
+        sandbox.confining.cache_clear()
+        with pytest.raises(UserError) as caught:
+            run_program(RIGHT, TESTS, ["add"], Sandbox(mode=mode))
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    def starts(said):
+        line = f"import sys; sys.stderr.write({said!r}); sys.exit(70)"
+        monkeypatch.setattr(sandbox, "start_command", lambda *_: [sys.executable, "-I", "-S", "-c", line])
+
+    assert refusal("off").endswith("read the warning in config.yaml, then write sandbox: {mode: auto}")
+    starts("unshare: Operation\nnot permitted")
+    said = "sandbox.mode: namespaces cannot confine programs here (namespaces: unshare: Operation not permitted); "
+    assert refusal("namespaces") == said + "evaluate them on another machine, or write sandbox: {mode: process}"
+    assert refusal("process").endswith("(process: unshare: Operation not permitted); evaluate them on another machine")
+    monkeypatch.setattr(containers, "found", missing)
+    assert refusal("podman").endswith("(podman: podman is not installed); evaluate them on another machine, or write sandbox: {mode: auto}")
+    both = (
+        "sandbox.mode: auto cannot confine programs here (bubblewrap: bwrap is not installed; namespaces: unshare: Operation not permitted)"
+    )
+    assert refusal("auto").startswith(both)
     monkeypatch.setattr(sandbox.seccomp, "MACHINES", ("vax",))
-    for mode in ("namespaces", "process"):
-        with pytest.raises(UserError, match=r"no filter of system calls for \w+; evaluate programs on vax"):
-            check_sandbox(Sandbox(mode=mode))
+    assert re.search(r"no filter of system calls for \w+; evaluate programs on vax", refusal("process"))
+    sandbox.confining.cache_clear()
+
+
+def missing(program):
+    raise FileNotFoundError(f"{program} is not installed")
+
+
+def test_auto_takes_bubblewrap_then_namespaces(monkeypatch, sandbox_modes):
+    if not {"bubblewrap", "namespaces"} <= sandbox_modes:
+        pytest.skip("bubblewrap or namespaces do not work here")
+    sandbox.confining.cache_clear()
+    within = check_sandbox(Sandbox(mode="auto"))
+    assert within["mode"] == "bubblewrap"
+    assert re.fullmatch(r"bubblewrap [\d.]+", within["version"])
+    sandbox.confining.cache_clear()
+    containers._said_by.cache_clear()
+    monkeypatch.setattr(containers, "found", missing)
+    assert check_sandbox(Sandbox(mode="auto")) == {"mode": "namespaces", "version": f"Linux {os.uname().release}"}
+    sandbox.confining.cache_clear()
+
+
+LOOKING = "import os\ndef add(a, b):\n    return None if os.path.exists('BAIT') or not os.getuid() else a + b\n"
+
+
+@pytest.mark.parametrize("named", ["podman", "runsc"])
+def test_containers_confine_by_their_name(named):
+    settings = Sandbox(mode=usable_mode(named), seconds=1)
+    assert passes(RIGHT, settings)
+    assert not passes("def add(a, b):\n    return a - b\n", settings)
+    assert passes(LOOKING.replace("BAIT", str(REPOSITORY / "docs")), settings)
+    assert not passes(LOOKING.replace("BAIT", "/usr"), settings)
+    assert not passes("import time\ndef add(a, b):\n    time.sleep(1000)\n", settings)
+    assert check_sandbox(settings)["version"].startswith(f"{named} version")

@@ -70,7 +70,7 @@ def test_leak_free_runs_to_the_report_on_the_tasks_that_have_a_split_for_it(hub,
         "pool": values["pool"] | {"limit": 64},
         "targets": {"size": 4, "validation": "leak_free"},
         "tasks": {name: values["tasks"][name] for name in ("mbpp", "mmlu", "math")},
-        "sandbox": {"mode": "namespaces"},
+        "sandbox": {"mode": "auto"},
         "warmup": {"epochs": 1},
         "finetune": {"epochs": 1, "seeds": [0], "zero_shot": False},
     }

@@ -155,11 +155,11 @@ def _sandbox() -> Iterator[Finding]:
     from equipoise.evaluation.sandbox import check_sandbox
 
     try:
-        check_sandbox(Sandbox(mode="namespaces"))
+        within = check_sandbox(Sandbox(mode="auto"))
     except UserError as error:
         yield Finding("sandbox", MISSING, str(error), "only HumanEval and MBPP need it, measured by accuracy; see sandbox.mode")
         return
-    yield Finding("sandbox", OK, "programs can be confined in namespaces")
+    yield Finding("sandbox", OK, f"programs can be confined by {within['mode']} ({within['version']})")
 
 
 def _first_line(command: list[str]) -> str | None:

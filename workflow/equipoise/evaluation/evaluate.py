@@ -32,9 +32,10 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
 
     A line of samples: task, lm_eval_task, doc_id, content_hash, prompt, target, response, score (0..1). A task's score is the mean over
     its items in per cent, its standard error that of a mean. suite_seed: of generation, or `loss`: then a line's score is the item's
-    held-out loss and a task's their mean, in nats a token, and there is a number of tokens instead of a response. A run whose training
-    failed gets scores without tasks, with the reason as `failed`, and no samples. `session` keeps model and tasks alive for further runs;
-    none: a new one. Raises `UserError` for unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
+    held-out loss and a task's their mean, in nats a token, and there is a number of tokens instead of a response. Where answers are
+    programs, `sandbox` says the mode and version of what they ran in. A run whose training failed gets scores without tasks, with the
+    reason as `failed`, and no samples. `session` keeps model and tasks alive for further runs; none: a new one. Raises `UserError` for
+    unknown suites, missing hold-outs or adapters, and metrics the lm-eval tasks do not report.
     """
     if suite not in config.suites:
         raise UserError(f"suites: no suite {suite!r}; write one of {', '.join(config.suites)}")
@@ -45,7 +46,7 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
         return
     session = session or Session(config)
     adapter = str(open_artefact(config, "run", **run_names(run)).folder()) if run.trained else None
-    measure = LOSS if suite_seed == LOSS.name else ACCURACY
+    measure, within = LOSS if suite_seed == LOSS.name else ACCURACY, {}
     items = session.loss_items(suite) if measure is LOSS else session.items(suite)
     identity = (
         _loss_fingerprint(session, items, suite, adapter) if measure is LOSS else _fingerprint(session, items, suite, suite_seed, adapter)
@@ -61,12 +62,13 @@ def evaluate(config: Experiment, run: Run, suite: str, suite_seed: int | str, se
             log(
                 f"WARNING: {run.path} is asked under model.chat_template: paper, which this base, with a template of its own, does not know"
             )
+        within = {"sandbox": items.sandbox} if items.sandbox else {}
         answers, cut = _ask(session, suite, suite_seed, adapter)
         samples = item_rows(config, items, answers)
         scores = task_scores(config, items, samples, cut)
         for line in _cut_prompts(scores, suite):
             log(f"WARNING: {line}")
-    _write(config, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity)
+    _write(config, run, suite, suite_seed, samples, tasks=scores, fingerprint=identity, **within)
     said = ", ".join(f"{task} {value['score']:.{measure.digits}f}" for task, value in scores.items())
     log(f"evaluate {run.path}, suite {suite}: {said} ({measure.unit if measure is LOSS else 'per cent'})")
 

@@ -36,6 +36,7 @@ class SuiteItems:
     held_out: dict[str, int]  # task of the experiment -> documents that are not evaluated
     target_manifests: dict[str, str]  # task of the experiment -> digest of its targets' manifest
     runs_programs: bool = False  # whether answers are executed
+    sandbox: dict[str, str] | None = None  # mode and version of what they are executed in
 
 
 def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteItems:
@@ -50,11 +51,13 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
         name: load_tasks(listed, settings.include_path, f"tasks.{name}.lm_eval_tasks", config.tasks[name].revision)
         for name, listed in names.items()
     }
+    sandbox = None
     runs_programs = any(getattr(task, "UNSAFE_CODE", False) for tasks in loaded.values() for task in tasks.tasks.values())
     if runs_programs and not whole:
-        log(f"WARNING: suite {suite} runs programs written by a language model on this machine (sandbox.mode: {config.sandbox.mode})")
-        check_sandbox(config.sandbox)
-    items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs)
+        sandbox = check_sandbox(config.sandbox)
+        within = f"sandbox.mode: {config.sandbox.mode}, {sandbox['mode']}, {sandbox['version']}"
+        log(f"WARNING: suite {suite} runs programs written by a language model on this machine ({within})")
+    items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs, sandbox)
     for name, listed in names.items():
         manifest = open_artefact(config, "targets", task=name)
         path = str(manifest.path)

@@ -130,6 +130,7 @@ def _facts(material: Material) -> dict[str, object]:
     config = material.config
     measured = times(config, material.benchmarks)
     sizes = disk(config)
+    sandboxes = sorted({each for bootstrap in material.bootstraps for each in bootstrap.evaluation.sandboxes})
     return {
         "config": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110),
         "seeds": {
@@ -143,7 +144,7 @@ def _facts(material: Material) -> dict[str, object]:
         "total_seconds": float(measured["seconds"].sum()),
         "disk": sizes,
         "total_bytes": sum(sizes.values()),
-        "made": made(config),
+        "made": made(config) | ({"programs ran in": ", ".join(sandboxes)} if sandboxes else {}),
         "rules": rule_graph(config, {rule for rule in measured["rule"]}),
     }
 

@@ -27,7 +27,7 @@ class Evaluation:
     tasks: evaluated target tasks in config order. runs: in table order. items: task -> keys of its items.
     scores: task -> float32 [runs, suite seeds, items], each in 0..1 (a loss: in nats), items in the order of `items[task]` for every run.
     rows: one mapping per run, suite seed and task, as in scores.csv. failed: runs without an adapter, in none of the others, and why.
-    measure: what the scores are.
+    measure: what the scores are. sandboxes: modes and versions of what model-written programs ran in.
     """
 
     tasks: tuple[str, ...]
@@ -37,6 +37,7 @@ class Evaluation:
     rows: list[dict[str, object]]
     failed: dict[Run, str] = field(default_factory=dict)
     measure: Measure = ACCURACY
+    sandboxes: tuple[str, ...] = ()
 
     def task_scores(self) -> np.ndarray:
         """Scores in the measure's unit, float64 [runs, tasks]: mean over items, median over the suite's seeds."""
@@ -61,6 +62,7 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
     items: dict[str, tuple[ItemKey, ...]] = {}
     scores: dict[str, np.ndarray] = {}
     rows: list[dict[str, object]] = []
+    sandboxes: set[str] = set()
     for number, run in enumerate(runs):
         for suite in dict.fromkeys(config.tasks[task].suite for task in tasks):
             suite_tasks = [task for task in tasks if config.tasks[task].suite == suite]
@@ -68,6 +70,8 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
             for place, part in enumerate(parts):
                 scores_of = open_artefact(config, "scores", **scores_names(run, suite, part))
                 recorded, path = scores_of["tasks"], str(scores_of.only_file())
+                if within := scores_of.get("sandbox"):
+                    sandboxes.add(f"{within['mode']} ({within['version']})")
                 logged = _read_samples(path, suite_tasks)
                 for task in suite_tasks:
                     keys, values = logged[task]
@@ -79,7 +83,7 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
                     scores[task][number, place] = values
                     rows.append(_row(config, run, suite, part, task, recorded[task], measure))
                     _check(path, task, float(values.mean(dtype=np.float64)) * measure.scale, float(recorded[task]["score"]), measure)
-    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows, failed, measure)
+    return Evaluation(tuple(tasks), tuple(runs), items, scores, rows, failed, measure, tuple(sorted(sandboxes)))
 
 
 def _failed(config: Experiment, runs: list[Run], tasks: list[str], measure: Measure) -> dict[Run, str]:

@@ -1,11 +1,9 @@
-"""A process's own namespaces: no network, no other processes, and a root that holds Python, system libraries and a scratch folder."""
+"""A process's own namespaces: no network, no other processes, and a root that holds Python and system libraries."""
 
 import ctypes
 import os
-import signal
-import sys
 
-from equipoise.evaluation.confined.system import PR_SET_PDEATHSIG, call, prctl, syscall
+from equipoise.evaluation.confined.system import PR_SET_PDEATHSIG, SIGKILL, VISIBLE, call, prctl, syscall
 
 CLONE_NEWNS, CLONE_NEWUTS, CLONE_NEWIPC = 0x20000, 0x4000000, 0x8000000
 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET = 0x10000000, 0x20000000, 0x40000000
@@ -13,16 +11,13 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 
 MNT_DETACH = 2
 SYS_MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
 SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-SCRATCH = "/scratch"
-SCRATCH_FILES = 1024
-"""Even an empty one takes memory of the kernel, which no limit of the process counts."""
 INSIDE = 1000
 """User and group inside: never 0, even where root runs us."""
 STAGE = "/proc"
 """Where the new root is put together: a folder that is always there and holds nothing we bind."""
 
 
-def enter(scratch_bytes: int) -> None:
+def enter() -> None:
     """Moves this process into namespaces of its own and forks; returns in the child alone, which is dead when its parent is.
 
     Raises `OSError` where the kernel does not let an unprivileged user do so.
@@ -32,13 +27,13 @@ def enter(scratch_bytes: int) -> None:
     _write("/proc/self/setgroups", "deny")
     _write("/proc/self/uid_map", f"{INSIDE} {user} 1")
     _write("/proc/self/gid_map", f"{INSIDE} {group} 1")
-    _new_root(scratch_bytes)
+    _new_root()
     child = os.fork()
     if child:
         os.closerange(0, 256)
         _, status = os.waitpid(child, 0)
         os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    prctl(PR_SET_PDEATHSIG, SIGKILL)
 
 
 def _write(path: str, text: str) -> None:
@@ -51,23 +46,16 @@ def _mount(source: str | None, target: str, kind: str | None, flags: int, data: 
     call("mount", encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3])
 
 
-def _new_root(scratch_bytes: int) -> None:
+def _new_root() -> None:
     _mount(None, "/", None, MS_REC | MS_PRIVATE)
     _mount("tmpfs", STAGE, "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,mode=755")
-    for path in ("/usr", "/lib", "/lib64", "/lib32", sys.base_prefix):
+    for path in VISIBLE:
         _bring(path)
-    os.mkdir(f"{STAGE}/dev")
-    for device in ("null", "zero", "urandom"):
-        _write(f"{STAGE}/dev/{device}", "")
-        _mount(f"/dev/{device}", f"{STAGE}/dev/{device}", None, MS_BIND)
-        _restrict(f"{STAGE}/dev/{device}", MS_RDONLY | MS_NOSUID)  # mode and times are the host's; writing into the device still works
-    os.mkdir(STAGE + SCRATCH)
-    _mount("tmpfs", STAGE + SCRATCH, "tmpfs", MS_NOSUID | MS_NODEV, f"size={scratch_bytes},nr_inodes={SCRATCH_FILES},mode=700")
     os.chdir(STAGE)
     syscall(SYS_PIVOT_ROOT[os.uname().machine], b".", b".")
     call("umount2", b".", MNT_DETACH)
     _mount(None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV)
-    os.chdir(SCRATCH)
+    os.chdir("/")
 
 
 def _bring(path: str) -> None:

@@ -1,7 +1,8 @@
 """A filter of system calls that lets through what Python needs to compute and read files, and nothing else.
 
 No new process or thread, no network, no signal or setting that reaches another process, no memory that RLIMIT_AS does not count (System V
-and POSIX objects, memfd), nothing that outlives the process. A call that is not listed fails with ENOSYS: libraries have fallbacks for it.
+and POSIX objects, memfd), nothing that outlives the process, no file changed. A call that is not listed fails with ENOSYS: libraries have
+fallbacks for it.
 """
 
 import ctypes
@@ -37,12 +38,6 @@ COMPUTING = {
     "getegid": (108, 177), "getgroups": (115, 158), "getpgrp": (111, None), "getpgid": (121, 155), "getsid": (124, 156),
     "futex": (202, 98), "sched_yield": (24, 124), "exit": (60, 93), "exit_group": (231, 94),
 }  # fmt: skip
-CHANGING_FILES = {
-    "mkdir": (83, None), "mkdirat": (258, 34), "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35), "rename": (82, None),
-    "renameat": (264, 38), "renameat2": (316, 276), "link": (86, None), "linkat": (265, 37), "symlink": (88, None), "symlinkat": (266, 36),
-    "truncate": (76, 45), "ftruncate": (77, 46), "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "utime": (132, None),
-    "utimes": (235, None), "utimensat": (280, 88), "fsync": (74, 82), "fdatasync": (75, 83),
-}  # fmt: skip
 # let through for some values of their second argument: duplicates, close-on-exec and status flags (no owner that signals go to, no
 # lock, no larger pipe); questions about a terminal and a file (no input typed into a terminal)
 CHOSEN = {
@@ -60,10 +55,10 @@ def supported() -> bool:
     return os.uname().machine in MACHINES
 
 
-def confine(read_only: bool) -> None:
-    """Installs the filter for good; with `read_only` no file can be changed. Raises `OSError` where the kernel refuses."""
+def confine() -> None:
+    """Installs the filter for good. Raises `OSError` where the kernel refuses."""
     machine = MACHINES.index(os.uname().machine)
-    program = filter_program(machine, read_only)
+    program = filter_program(machine)
     code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code, len(code))
 
@@ -74,21 +69,20 @@ def confine(read_only: bool) -> None:
     syscall(SECCOMP[machine], 1, 1, ctypes.byref(Filter(len(program), ctypes.addressof(buffer))))
 
 
-def filter_program(machine: int, read_only: bool) -> list[Instruction]:
+def filter_program(machine: int) -> list[Instruction]:
     """BPF instructions (code, jump if true, jump if false, value) over seccomp_data: number at 0, architecture at 4, arguments from 16.
 
     Other tables of calls are not let through either: 32-bit ones come with another architecture, x32 ones have a bit of their own.
     """
     allow, deny = (RETURN, 0, 0, ALLOW), (RETURN, 0, 0, ERRNO | EPERM)
     program = [(LOAD, 0, 0, 4), (JUMP_EQUAL, 1, 0, AUDIT[machine]), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
-    for numbers in (COMPUTING if read_only else COMPUTING | CHANGING_FILES).values():
+    for numbers in COMPUTING.values():
         program += _for(numbers[machine], [allow])
     for numbers, values in CHOSEN.values():
         chosen = [step for value in values for step in ((JUMP_EQUAL, 0, 1, value), allow)]
         program += _for(numbers[machine], [(LOAD, 0, 0, SECOND), *chosen, deny])
     for numbers, flags in OPENING.values():
-        reading = [(LOAD, 0, 0, flags), (JUMP_SET, 0, 1, WRITING), deny]
-        program += _for(numbers[machine], [*(reading if read_only else ()), allow])
+        program += _for(numbers[machine], [(LOAD, 0, 0, flags), (JUMP_SET, 0, 1, WRITING), deny, allow])
     return [*program, (RETURN, 0, 0, ERRNO | ENOSYS)]
 
 

@@ -1,63 +1,84 @@
-"""Entry of a confined process: `python -I -S -B start.py < settings.json`. Shuts itself in, then plays its role.
+"""Entry of a confined process: `python -I -S -B start.py ROLE CONFINEMENT MEMORY SECONDS`. Shuts itself in, then plays its role.
 
-Settings: role (candidate or checker), namespaces (bool), package (folder to import from), read and write (file descriptors of the
-other role), ready (a byte goes there once confined), memory, seconds and scratch (bytes, seconds of processor time, bytes);
-candidate: program (text); checker: verdict (file descriptor), prelude and tests (text), functions (names of the program's that the tests
-call).
+Role: candidate or checker; confinement: namespaces, landlock, or none where a container is around us already; memory in bytes, seconds of
+processor time. It has three descriptors, all pipes: 0 comes from the other role, 1 goes to it, 2 goes to the evaluator, to whom it sends a
+byte once it is confined and, as a checker, the verdict. The first frame on 0 is the evaluator's, who sends it after that byte, so that
+nothing runs whose evaluator died meanwhile: candidate: program (text); checker: prelude, tests (text), functions (names of the program's
+that the tests call).
 """
 
-import json
+import io
 import os
 import resource
-import signal
 import sys
 
 
+class Nowhere(io.RawIOBase):
+    """Holds nothing and takes everything: what /dev/null is where there are devices."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: object) -> int:
+        return 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, content: bytes) -> int:
+        return len(content)
+
+
 def main() -> None:
-    """Reads the settings, confines this process and plays the role. Trouble before that goes to standard error, with status 70."""
-    settings = json.loads(sys.stdin.buffer.read())
-    sys.path.insert(0, settings["package"])
+    """Confines this process and plays the role. Trouble before that goes to descriptor 2, with status 70."""
+    role, confinement, memory, seconds = sys.argv[1:]
+    sys.path.insert(0, os.path.abspath(f"{__file__}/../../../.."))
     try:
-        from equipoise.evaluation.confined import candidate, checker, namespaces, plain, seccomp, system  # noqa: F401
+        from equipoise.evaluation.confined import candidate, checker, landlock, namespaces, plain, seccomp, system
 
         sys.path.pop(0)
+        read, write, evaluator = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb"), os.fdopen(os.dup(2), "wb")
         if not seccomp.supported():
             raise OSError(f"no filter of system calls for {os.uname().machine}")
-        system.prctl(system.PR_SET_PDEATHSIG, signal.SIGKILL)
-        if settings["namespaces"]:
-            namespaces.enter(settings["scratch"])
-        null = os.open("/dev/null", os.O_RDWR)  # the confined one: through a descriptor of the host's, its mode could be changed
+        if confinement != "none":  # a container sees to it itself
+            system.prctl(system.PR_SET_PDEATHSIG, system.SIGKILL)
+        if confinement == "namespaces":
+            namespaces.enter()
+        elif confinement == "landlock":
+            landlock.enter()
         system.drop_capabilities()
-        if settings["role"] == "checker":
+        if role == "checker":
             system.prctl(system.PR_SET_DUMPABLE, 0)  # the program, of the same user, cannot read the tests in its memory
-        _limit(settings)
-        seccomp.confine(read_only=not settings["namespaces"])
+        _limit(int(memory), int(seconds))
+        seccomp.confine()
     except OSError as error:
-        print(error, file=sys.stderr, flush=True)
+        os.write(2, str(error).encode())
         os._exit(70)
-    os.write(settings["ready"], b".")
-    os.close(settings["ready"])
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    read, write = os.fdopen(settings["read"], "rb"), os.fdopen(settings["write"], "wb")
-    if settings["role"] == "candidate":
-        candidate.serve(settings["program"], calls=read, answers=write)
+    os.closerange(0, 3)
+    sys.stdin = io.TextIOWrapper(io.BufferedReader(Nowhere()), "utf-8")
+    sys.stdout, sys.stderr = (io.TextIOWrapper(io.BufferedWriter(Nowhere()), "utf-8", "backslashreplace") for _ in range(2))
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr
+    evaluator.write(b".")
+    evaluator.flush()
+    settings = plain.next_frame(read)
+    if settings is None:
+        os._exit(0)
+    if role == "candidate":
+        evaluator.close()
+        candidate.serve(*plain.decode(settings), calls=read, answers=write)
     else:
-        verdict = os.fdopen(settings["verdict"], "wb")
-        checker.judge(settings["prelude"], settings["tests"], settings["functions"], calls=write, answers=read, verdict=verdict)
+        checker.judge(*plain.decode(settings), calls=write, answers=read, verdict=evaluator)
 
 
-def _limit(settings: dict) -> None:
+def _limit(memory: int, seconds: int) -> None:
     for limit, value in (
-        (resource.RLIMIT_AS, settings["memory"]),
-        (resource.RLIMIT_CPU, settings["seconds"] + 1),
-        (resource.RLIMIT_FSIZE, settings["scratch"]),
+        (resource.RLIMIT_AS, memory),
+        (resource.RLIMIT_CPU, seconds + 1),
+        (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NOFILE, 64),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(limit, (value, value))
-    if settings["namespaces"]:
-        resource.setrlimit(resource.RLIMIT_NPROC, (32, 32))
 
 
 if __name__ == "__main__":
