@@ -254,6 +254,10 @@ def _write_selections(
             publish(config, "selection", of, [path])
 
 
+SANDBOX = {"mode": "bubblewrap", "version": "bubblewrap 0.8.0"}
+"""What model-written programs ran in, in every experiment."""
+
+
 def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int, dressed) -> None:
     tasks = list(config.tasks)
     difficulty = np.random.default_rng([seed, 1]).normal(0, 1.3, (len(tasks), items))
@@ -285,6 +289,7 @@ def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dic
                     suite=suite,
                     suite_seed=suite_seed,
                     tasks=scores,
+                    sandbox=SANDBOX,
                     samples_digest=file_digest(path),
                     fingerprint=fingerprint([vars(run), suite]),
                 )

@@ -155,9 +155,8 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "loss_items": (1, "the items' tokens"),
     },
     "evaluation.sandbox": {
-        "_refuse": (2, "the machine"),
-        "check_sandbox": (2, "the machine"),
-        "run_program": (1, "the definition of the lm-eval task: a user's own may run programs"),
+        "check_sandbox": (1, "the machine"),
+        "confining": (2, "the machine, and the definition of the lm-eval task: a user's own may run programs"),
     },
     "evaluation.session": {
         "Session._vllm": (1, "the environment"),

@@ -91,7 +91,7 @@ def check(root, values: dict, base: str) -> None:
     assert len({sample["lm_eval_task"] for sample in samples if sample["task"] == "mmlu"}) == 57
     check_prompts(model, samples)
     log = next(model.parents[2].glob(f"logs/fine_tune_and_evaluate/{root.name}/*/bids/selection-0.log")).read_text(encoding="utf-8")
-    assert "WARNING: suite code runs programs written by a language model on this machine (sandbox.mode: namespaces)" in log
+    assert "WARNING: suite code runs programs written by a language model on this machine (sandbox.mode: " in log
     page = (root / "report" / "index.html").read_text(encoding="utf-8")
     assert all(task in page for task in values["tasks"])
 

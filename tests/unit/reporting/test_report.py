@@ -113,6 +113,12 @@ def test_summary_speaks_of_what_is_not_distinguishable_and_of_intervals(reported
     assert "Zero-shot" in text
 
 
+def test_page_says_what_model_written_programs_ran_in(reported):
+    _, folder = reported
+    facts = (folder / PAGE).read_text(encoding="utf-8").partition('<section id="facts"')[2]
+    assert "<dt>programs ran in</dt><dd>bubblewrap (bubblewrap 0.8.0)</dd>" in facts
+
+
 def test_page_needs_no_network_and_is_small(reported):
     _, folder = reported
     page = (folder / PAGE).read_text(encoding="utf-8")

@@ -55,7 +55,7 @@ def suite_items(config: Experiment, suite: str, whole: bool = False) -> SuiteIte
     runs_programs = any(getattr(task, "UNSAFE_CODE", False) for tasks in loaded.values() for task in tasks.tasks.values())
     if runs_programs and not whole:
         sandbox = check_sandbox(config.sandbox)
-        within = f"sandbox.mode: {config.sandbox.mode}, {sandbox['mode']}, {sandbox['version']}"
+        within = f"sandbox.mode: {sandbox['mode']}, {sandbox['version']}"
         log(f"WARNING: suite {suite} runs programs written by a language model on this machine ({within})")
     items = SuiteItems({}, {}, {}, {}, {}, {}, {}, runs_programs, sandbox)
     for name, listed in names.items():
