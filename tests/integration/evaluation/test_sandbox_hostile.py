@@ -46,7 +46,6 @@ def test_no_hostile_program_passes_and_the_host_stays_as_it_is(user, mode):
     assert (said["changed"], said["by"]) == ([], {})
     assert said["left"] == []
     assert said["right"]
-    assert max(said["seconds"].values()) < 60
 
 
 @pytest.mark.parametrize(
