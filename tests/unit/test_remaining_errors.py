@@ -145,7 +145,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "evaluation.items": {
         "_same_commits": (1, "the benchmark's data"),
         "_same_documents": (1, "the benchmark's data"),
-        "choose": (1, "the benchmark's data"),
         "suite_items": (1, "the leaves of lm-eval's groups"),
     },
     "evaluation.language_model": {
@@ -196,6 +195,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "gradients.loop": {
         "_chunks": (1, "the pool's plan"),
         "run_or_halve": (1, "the machine's memory"),
+    },
+    "harness.chosen": {
+        "choose": (1, "the benchmark's data"),
     },
     "harness.drawing": {
         "apart_split": (2, "the definition of the lm-eval task and its data"),
