@@ -8,7 +8,7 @@ import pytest
 
 from equipoise.files import file_digest
 from equipoise.miniature.generate import ITEMS, items, write_data
-from equipoise.miniature.generated_pool import PROFILES, ROWS, SHARES, oracle_ranks, pool_rows
+from equipoise.miniature.generated_pool import PROFILES, ROWS, oracle_ranks, pool_rows
 from equipoise.miniature.skills import PARTS, SKILLS, skeleton
 from equipoise.miniature.stream import documents, vocabulary
 
@@ -116,7 +116,7 @@ def test_wrong_answers_and_habits_differ_from_the_right_one(task):
 def test_the_pool_has_the_shares_and_the_noise_of_its_profile(profile):
     rows = pool_rows(profile, 1)
     assert len(rows) == ROWS == len({row["id"] for row in rows}) == len({row["prompt"] for row in rows})
-    assert Counter(row["source"] for row in rows) == {source: ROWS * share // 100 for source, share in SHARES.items()}
+    assert Counter(row["source"] for row in rows) == {source: ROWS * share // 100 for source, share in PROFILES[profile].shares.items()}
     asked = [row for row in rows if row["kind"] != "off_task"]
     share = Counter(row["kind"] for row in asked)
     assert 100 * share["wrong"] / len(asked) == pytest.approx(PROFILES[profile].wrong, abs=1.5)
