@@ -19,9 +19,10 @@ def evaluated(values: dict) -> dict:
 
 
 def scored_by_loss(values: dict) -> dict:
-    """The values with both tasks scored by held-out loss of what was not drawn: a whole evaluation, without lm-eval."""
+    """The values with both tasks scored by held-out loss of what was not drawn, a whole evaluation without lm-eval; one job a selector."""
     tasks = {name: task | {"suite": "mine"} for name, task in values["tasks"].items()}
-    return values | {"tasks": tasks, "suites": {"mine": {"measure": "loss"}}}
+    jobs = values.get("jobs", {}) | {"runs": "together"}
+    return values | {"tasks": tasks, "suites": {"mine": {"measure": "loss"}}, "jobs": jobs}
 
 
 def reported(workflow: "Workflow") -> set[str]:
