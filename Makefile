@@ -52,7 +52,7 @@ validate: $(STAMP) ## What every estimator of influence is worth on the embedded
 	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
 study: $(STAMP) ## The miniature on several pools; ARGS="--estimator less,ekfac_unit --selectors bids,round_robin" (docs/results.md)
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise miniature study --cores $(CORES) $(ARGS)
+	@$(PYTHON) -m equipoise miniature study --cores $(CORES) $(ARGS)
 
 report: $(STAMP) ## Make the report of the embedded experiment again
 	@$(RUN) --forcerun report $(ARGS)
