@@ -51,8 +51,8 @@ validate: $(STAMP) ## What every estimator of influence is worth on the embedded
 	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \
 	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
-study: $(STAMP) ## The miniature over three pool seeds and both noise profiles; writes the table of docs/results.md
-	@$(PYTHON) -m equipoise miniature study --cores $(CORES)
+study: $(STAMP) ## The miniature on several pools; ARGS="--estimator less,ekfac_unit --selectors bids,round_robin" (docs/results.md)
+	@$(PYTHON) -m equipoise miniature study --cores $(CORES) $(ARGS)
 
 report: $(STAMP) ## Make the report of the embedded experiment again
 	@$(RUN) --forcerun report $(ARGS)

@@ -18,6 +18,21 @@ def evaluated(values: dict) -> dict:
     return values | {"tasks": values["tasks"] | {"first": first}, "suites": {"mine": {}}}
 
 
+def scored_by_loss(values: dict) -> dict:
+    """The values with both tasks scored by held-out loss of what was not drawn, a whole evaluation without lm-eval; one job a selector."""
+    tasks = {name: task | {"suite": "mine"} for name, task in values["tasks"].items()}
+    jobs = values.get("jobs", {}) | {"runs": "together"}
+    return values | {"tasks": tasks, "suites": {"mine": {"measure": "loss"}}, "jobs": jobs}
+
+
+def reported(workflow: "Workflow") -> set[str]:
+    """The selectors whose scores are in the report, which has a page."""
+    (page,) = workflow.results.glob("*/report/index.html")
+    lines = (page.parent / "scores.csv").read_text(encoding="utf-8").splitlines()
+    assert page.stat().st_size > 10_000
+    return {line.split(",")[lines[0].split(",").index("selector")] for line in lines[1:]}
+
+
 class Workflow:
     """One experiment in `folder`: `run(...)` calls snakemake there and returns its output.
 

@@ -53,6 +53,7 @@ FLOORS = (
         *("planning", "cluster", "checking"),
     ),
     ("reporting", "miniature"),
+    ("study",),
     ("commands", "cli", "__main__"),
 )
 """From the ground up, as in the design; rooms and modules of the package by name."""

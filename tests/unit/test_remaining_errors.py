@@ -14,7 +14,7 @@ from helpers.places import REPOSITORY
 
 PACKAGE = REPOSITORY / "workflow" / "equipoise"
 STAGES = ("conversation", "modelling", "data", "harness", "training", "gradients", "curvature", "attribution", "selection", "evaluation")
-STAGES += ("validation", "reporting", "miniature", "checking")
+STAGES += ("validation", "reporting", "miniature", "study", "checking")
 
 REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.analyses": {
@@ -234,11 +234,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "miniature.pretrain": {
         "_resume": (1, "the snapshot on disk"),
     },
-    "miniature.study": {
-        "_run": (1, "the run's exit status"),
-        "_seed": (1, "the command's argument"),
-        "pool_experiment": (1, "the command: other experiments need no generated data"),
-        "read_macros": (1, "the report's files"),
+    "study.study": {
+        "_finished": (1, "what a pool's process left"),
+        "pool_experiment": (2, "the command: other experiments need no generated data; its argument"),
+        "run_study": (1, "the exit status of a pool's process"),
+    },
+    "study.one_pool": {
+        "_scores": (1, "a training that did not stay finite"),
+    },
+    "study.final_comparison": {
+        "_refuse_second": (2, "what is there of a final comparison"),
+        "run_final": (1, "the candidates' results"),
     },
     "modelling.device": {
         "refuse_missing_gpus": (1, "what the job was given"),

@@ -221,7 +221,9 @@ class Report(Section):
 class Miniature(Section):
     """The generated pool of the embedded experiment."""
 
-    profile: Literal["noisy", "clean"] = Field("noisy", description="Noise profile of the pool.")
+    profile: Literal["noisy", "clean", "conflicting"] = Field(
+        "noisy", description="Pool: noisy, clean, or conflicting (noisy, with two tasks that want opposite answers and one of few rows)."
+    )
     seed: int = Field(0, ge=0, description="Seed of the pool.")
 
     @property

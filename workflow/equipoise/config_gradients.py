@@ -7,6 +7,8 @@ from pydantic import Field, PrivateAttr
 from equipoise.config_keys import JOBS, NO_EFFECT, AnySource, EstimatorName, Section
 from equipoise.estimators import ESTIMATORS, OTHERS
 
+COMPARED = "estimators"
+"""The folder, below the model's, of all that is made with estimators besides the experiment's own one."""
 NAMES = {each.name: each.description for each in ESTIMATORS} | OTHERS
 
 
@@ -90,5 +92,5 @@ class Gradients(Section):
     def of(self, estimator: str) -> "Gradients":
         """The same settings for another estimator, in a folder of its own."""
         other = self.model_copy(update={"estimator": estimator})
-        other._place = f"estimators/{estimator}/"
+        other._place = f"{COMPARED}/{estimator}/"
         return other

@@ -1,6 +1,6 @@
 """The section `validation` of the configuration: how estimators are put to the proof, and how large each trial is (method: section 10)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,11 @@ class Subsets(Section):
 
     count: int = Field(40, ge=0, description="Subsets, drawn by seed; 0: not measured.")
     share: Share = Field(0.5, description="Share of the pool in a subset.")
+    strata: Literal["none", "source"] = Field(
+        "none",
+        description="source: each source of the pool (task, data set) is drawn at another rate in each subset, so that losses "
+        "differ more; none: all rows at the same rate.",
+    )
     seeds: list[Seed] = Field([0, 1], min_length=1, description="Training seeds on every subset; two or more tell how much is noise.")
 
 

@@ -57,7 +57,7 @@ class Run:
 class Layout:
     """Paths below `root` = <results>/<experiment>/<model name>, all as text.
 
-    place: below `root`, where stores and matrices of an estimator lie that is not the experiment's own (`estimators/<name>/`).
+    place: below `root`, where all that is made with an estimator lies that is not the experiment's own (`estimators/<name>/`).
     """
 
     results: str
@@ -219,21 +219,21 @@ class Layout:
 
     # selection
     def ranking(self, selector: str, selection_seed: int | str) -> str:
-        return f"{self.root}/ranking/{selector}/selection-{selection_seed}.parquet"
+        return f"{self.root}/{self.place}ranking/{selector}/selection-{selection_seed}.parquet"
 
     def ranking_manifest(self, selector: str, selection_seed: int | str) -> str:
-        return f"{self.root}/ranking/{selector}/selection-{selection_seed}.json"
+        return f"{self.root}/{self.place}ranking/{selector}/selection-{selection_seed}.json"
 
     def selection(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
         label = budget if isinstance(budget, str) else budget_label(budget)
-        return f"{self.root}/selection/{selector}/selection-{selection_seed}/budget-{label}.jsonl"
+        return f"{self.root}/{self.place}selection/{selector}/selection-{selection_seed}/budget-{label}.jsonl"
 
     def selection_manifest(self, selector: str, selection_seed: int | str, budget: str | Budget) -> str:
         return self.selection(selector, selection_seed, budget).removesuffix("l")
 
     # runs
     def run(self, run: Run) -> str:
-        return f"{self.root}/runs/{run.path}"
+        return f"{self.root}/{self.place}runs/{run.path}"
 
     def adapter(self, run: Run) -> str:
         return f"{self.run(run)}/adapter"
@@ -250,4 +250,4 @@ class Layout:
 
     def fold_manifest(self, selector: str, selection_seed: int | str) -> str:
         """Written last by the one job that makes all runs on a selector's selections by one seed (`jobs.runs: together`)."""
-        return f"{self.root}/runs/{selector}/selection-{selection_seed}/fold.json"
+        return f"{self.root}/{self.place}runs/{selector}/selection-{selection_seed}/fold.json"

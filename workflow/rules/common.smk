@@ -385,7 +385,8 @@ def determined_retrainings(wildcards):
     """What determines the retrainings of a job: settings, and which they are."""
     names = [each.name for each in comparison.groups(CONFIG)[wildcards.group]]
     own = [wildcards.training] if hasattr(wildcards, "training") else names
-    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "share": CONFIG.validation.subsets.share, "retrainings": own}
+    subsets = {"share": CONFIG.validation.subsets.share, "strata": CONFIG.validation.subsets.strata}
+    return determined("retrain") | {"epochs": CONFIG.finetune.epochs, "retrainings": own} | subsets
 
 
 def training_argument(wildcards):

@@ -4,7 +4,7 @@ import pytest
 
 from equipoise.store.manifest import read_manifest
 from helpers.rows import texts, write_jsonl
-from helpers.workflow_runs import Workflow
+from helpers.workflow_runs import Workflow, reported, scored_by_loss
 
 
 @pytest.fixture
@@ -28,10 +28,12 @@ def test_the_dry_run_shows_that_the_share_is_collected(workflow):
 
 
 @pytest.mark.nightly
-def test_predicted_influence_is_ranked(workflow, tmp_path):
+def test_predicted_influence_leads_to_a_report(workflow, tmp_path):
     workflow.values["pool"] = {"files": [write_jsonl(tmp_path / "wide.jsonl", texts(1100))], "shards": 2}
-    workflow.run("selections")
-    assert workflow.planned("selections") == {}
+    workflow.values = scored_by_loss(workflow.values | {"selectors": ["random", "bids", "rds"]})
+    workflow.run()
+    assert workflow.planned() == {}
+    assert reported(workflow) == {"zero_shot", "random", "bids", "rds"}
     (sealed,) = workflow.results.rglob("attribution/influence/manifest.json")
     assert len(read_manifest(sealed, "matrix")["spearman"]) == 8
     workflow.values["gradients"]["mates"]["penalty"] = 0.2

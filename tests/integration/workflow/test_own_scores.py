@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from helpers.places import REPOSITORY
-from helpers.workflow_runs import Workflow
+from helpers.workflow_runs import Workflow, reported, scored_by_loss
 
 SCORES = np.random.default_rng(15).standard_normal((40, 8)).astype(np.float32)
 
@@ -21,14 +21,16 @@ def workflow(tiny_values, tmp_path):
 
 
 @pytest.mark.nightly
-def test_own_scores_are_ranked_without_a_gradient(workflow):
+def test_own_scores_lead_to_a_report_without_a_gradient(workflow):
     planned = workflow.planned("selections")
     assert planned == {
         **{"check_base": 1, "prepare_pool": 1, "prepare_targets": 1, "assemble_attribution": 1, "seal_attribution": 1},
         **{"rank": 1, "select_budget": 2},
     }
-    workflow.run("selections")
-    assert workflow.planned("selections") == {}
+    workflow.values = scored_by_loss(workflow.values)
+    workflow.run()
+    assert workflow.planned() == {}
+    assert reported(workflow) == {"zero_shot", "sum"}
     (ranking,) = workflow.results.rglob("ranking/sum/selection-0.parquet")
     found = pq.read_table(ranking)["row"].to_pylist()
     assert found == np.argsort(-SCORES.astype(np.float64).sum(axis=1), kind="stable")[: len(found)].tolist()

@@ -71,7 +71,23 @@ def test_a_name_that_is_not_there_is_one_line_with_those_that_are(said, command,
 
 def test_a_profile_of_the_study_that_is_not_there_is_one_line():
     said = equipoise("miniature", "study", "--profiles", "noisy,nope").stderr
-    assert said == "error: --profiles nope: unknown; write one of noisy, clean\n"
+    assert said == "error: --profiles nope: unknown; write one of noisy, clean, conflicting\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        (["--cores", "few"], "--cores few: write a number of at least 1, or all"),
+        (["--cores", "1", "--pool-seeds", "0,one"], "--pool-seeds 0,one: write seeds, whole numbers separated by commas"),
+        (["--cores", "1", "--estimator", "leis"], "--estimator leis: unknown; write one of less, "),
+        (["--cores", "1", "--selectors", "bids,bid"], "--selectors bid: unknown; write one of "),
+        (["--final", "--selectors", "bids"], "--final: its arms are fixed; leave out --selectors"),
+    ],
+)
+def test_what_a_study_cannot_run_is_one_line(arguments, word):
+    done = equipoise("miniature", "study", *arguments)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert done.stderr.startswith(f"error: {word}")
 
 
 @pytest.mark.parametrize("stage", ["warm_up", f"fine_tune --run {RUN}", "fine_tune_and_evaluate --selector bids"])

@@ -8,8 +8,8 @@ import pytest
 
 from equipoise.files import file_digest
 from equipoise.miniature.generate import ITEMS, items, write_data
-from equipoise.miniature.generated_pool import PROFILES, ROWS, SHARES, oracle_ranks, pool_rows
-from equipoise.miniature.skills import PARTS, SKILLS, skeleton
+from equipoise.miniature.generated_pool import PROFILES, ROWS, oracle_ranks, pool_rows
+from equipoise.miniature.skills import ALL_SKILLS, PARTS, SKILLS, skeleton
 from equipoise.miniature.stream import documents, vocabulary
 
 STREAM_DOCUMENTS = 40_000
@@ -76,8 +76,8 @@ def test_every_fact_is_stated_in_pretraining_yet_only_those_of_its_part_are_aske
 
 def test_the_vocabulary_holds_every_word_of_every_part(stream, noisy):
     words = set(vocabulary())
-    texts = [f"{row['prompt']} {row['response']}" for row in noisy + pool_rows("clean", 2)]
-    texts += [f"{item['prompt']} {item['response']}" for skill in SKILLS.values() for part in ITEMS for item in items(skill, part)]
+    texts = [f"{row['prompt']} {row['response']}" for row in noisy + pool_rows("clean", 2) + pool_rows("conflicting", 2)]
+    texts += [f"{item['prompt']} {item['response']}" for skill in ALL_SKILLS.values() for part in ITEMS for item in items(skill, part)]
     assert {word for text in texts for word in text.split()} <= words
     assert {word for document in stream for word in document.words} <= words
 
@@ -116,12 +116,29 @@ def test_wrong_answers_and_habits_differ_from_the_right_one(task):
 def test_the_pool_has_the_shares_and_the_noise_of_its_profile(profile):
     rows = pool_rows(profile, 1)
     assert len(rows) == ROWS == len({row["id"] for row in rows}) == len({row["prompt"] for row in rows})
-    assert Counter(row["source"] for row in rows) == {source: ROWS * share // 100 for source, share in SHARES.items()}
+    assert Counter(row["source"] for row in rows) == {source: ROWS * share // 100 for source, share in PROFILES[profile].shares.items()}
     asked = [row for row in rows if row["kind"] != "off_task"]
     share = Counter(row["kind"] for row in asked)
     assert 100 * share["wrong"] / len(asked) == pytest.approx(PROFILES[profile].wrong, abs=1.5)
     assert 100 * share["verbose"] / len(asked) == pytest.approx(PROFILES[profile].verbose, abs=2)
     assert 100 * sum(row["duplicate_of"] is not None for row in rows) / ROWS == pytest.approx(PROFILES[profile].duplicates, abs=0.5)
+
+
+def test_conflicting_tasks_ask_alike_and_want_the_opposite():
+    logic, contrary = ALL_SKILLS["logic"], ALL_SKILLS["contrary"]
+    turned = str.maketrans({"0": "1", "1": "0"})
+    for number in range(300):
+        core = contrary.draw_from("pool", Random(number), number % 3)
+        answers = [skill.answer(core).replace("true", "1").replace("false", "0") for skill in (logic, contrary)]
+        assert answers[0].translate(turned) == answers[1]
+        assert contrary.answer(core) not in (contrary.wrong(core, Random(number)), *contrary.habits(core, contrary.slots(core, Random(0))))
+        assert logic.part(core) == contrary.part(core) == "pool", "an item asked both ways is in one part"
+    for one, other in zip((*logic.templates, logic.benchmark), (*contrary.templates, contrary.benchmark), strict=True):
+        assert [word for word in other.split() if word != "backward"] == one.split()
+    rows = pool_rows("conflicting", 3)
+    assert Counter(row["source"] for row in rows)["form"] == ROWS // 100
+    tested = {item["core"] for skill in (logic, contrary) for part in ITEMS for item in items(skill, part)}
+    assert not tested & {row["core"] for row in rows}
 
 
 def test_near_duplicates_repeat_an_original_and_nothing_else_repeats(noisy):

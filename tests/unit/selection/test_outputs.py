@@ -1,7 +1,9 @@
 """`explain` and `export`: what a user sees of a selection, and what trainers read."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -69,6 +71,15 @@ def test_explain_finds_the_selection_of_a_run_and_rows_by_number(selected, capsy
         cli.main()
     assert end.value.code == 0
     assert f"{line['id']} (row" in capsys.readouterr().out
+
+
+def test_explain_finds_the_examples_of_another_estimators_selection(selected):
+    """It lies below the folder of what is compared, the validation examples above it."""
+    own = Path(selected.layout.selection("bids", 0, "0.05"))
+    other = own.parents[3] / "estimators" / "ekfac" / "selection" / "bids" / "selection-0"
+    shutil.copytree(own.parent, other)
+    number = str(lines(selected)[3]["row"])
+    assert explain(other / own.name, number, 100) == explain(own, number, 100)
 
 
 def test_explain_says_so_when_no_example_asked(selected):

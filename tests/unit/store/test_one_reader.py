@@ -41,6 +41,8 @@ MAY_ASK = {
     "reporting.selection_audit": "names the pool in a message",
     "commands.options": "asks whether a selection exists",
     "cluster.status": "counts records",
+    "study.one_pool": "names its results; lays what one estimator has fitted where another's fit looks for it and compares it",
+    "commands.miniature": "names the folder of results, where records of running jobs lie",
 }
 """Modules that may ask a layout for such a place, and what for."""
 OPENERS = {
@@ -79,7 +81,9 @@ MAY_OPEN = {
     "reporting.page": "the package's own templates, and a library's",
     "reporting.take_away": "the report's own files",
     "reporting.published": "the paper's numbers, files of the package",
-    "miniature.study": "the README, and the scores of reports",
+    "study.study": "the documents",
+    "study.one_pool": "its own results, and lines of a selection whose artefact was opened",
+    "study.final_comparison": "its own choice",
     # a file or folder that the caller opened by its manifest, and compared
     "modelling.checkpoint": "the folder of a checkpoint",
     "modelling.adapter": "the folder of a checkpoint or run",

@@ -19,7 +19,7 @@ app.add_typer(miniature, name="miniature", rich_help_panel=MAINTENANCE)
 @miniature.command(epilog="Example:  equipoise miniature generate --profile noisy --seed 0")
 def generate(
     config: Annotated[Path | None, typer.Option(help="Take profile and seed from this experiment's YAML.")] = None,
-    profile: Annotated[str, typer.Option(help="Noise profile of the pool: noisy or clean.")] = "noisy",
+    profile: Annotated[str, typer.Option(help="Profile of the pool: noisy, clean or conflicting.")] = "noisy",
     seed: Annotated[int, typer.Option(help="Seed of the pool.", min=0)] = 0,
 ) -> None:
     """Write a pool, the tasks' validation and test items and their lm-eval tasks to resources/miniature/<profile>-<seed>."""
@@ -49,16 +49,67 @@ def pretrain(
     typer.echo(f"{out}: base model after {settings.steps:,} steps, last loss {loss:.4f}")
 
 
-@miniature.command(epilog="Example:  equipoise miniature study --cores 2 --pool-seeds 0,1,2 --profiles noisy,clean")
+@miniature.command(epilog="Example:  equipoise miniature study --pool-seeds 0,1 --estimator less,ekfac_unit --selectors bids,round_robin")
 def study(
-    cores: Annotated[str, typer.Option(help="Cores for snakemake: a number or all.")] = "all",
+    cores: Annotated[str, typer.Option(help="Pools that are made at a time: a number or all.")] = "all",
     pool_seeds: Annotated[str, typer.Option(help="Seeds of the pools, separated by commas.")] = "0,1,2",
-    profiles: Annotated[str, typer.Option(help="Noise profiles, separated by commas.")] = "noisy,clean",
+    profiles: Annotated[str, typer.Option(help="Profiles of the pools: noisy, clean, conflicting.")] = "noisy,clean",
+    estimator: Annotated[str, typer.Option(help="Estimators of influence, separated by commas; default: the configuration's.")] = "",
+    selectors: Annotated[str, typer.Option(help="Selectors, separated by commas; default: the configuration's.")] = "",
+    budgets: Annotated[str, typer.Option(help="Budgets, separated by commas; default: the configuration's.")] = "",
+    seeds: Annotated[str, typer.Option(help="Fine-tuning seeds, separated by commas; default: the configuration's.")] = "",
+    candidates: Annotated[bool, typer.Option(help="All estimators and selectors on pools 0 to 2; chooses the final comparison's.")] = False,
+    final: Annotated[bool, typer.Option(help="What the candidates chose, on pools 3 to 7: for once.")] = False,
+    again: Annotated[bool, typer.Option(help="Make the final comparison although it was made before.")] = False,
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
 ) -> None:
     """Run the miniature on several pools and gather one table; what is finished is not run again."""
-    from equipoise.commands.options import some_of
+    from equipoise.budgets import parse_budget
+    from equipoise.commands.options import cores_of, seeds_of, some_of
+    from equipoise.config_file import read_config
+    from equipoise.errors import UserError
+    from equipoise.estimators import ESTIMATORS, MATES
     from equipoise.miniature.generated_pool import PROFILES
-    from equipoise.miniature.study import run_study
+    from equipoise.selectors import selector_names
+    from equipoise.study import final_comparison
+    from equipoise.study.study import Study, fill_in, run_study
+    from equipoise.study.tables import gather, markdown
 
-    typer.echo(run_study(config, some_of("--profiles", profiles, PROFILES), pool_seeds.split(","), cores))
+    base, number = read_config(config), cores_of(cores)
+    arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
+    if candidates or final:
+        named = [option for option, text in arms.items() if text]
+        if named or (candidates and final):
+            raise UserError(f"{'--candidates' if candidates else '--final'}: its arms are fixed; leave out {' '.join(named) or '--final'}")
+        typer.echo(final_comparison.run_candidates(base, number) if candidates else final_comparison.run_final(base, number, again))
+        return
+    chosen = Study(
+        some_of("--profiles", profiles, PROFILES),
+        seeds_of("--pool-seeds", pool_seeds),
+        some_of("--estimator", estimator, [*(entry.name for entry in ESTIMATORS), MATES]) if estimator else (),
+        some_of("--selectors", selectors, selector_names()) if selectors else (),
+        [parse_budget(text) for text in budgets.split(",")] if budgets else (),
+        seeds_of("--seeds", seeds) if seeds else (),
+    )
+    text = markdown(gather(run_study(base, chosen, number)))
+    if chosen == Study(list(Study.profiles), list(Study.pool_seeds)):
+        fill_in(final_comparison.DOCUMENT, "study", text)
+    typer.echo(text)
+
+
+@miniature.command("study-pool", epilog="Example:  equipoise miniature study-pool --config results/miniature-study/miniature-clean-1.yaml")
+def study_pool(config: Annotated[str, typer.Option(help="One pool's experiment, as the study wrote it.")]) -> None:
+    """Make everything of one pool of a study in one process."""
+    from equipoise.config_file import read_config
+    from equipoise.process import die_with_parent, prepare_process
+    from equipoise.store.lease import one_writer
+    from equipoise.store.running import keep_record
+
+    experiment = read_config(config)
+    die_with_parent()
+    keep_record(experiment.layout.experiment_root, "study")
+    prepare_process(experiment, "study")
+    from equipoise.study.one_pool import result_path, run_pool
+
+    with one_writer(str(result_path(experiment))):
+        run_pool(experiment)

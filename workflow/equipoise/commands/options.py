@@ -1,6 +1,7 @@
 """Checks what options of the command line name against the experiment, before a stage starts: a bad name is one line with what exists."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,22 @@ def some_of(option: str, text: str, known: Iterable[str]) -> list[str]:
     """The names in a comma-separated text, all known ones for an empty text. Raises `UserError` that lists what is known."""
     known = list(known)
     return [one_of(option, name, known) for name in text.split(",")] if text else known
+
+
+def cores_of(text: str) -> int:
+    """A number of cores, or `all` of those that this process may use. Raises `UserError` for anything else."""
+    if text == "all":
+        return len(os.sched_getaffinity(0))
+    if not text.isdecimal() or not int(text):
+        raise UserError(f"--cores {text}: write a number of at least 1, or all")
+    return int(text)
+
+
+def seeds_of(option: str, text: str) -> list[int]:
+    """Seeds from a comma-separated text. Raises `UserError` for anything else."""
+    if not all(part.strip().isdecimal() for part in text.split(",")):
+        raise UserError(f"{option} {text}: write seeds, whole numbers separated by commas, such as 0,1,2")
+    return [int(part) for part in text.split(",")]
 
 
 def epochs_of(config: "Experiment", text: str) -> list[int]:

@@ -1,4 +1,4 @@
-"""Writes the miniature's data: the pool, the seven tasks' validation and test items, and the lm-eval tasks that evaluate them.
+"""Writes the miniature's data: the pool, the tasks' validation and test items, and the lm-eval tasks that evaluate them.
 
 The pool depends on (profile, seed). Validation and test items are fixed, as a benchmark's are: scores compare across pools, and the
 spread over pool seeds is the pool's alone.
@@ -11,7 +11,7 @@ from equipoise.config import Experiment, Miniature
 from equipoise.errors import UserError
 from equipoise.files import write_jsonl, write_text
 from equipoise.miniature.generated_pool import DIFFICULTIES, PROFILES, pool_rows
-from equipoise.miniature.skills import SKILLS, Skill
+from equipoise.miniature.skills import Skill
 
 ITEMS = {"validation": 60, "test": 200}
 """Items per task; `targets.size` validation examples are drawn of the first."""
@@ -82,7 +82,7 @@ def write_data(profile: str, seed: int, root: str | Path = ".") -> Path:
         raise UserError(f"profile {profile!r}: no such noise profile; write one of {', '.join(PROFILES)}")
     folder = Miniature(profile=profile, seed=seed).folder
     target = Path(root) / folder
-    for name, skill in SKILLS.items():
+    for name, skill in PROFILES[profile].skills.items():
         for part in ITEMS:
             write_jsonl(target / part / f"{name}.jsonl", items(skill, part))
         text = LM_EVAL_TASK.format(name=lm_eval_task(name), folder=folder, task=name, tokens=LONGEST_ANSWER)

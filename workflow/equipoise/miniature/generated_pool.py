@@ -1,15 +1,21 @@
 """The miniature's pool: 3,000 rows of unequal quality and unequal share, a function of (profile, seed) alone."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from random import Random
 
 from equipoise.miniature.chatter import small_talk, verbose
-from equipoise.miniature.skills import SKILLS, Core, Skill, Slots
+from equipoise.miniature.skills import ALL_SKILLS, Core, Skill, Slots
 
 ROWS = 3000
 OFF_TASK = "off-task"
-SHARES = {"trace": 25, "code": 10, "gsm": 28, "math": 12, "logic": 7, "know": 4, "form": 4, OFF_TASK: 10}
+SHARES: Mapping[str, int] = {"trace": 25, "code": 10, "gsm": 28, "math": 12, "logic": 7, "know": 4, "form": 4, OFF_TASK: 10}
 """Percent of the pool's rows by source."""
+CONFLICT: Mapping[str, int] = {
+    **{"trace": 23, "code": 10, "gsm": 27, "math": 11, "logic": 7, "know": 4, "form": 1, "contrary": 7},
+    OFF_TASK: 10,
+}
+"""The same where tasks conflict: contrary asks what logic asks and wants the opposite; form has 1 % of the rows."""
 
 DIFFICULTIES = ("easy", "medium", "hard")
 LEVEL_WEIGHTS = (60, 30, 10)
@@ -17,14 +23,23 @@ LEVEL_WEIGHTS = (60, 30, 10)
 
 @dataclass(frozen=True)
 class Profile:
-    """How noisy a pool is: percent of the task rows with a wrong or a verbose answer, percent of all rows that nearly repeat another."""
+    """How noisy a pool is: percent of the task rows with a wrong or a verbose answer, percent of all rows that nearly repeat another.
+
+    shares: percent of the rows by source.
+    """
 
     wrong: int
     verbose: int
     duplicates: int
+    shares: Mapping[str, int] = field(default_factory=lambda: SHARES)
+
+    @property
+    def skills(self) -> dict[str, Skill]:
+        """The tasks of the pool."""
+        return {name: ALL_SKILLS[name] for name in self.shares if name != OFF_TASK}
 
 
-PROFILES = {"noisy": Profile(15, 25, 15), "clean": Profile(0, 0, 0)}
+PROFILES = {"noisy": Profile(15, 25, 15), "clean": Profile(0, 0, 0), "conflicting": Profile(15, 25, 15, CONFLICT)}
 
 
 @dataclass(frozen=True)
@@ -48,7 +63,7 @@ def pool_rows(profile: str, seed: int) -> list[dict]:
     """
     rng = Random(f"pool:{profile}:{seed}")
     drafts: list[_Draft] = []
-    for source, share in SHARES.items():
+    for source, share in PROFILES[profile].shares.items():
         drafts += _source_drafts(source, ROWS * share // 100, PROFILES[profile], rng, len(drafts))
     order = list(range(len(drafts)))
     rng.shuffle(order)
@@ -73,7 +88,7 @@ def pool_rows(profile: str, seed: int) -> list[dict]:
 def oracle_ranks(rows: list[dict]) -> dict[str, int]:
     """Ranks by id of the right rows that repeat none: the tasks in turn, in row order within a task, until each has run out."""
     clean = [row for row in rows if row["kind"] == "right" and not row["duplicate_of"]]
-    by_task = {name: [row["id"] for row in clean if row["source"] == name] for name in SKILLS}
+    by_task = {name: [row["id"] for row in clean if row["source"] == name] for name in ALL_SKILLS}
     turns = max(len(ids) for ids in by_task.values())
     order = [ids[turn] for turn in range(turns) for ids in by_task.values() if turn < len(ids)]
     return {row: rank for rank, row in enumerate(order)}
@@ -81,7 +96,7 @@ def oracle_ranks(rows: list[dict]) -> dict[str, int]:
 
 def _source_drafts(source: str, count: int, profile: Profile, rng: Random, offset: int) -> list[_Draft]:
     repeats = count * profile.duplicates // 100
-    fresh = _off_task(count - repeats, rng) if source == OFF_TASK else _task_items(SKILLS[source], count - repeats, profile, rng)
+    fresh = _off_task(count - repeats, rng) if source == OFF_TASK else _task_items(ALL_SKILLS[source], count - repeats, profile, rng)
     again = rng.sample(range(len(fresh)), repeats)
     return [draft for draft, _ in fresh] + [_repeated(*fresh[i], offset + i, rng) for i in again]
 

@@ -90,6 +90,11 @@ def _validated(config: Experiment, runs: Sequence[Run]) -> bool:
     return bool(config.validation.estimators)
 
 
+def _balances(config: Experiment, runs: Sequence[Run]) -> bool:
+    """BIDS is selected by, on z-scores, which the report shows its balance on."""
+    return STUDIED in config.selectors and config.selection.normalisation == "zscore"
+
+
 def _measured(measure: Measure, condition: Condition = lambda config, runs: True) -> Condition:
     """The experiment has the measure, and the condition holds."""
     return lambda config, runs: measure in measured(config) and condition(config, runs)
@@ -143,6 +148,8 @@ RESULTS: tuple[Result, ...] = (
     ),
     _table("selection_audit:table_audit", _selections, "Audit of the selections", lambda config, runs: config.miniature is not None),
     _figure("plot_selections:steps_served", _selections, "Tasks served by the steps of BIDS", _selected(1, STUDIED)),
+    _table("bids_balance:table_bids_balance", _selections, "Balance of BIDS", _balances),
+    _figure("bids_balance:bids_steps_by_example", _selections, "Steps of BIDS by validation example", _balances),
     _figure("plot_selections:influence_along_ranking", _selections, "Influence per task along the ranking", _selected(1, *CHOOSING)),
     _figure("plot_selections:sources", _selections, "Source composition", _selected(1, *CHOOSING)),
     _figure("plot_selections:overlap", _selections, "Overlap of the selections", _selected(2, *CHOOSING)),

@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from equipoise.config_gradients import COMPARED
 from equipoise.conversation.record import Message, message_text
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, read_jsonl
@@ -32,7 +33,10 @@ def explained(path: str | Path, row: str) -> dict[str, Any]:
 def _found(path: str | Path, row: str) -> tuple[dict[str, Any], dict[str, Any] | None]:
     file = find_selection(path)
     line = _find(file, row)
-    return line, _example(file.parent.parent.parent.parent, line)
+    root = file.parents[3]
+    if root.parent.name == COMPARED:  # another estimator's selections lie below the experiment's
+        root = root.parents[1]
+    return line, _example(root, line)
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:

@@ -34,6 +34,16 @@ def usable_rows(config: Experiment) -> np.ndarray:
     return np.flatnonzero(pool["completion_tokens"].to_numpy() > 0)
 
 
+def subset_strata(config: Experiment, usable: np.ndarray) -> np.ndarray | None:
+    """The source of every usable row, where subsets are stratified by it."""
+    import pyarrow.parquet as pq
+
+    if config.validation.subsets.strata == "none":
+        return None
+    pool = pq.read_table(open_artefact(config, "pool").only_file(), columns=["source"])
+    return pool["source"].to_numpy(zero_copy_only=False)[usable]
+
+
 def trial_inputs(config: Experiment) -> dict[str, object]:
     """What all trials are made from, for their fingerprints: pool, validation examples, base."""
     from equipoise.modelling.base import base_identity

@@ -20,7 +20,7 @@ from equipoise.store.artefact import is_made, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 from equipoise.validation.candidates import task_scores
 from equipoise.validation.drawing import trained_rows
-from equipoise.validation.examples import trial_inputs, usable_rows, validation_examples
+from equipoise.validation.examples import subset_strata, trial_inputs, usable_rows, validation_examples
 
 if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
@@ -72,6 +72,10 @@ class Shared:
         return usable_rows(self._config)
 
     @cached_property
+    def strata(self) -> np.ndarray | None:
+        return subset_strata(self._config, self.usable)
+
+    @cached_property
     def tokenizer(self):
         from equipoise.modelling.base import load_tokenizer
 
@@ -101,7 +105,7 @@ class Shared:
 def _make(config: Experiment, each: Retraining, shared: Shared) -> None:
     path = Path(config.layout.retraining(each.group, each.name))
     scores = task_scores(config, candidate(config, each.of), each.task) if each.of != "random" else None
-    rows = trained_rows(each, shared.usable, scores, config.validation.subsets.share, config.seed)
+    rows = trained_rows(each, shared.usable, scores, config.validation.subsets.share, config.seed, shared.strata)
     settings = {"config": determinants(config, "retrain"), "epochs": config.finetune.epochs, "seed": each.seed}
     digest = fingerprint(rows.tolist())
     identity = fingerprint([shared.inputs, settings, digest])

@@ -20,7 +20,7 @@ from equipoise.store.artefact import publish
 from equipoise.store.manifest import fingerprint
 from equipoise.validation.candidates import Predictions
 from equipoise.validation.drawing import subset_rows
-from equipoise.validation.examples import column_tasks, usable_rows
+from equipoise.validation.examples import column_tasks, subset_strata, usable_rows
 from equipoise.validation.measure_one_step import measure_one_step, read_one_step
 from equipoise.validation.results import ENOUGH, Compared, Result, as_text, compared_correlations, compared_effects
 from equipoise.validation.retrain import Shared, read_losses, retrain
@@ -109,7 +109,8 @@ class _Comparison:
         whole = np.isfinite(losses).all(axis=(0, 2))
         self.excluded["subsets"] = int((~whole).sum())
         losses = losses[:, whole]
-        drawn = [subset_rows(self._usable, settings.share, number, self._config.seed) for number in np.flatnonzero(whole)]
+        strata = subset_strata(self._config, self._usable)
+        drawn = [subset_rows(self._usable, settings.share, number, self._config.seed, strata) for number in np.flatnonzero(whole)]
         predicted = {each.name: self._predictions(each).sums(drawn) for each in self._compared}
         fall = -losses.mean(axis=0)
         self.points |= {"subsets.true": fall} | {f"subsets.{name}": values for name, values in predicted.items()}
@@ -122,10 +123,11 @@ class _Comparison:
         self.ceiling = {"mean": round(float(values.mean()), 6), "by_task": by_task}
         if self.ceiling["mean"] < ENOUGH:
             settings = self._config.validation.subsets
+            stratified = "" if settings.strata == "source" else ", or validation.subsets.strata: source"
             log(
                 f"warning: losses after retrainings on subsets agree between seeds by {self.ceiling['mean']:.2f} (ceiling of LDS), below "
                 f"{ENOUGH:g}: too little to judge any estimator by; write more validation.subsets.seeds ({len(settings.seeds)} now) or a "
-                f"larger validation.subsets.count ({settings.count})"
+                f"larger validation.subsets.count ({settings.count}){stratified}"
             )
 
     def removal(self) -> list[Result]:

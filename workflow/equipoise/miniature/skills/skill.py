@@ -37,10 +37,12 @@ class Skill:
     """Two unhelpful answers, the commoner first: what the base tends to say before it is tuned."""
     wrong: Callable[[Core, Random], str]
     """A plausible answer other than the right one."""
+    items_of: str = ""
+    """The skill whose items it asks with other answers: they are parted together. Empty: items of its own."""
 
     def key(self, core: Core) -> str:
         """The core as text, for comparisons and records."""
-        return f"{self.name}: {' '.join(str(piece) for piece in core)}"
+        return f"{self.items_of or self.name}: {' '.join(str(piece) for piece in core)}"
 
     def part(self, core: Core) -> str:
         """The one part (a key of `PARTS`) that may hold this core: parts are disjoint because this is a function of the core."""

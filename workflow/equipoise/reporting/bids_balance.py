@@ -1,0 +1,113 @@
+"""Whether the balance of BIDS acts: what it picks beside the same scores without it, who wins its steps, how far M spreads."""
+
+import numpy as np
+import pandas as pd
+
+from equipoise.attribution.analyses import aid
+from equipoise.budgets import budget_label, budget_rows
+from equipoise.reporting.arms import STUDIED
+from equipoise.reporting.figure import Figure
+from equipoise.reporting.influence import Influence
+from equipoise.reporting.labels import budget_text
+from equipoise.reporting.material import Material
+from equipoise.reporting.style import MUTED, WIDTH
+from equipoise.reporting.table import Column, Table
+from equipoise.selection.problem import NO_COLUMN
+from equipoise.selectors import selector
+
+ROWS_AT_ONCE = 16_384
+
+
+def table_bids_balance(material: Material) -> Table:
+    """How far the balance of BIDS acts. Shared: percent of its picks that Normalized, the same scores without the balance, picks too.
+    Spread of M: standard deviation over validation examples of M, the mean normalised influence of the picks, which BIDS subtracts to
+    serve those that got little; spread of the largest: the same of their largest normalised influence. Where the first is far below the
+    second, the balance decides few steps. Steps of the busiest: percent of the steps that one validation example wins, and that the
+    busiest tenth of them do."""
+    influence, config = material.influence, material.config
+    largest, strongest = largest_normalised(influence)
+    order = np.argsort(-strongest, kind="stable")
+    lines = []
+    for budget in config.budgets:
+        rows = budget_rows(budget, material.valid)
+        ranking = influence.ranking(STUDIED)
+        steps = np.sort(steps_by_column(ranking.columns[:rows], len(largest)))[::-1]
+        level = aid(influence.normalised(ranking.rows[:rows]))
+        lines.append(
+            {
+                "budget": budget_label(budget),
+                "label": budget_text(budget_label(budget)),
+                "rows": rows,
+                "shared": 100 * len(np.intersect1d(ranking.rows[:rows], order[:rows])) / rows,
+                "spread": float(np.nanstd(level)),
+                "largest": float(np.nanstd(largest)),
+                "first": 100 * steps[0] / rows,
+                "tenth": 100 * steps[: -(-len(steps) // 10)].sum() / rows,
+                "unserved": int((steps == 0).sum()),
+            }
+        )
+    columns = (
+        Column("label", "Budget"),
+        Column("rows", "Steps", 0),
+        Column("shared", "Shared (%)", 1),
+        Column("spread", "Spread of M", 2),
+        Column("largest", "Spread of the largest", 2),
+        Column("first", "Steps of the busiest (%)", 1),
+        Column("tenth", "of the busiest tenth (%)", 1),
+        Column("unserved", "Examples that win none", 0),
+    )
+    return Table("", pd.DataFrame(lines), columns)
+
+
+def steps_by_column(winners: np.ndarray, columns: int) -> np.ndarray:
+    """Steps that every column won, int64 [columns]. winners: int64, column of each step, -1 where none won."""
+    return np.bincount(winners[winners != NO_COLUMN], minlength=columns)
+
+
+def largest_normalised(influence: Influence) -> tuple[np.ndarray, np.ndarray]:
+    """Largest normalised influence of every column over the valid rows, NaN without spread, and of every row, -inf in flagged ones."""
+    matrix = influence.matrix
+    columns, rows = np.full(len(matrix.columns), -np.inf), np.full(len(matrix.values), -np.inf)
+    valid = np.flatnonzero(matrix.valid)
+    for start in range(0, len(valid), ROWS_AT_ONCE):
+        part = valid[start : start + ROWS_AT_ONCE]
+        values = influence.normalised(part)
+        columns, rows[part] = np.maximum(columns, values.max(axis=0)), np.nanmax(values, axis=1)
+    return columns, rows
+
+
+def bids_steps_by_example(material: Material) -> Figure:
+    """Steps of BIDS that every validation example won, tasks side by side, and below its M and its largest normalised influence. A balance
+    that acted would give the examples about as many steps each, and would draw the points of M towards one height."""
+    influence = material.influence
+    ranking, rows = influence.ranking(STUDIED), material.most_rows
+    largest, _ = largest_normalised(influence)
+    frame = pd.DataFrame(
+        {
+            "task": [column["task"] for column in influence.matrix.columns],
+            "validation_id": [column["id"] for column in influence.matrix.columns],
+            "steps": steps_by_column(ranking.columns[:rows], len(largest)),
+            "M": aid(influence.normalised(ranking.rows[:rows])),
+            "largest": largest,
+        }
+    )
+    starts = np.flatnonzero(frame["task"] != frame["task"].shift())
+
+    def draw(pyplot):
+        figure, (above, below) = pyplot.subplots(2, 1, figsize=(WIDTH, 3.6), sharex=True)
+        place, color = np.arange(len(frame)), selector(STUDIED).color
+        above.bar(place, frame["steps"], width=1, color=color)
+        above.set_ylabel("Steps won")
+        below.scatter(place, frame["largest"], s=6, color=MUTED, label="largest")
+        below.scatter(place, frame["M"], s=6, color=color, label="M")
+        below.set_ylabel("Normalised influence")
+        below.legend(loc="upper right", markerscale=2)
+        for axis in (above, below):
+            for start in starts[1:]:
+                axis.axvline(start - 0.5, color=MUTED, linewidth=0.6)
+        middles = (starts + np.append(starts[1:], len(frame)) - 1) / 2
+        below.set_xticks(middles, frame["task"].iloc[starts])
+        below.tick_params(axis="x", length=0)
+        return figure
+
+    return Figure(f"After {rows:,} steps.", frame, draw)

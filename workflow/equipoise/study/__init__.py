@@ -1,0 +1,1 @@
+"""The embedded experiment over many pools: what estimators and selectors are worth when the pool is another."""

@@ -1,0 +1,167 @@
+"""`equipoise miniature study`: the embedded experiment on several pools, with one or several estimators, gathered to tables.
+
+Every pool is an experiment of its own, and one process (`one_pool`); as many run at a time as there are cores. What they leave is what
+the workflow leaves: `equipoise run --configfile <results>/<experiment>-study/<pool>.yaml` makes a pool's report from it.
+"""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from equipoise.comparison import compared
+from equipoise.config import Experiment, Miniature
+from equipoise.config_file import parse_config, write_config
+from equipoise.errors import UserError
+from equipoise.files import write_text
+from equipoise.miniature.generated_pool import PROFILES
+from equipoise.progress import log
+from equipoise.store.artefact import open_artefact
+from equipoise.study.one_pool import read_arms
+from equipoise.study.tables import Pool, gather, markdown
+
+STUDY = "study"
+UNMEASURED = {"one_step": {"rows": 0}, "subsets": {"count": 0}, "removal": {"without": [], "only": []}}
+"""A study compares estimators by what is selected with them alone."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Pools and arms. Empty: as the configuration says. The configuration's own estimator is collected whatever is asked for: what looks
+    at no influence is selected with its valid rows and states.
+
+    name: of the folder of its tables, after the experiment's.
+    """
+
+    profiles: Sequence[str] = ("noisy", "clean")
+    pool_seeds: Sequence[int] = (0, 1, 2)
+    estimators: Sequence[str] = ()
+    selectors: Sequence[str] = ()
+    budgets: Sequence[float | int] = ()
+    seeds: Sequence[int] = ()
+    name: str = STUDY
+
+    def folder(self, base: Experiment) -> Path:
+        """Where its configurations, logs and tables lie."""
+        return Path(base.results) / f"{base.experiment}-{self.name}"
+
+
+def run_study(base: Experiment, study: Study, cores: int) -> list[Pool]:
+    """Makes every pool that is not finished, `cores` at a time, and returns all; writes table.md, table.csv, audit.csv and scales.csv.
+
+    Raises `UserError` for an experiment without a `miniature` section, an unknown name, or a pool that fails.
+    """
+    folder = study.folder(base)
+    experiments = [pool_experiment(base, study, profile, seed) for profile in study.profiles for seed in study.pool_seeds]
+    missing = [each for each in experiments if read_arms(each) is None]
+    for each in experiments:
+        write_config(each, folder / f"{each.experiment}.yaml")
+    log(f"study: {len(experiments)} pools, {len(missing)} of them to make, {cores} at a time; logs in {folder}")
+    with ThreadPoolExecutor(cores) as pool:
+        failed = [path for path in pool.map(_make, [folder / f"{each.experiment}.yaml" for each in missing]) if path]
+    if failed:
+        raise UserError(f"study: {failed[0].stem} failed; see {failed[0]}, fix the cause and run this again: what is finished stays")
+    pools = [_finished(each) for each in experiments]
+    cells = gather(pools)
+    write_text(folder / "table.md", markdown(cells))
+    write_text(folder / "table.csv", as_csv([vars(cell) for cell in cells]))
+    write_text(folder / "audit.csv", as_csv([row for each in pools for row in _audits(each)]))
+    write_text(folder / "scales.csv", as_csv([row for each in experiments for row in scale_rows(each)]))
+    return pools
+
+
+def _make(path: Path) -> Path | None:
+    """Makes a pool in a process of its own; its log where it failed."""
+    name, place = path.stem, path.with_suffix(".log")
+    log(f"study: {name} begins, log in {place}")
+    with open(place, "a", encoding="utf-8") as file:
+        command = [sys.executable, "-m", "equipoise", "miniature", "study-pool", "--config", str(path)]
+        code = subprocess.run(command, check=False, stdout=file, stderr=subprocess.STDOUT).returncode
+    log(f"study: {name} " + (f"ended with status {code}" if code else "is finished"))
+    return place if code else None
+
+
+def _finished(experiment: Experiment) -> Pool:
+    arms = read_arms(experiment)
+    if arms is None:
+        raise UserError(f"study: {experiment.experiment} left no results; run this again")
+    return Pool(experiment.miniature.profile, experiment.miniature.seed, arms)
+
+
+def pool_experiment(base: Experiment, study: Study, profile: str, seed: int) -> Experiment:
+    """The embedded experiment on another pool, with the arms of a study: name, data and the paths to them, and what the study names.
+
+    A pool with a task that the experiment lacks gets it, made as the task whose items it asks. Raises `UserError` when the base has no
+    `miniature` section, and for unknown names.
+    """
+    if base.miniature is None:
+        raise UserError("miniature: not set; give the study an experiment with miniature: {profile: noisy, seed: 0}, such as config.yaml")
+    if profile not in PROFILES:
+        raise UserError(f"profile {profile!r}: no such noise profile; write one of {', '.join(PROFILES)}")
+    values = base.model_dump(mode="json")
+    if (profile, seed) != (base.miniature.profile, base.miniature.seed):
+        old, new = base.miniature.folder, Miniature(profile=profile, seed=seed).folder
+        values = json.loads(json.dumps(values).replace(f"{old}/", f"{new}/"))
+        values |= {"experiment": f"{base.experiment}-{profile}-{seed}", "miniature": {"profile": profile, "seed": seed}}
+    for name, skill in PROFILES[profile].skills.items():
+        if name not in base.tasks:
+            values["tasks"][name] = json.loads(json.dumps(values["tasks"][skill.items_of]).replace(skill.items_of, name))
+            values["tasks"][name]["capability"] = skill.capability
+    values |= {key: list(asked) for key, asked in (("selectors", study.selectors), ("budgets", study.budgets)) if asked}
+    if study.seeds:
+        values["finetune"]["seeds"] = list(study.seeds)
+    if study.selectors:
+        values["finetune"]["extra"] = []
+    if study.estimators and list(study.estimators) != [base.gradients.estimator]:
+        values["validation"] = {"estimators": list(study.estimators), **UNMEASURED}
+    return parse_config(values, f"study of {base.experiment}")
+
+
+def _audits(pool: Pool) -> list[dict[str, object]]:
+    """The audit of every selection, one mapping each."""
+    rows = {}
+    for arm in pool.arms:
+        if arm.audit is not None:
+            of = {"profile": pool.profile, "pool": pool.seed, "estimator": arm.estimator, "selector": arm.selector}
+            of |= {"selection_seed": arm.selection_seed, "budget": arm.budget}
+            rows[tuple(of.values())] = of | arm.audit
+    return list(rows.values())
+
+
+def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
+    """Mean standard deviation of every estimator's columns by task: the scales that normalisation evens out."""
+    rows = []
+    for each in compared(experiment):
+        manifest = open_artefact(each, "matrix", matrix="influence")
+        by_task: dict[str, list[float]] = {}
+        for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
+            by_task.setdefault(column["task"], []).append(deviation)
+        of = {"experiment": experiment.experiment, "estimator": each.gradients.estimator}
+        rows += [of | {"task": task, "std": fmean(deviations)} for task, deviations in by_task.items()]
+    return rows
+
+
+def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
+    """Mappings as CSV, keys in order of first appearance; 0 where one lacks a key."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    file = io.StringIO()
+    writer = csv.DictWriter(file, names, restval=0, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def fill_in(path: Path, mark: str, text: str) -> None:
+    """Writes a text between a document's marks `<!-- mark: ... -->` and `<!-- end of mark -->`, where it has them."""
+    found = path.read_text(encoding="utf-8") if path.exists() else ""
+    before, start, rest = found.partition(f"<!-- {mark}:")
+    opening, closed, after = rest.partition("-->")
+    _, end, after = after.partition(f"<!-- end of {mark} -->")
+    if start and closed and end:
+        write_text(path, f"{before}{start}{opening}-->\n{text}{end}{after}")
