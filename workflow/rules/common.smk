@@ -430,11 +430,11 @@ def all_manifests():
     return outputs_of(*collected)
 
 
-def all_scores():
-    """What the report waits for: every score, or the manifests of the folds."""
+def scores_of(runs):
+    """What makes the scores of runs: their files, or the manifests of their folds."""
     if CONFIG.jobs.runs == "together":
-        return [LAYOUT.fold_manifest(*fold) for fold in experiment.folds(CONFIG)]
-    return experiment.score_files(CONFIG)
+        return list(dict.fromkeys(LAYOUT.fold_manifest(run.selector, run.selection_seed) for run in runs))
+    return experiment.score_files(CONFIG, runs)
 
 
 def annotated(result):
@@ -451,7 +451,7 @@ def further_files():
 def report_inputs():
     """All that the report is made from."""
     return [
-        *all_scores(),
+        *scores_of(experiment.experiment_runs(CONFIG)),
         *experiment.selections(CONFIG),
         *outputs_of("seal_attribution", "decontaminate", "prepare_targets", "validate_influence"),
         LAYOUT.pool_manifest,
@@ -469,6 +469,13 @@ def something_to_report(wildcards):
         file=sys.stderr,
     )
     sys.exit(2)
+
+
+def something_early(wildcards):
+    """What a first look waits for, as `something_to_report`."""
+    if experiment.evaluations(CONFIG):
+        return scores_of(experiment.first_runs(CONFIG))
+    return something_to_report(wildcards)
 
 
 def something_to_validate(wildcards):

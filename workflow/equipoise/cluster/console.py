@@ -65,7 +65,8 @@ class RunHandler:
 
     # events
     def _on_job_info(self, record: Any) -> None:
-        words = [record.rule_name, *(f"{value}" for value in (record.wildcards or {}).values())]
+        pages = [path for path in map(str, getattr(record, "output", None) or ()) if path.endswith("/index.html")]
+        words = [record.rule_name, *(f"{value}" for value in (record.wildcards or {}).values()), *pages]
         self._jobs[record.jobid] = (record.rule_name, " ".join(words))
 
     def _on_job_started(self, record: Any) -> None:
