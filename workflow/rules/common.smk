@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from equipoise import collecting, comparison, experiment
 from equipoise.cluster.console import follow
-from equipoise.cluster.ending import tell_end, tell_failure
+from equipoise.cluster.ending import tell_end, tell_failure, watch_for_stop
 from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
@@ -72,6 +72,7 @@ elif "apptainer" in DEPLOYED:
 if workflow.is_main_process:
     make_again(CONFIG, PREFIX)
     follow(str(Path(PREFIX) / CONFIG.layout.config))
+    watch_for_stop()
 
 LAYOUT = CONFIG.layout
 PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
