@@ -100,7 +100,7 @@ def test_what_would_take_too_long_collects_gradients_of_as_many_rows_as_fit(file
     gradients, why, after = decided(0.08)
     share = gradients["mates"]["share"]
     assert (gradients["estimator"], share in (0.5, 0.3, 0.2), after <= 45 * 60) == ("mates", True, True)
-    assert f"gradients of {share:.0%} of the rows" in why
+    assert f"so {share:.0%} of the rows get gradients" in why
     gradients, _, after = decided(1.0)
     assert (gradients["mates"]["share"], after > 45 * 60) == (0.1, True)  # nothing makes it fit; what is told is what it takes
 

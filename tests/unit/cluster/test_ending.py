@@ -20,7 +20,7 @@ def config(tmp_path, monkeypatch):
 def test_a_run_ends_with_verdict_report_and_next_command(config, capsys):
     tell_end(config)
     said = capsys.readouterr().err.splitlines()
-    assert said[0].startswith("4 selections, such as ")
+    assert said[0].startswith("3 selections, such as ")
     assert said[1].startswith("next:  equipoise export ")
     for name in ("index.html", "scores.csv"):
         write_text(f"{config.layout.report}/{name}", "")
