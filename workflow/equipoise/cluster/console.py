@@ -29,11 +29,18 @@ TARGETS = ("all", "matrix", "selections", "validation")
 FAILED = "At least one job did not complete successfully."
 """What snakemake's last error says, once the end of a run has told more."""
 _configuration: list[Path] = []
+_displays: list["RunHandler"] = []
 
 
 def follow(configuration: str) -> None:
     """Tells the run's display where the effective configuration of the experiment is, once it is written. Called by the workflow."""
     _configuration[:] = [Path(configuration)]
+
+
+def end_display() -> None:
+    """Takes the lines of running stages away, so that what a run ends with stands whole and last."""
+    for handler in _displays:
+        handler.close()
 
 
 def is_stop(record: logging.LogRecord) -> bool:
@@ -53,6 +60,7 @@ class RunHandler:
         self._ticker: threading.Thread | None = None
         self._live: Live | None = None
         self._lock = threading.RLock()
+        _displays.append(self)
 
     def handle(self, record: logging.LogRecord) -> None:
         """Shows a record, by its event."""

@@ -4,7 +4,7 @@ import logging
 import sys
 from pathlib import Path
 
-from equipoise.cluster.console import is_stop
+from equipoise.cluster.console import end_display, is_stop
 from equipoise.cluster.failures import failures
 from equipoise.config import Experiment
 from equipoise.errors import printable
@@ -55,4 +55,5 @@ def tell_failure(config: Experiment) -> None:
 
 
 def _say(*lines: str) -> None:
+    end_display()
     print(printable("\n".join(lines)), file=sys.stderr, flush=True)
