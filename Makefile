@@ -25,6 +25,9 @@ ARGS ?=
 # snakemake on the embedded experiment; a killed run's lock is removed, a live run's is not.
 RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $(PROFILE) --cores $(CORES)
 
+# A page of the first selectors, long before the end.
+EARLY = report_partial all --prioritize report_partial
+
 .PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench gpu-check audit lint format docs lock clean without-git
 
 help: ## Show this list
@@ -42,10 +45,10 @@ $(STAMP): $(wildcard envs/*.lock) pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## Run the embedded miniature experiment end to end (CPU, no downloads)
-	@$(RUN) $(ARGS)
+	@$(RUN) $(EARLY) $(ARGS)
 
 dry-run: $(STAMP) ## Show what `make demo` would do
-	@$(RUN) --dry-run $(ARGS)
+	@$(RUN) $(EARLY) --dry-run $(ARGS)
 
 validate: $(STAMP) ## What every estimator of influence is worth on the embedded experiment (ESTIMATORS="less, ekfac" picks some)
 	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \

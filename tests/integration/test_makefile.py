@@ -18,7 +18,11 @@ def would_run(target: str) -> str:
     return done.stdout.splitlines()[-1]
 
 
-@pytest.mark.parametrize(("target", "option"), [("demo", ""), ("report", "--forcerun report"), ("dry-run", "--dry-run")])
+EARLY = "report_partial all --prioritize report_partial"
+"""A page of the first selectors, long before the end."""
+
+
+@pytest.mark.parametrize(("target", "option"), [("demo", EARLY), ("report", "--forcerun report"), ("dry-run", f"{EARLY} --dry-run")])
 def test_every_run_of_the_embedded_experiment_can_go_on_after_a_kill(target, option):
     assert f"equipoise run --profile profiles/local --cores all {option}".strip() in would_run(target)
 

@@ -153,6 +153,11 @@ def trained_runs(config: Experiment) -> list[Run]:
     return [run for run in experiment_runs(config) if run.trained]
 
 
+def first_runs(config: Experiment) -> list[Run]:
+    """The runs that a first look waits for: the untouched base, and the first two selectors by one selection seed each."""
+    return [run for run in experiment_runs(config) if run.selector in (ZERO_SHOT, *config.selectors[:2]) and not run.selection_seed]
+
+
 def folds(config: Experiment) -> dict[tuple[str, int], list[Run]]:
     """Runs by (selector, selection seed), `zero_shot` included, in table order: what one job makes under `jobs.runs: together`."""
     grouped: dict[tuple[str, int], list[Run]] = {}
@@ -190,9 +195,10 @@ def selections(config: Experiment, runs: Iterable[Run] | None = None) -> list[st
     return list(dict.fromkeys(config.layout.selection(run.selector, run.selection_seed, run.budget) for run in runs))
 
 
-def score_files(config: Experiment) -> list[str]:
-    """Paths of the score files of all runs."""
-    return [config.layout.scores(run, *evaluation) for run in experiment_runs(config) for evaluation in evaluations(config)]
+def score_files(config: Experiment, runs: Iterable[Run] | None = None) -> list[str]:
+    """Paths of the score files of runs (none: of all)."""
+    runs = experiment_runs(config) if runs is None else runs
+    return [config.layout.scores(run, *evaluation) for run in runs for evaluation in evaluations(config)]
 
 
 def base_files(config: Experiment) -> list[str]:

@@ -87,6 +87,11 @@ class Layout:
         return f"{self.experiment_root}/report"
 
     @property
+    def partial_report(self) -> str:
+        """What `report --partial` makes of the runs that are finished."""
+        return f"{self.experiment_root}/report-partial"
+
+    @property
     def verdict(self) -> str:
         """The report's answer in a sentence, which a run ends with."""
         return f"{self.report}/verdict.txt"

@@ -1,6 +1,7 @@
 """How a stage's process is set up: threads, allocator, offline mode, several training processes."""
 
 import ctypes
+import logging
 import os
 import shutil
 import signal
@@ -68,6 +69,7 @@ def silence_libraries() -> None:
     warnings.filterwarnings("default", module=r"equipoise($|\.)")
     for variable, value in QUIET.items():
         os.environ.setdefault(variable, value)
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)  # on some CPUs it misses kernels that nothing here uses
 
 
 def die_with_parent() -> None:

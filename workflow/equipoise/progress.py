@@ -11,8 +11,9 @@ from equipoise.errors import printable
 
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
-followers: list[Callable[[str, int, int, str], None]] = []
-"""Who is told how far long loops are: (description, done, total, unit), at their start and after every item."""
+followers: list[Callable[[str, int, int, str, int], None]] = []
+"""Who is told how far long loops are: (description, done, total, unit, units of the item under way), at their start and after every item.
+The last is 0 but for loops whose items hold long loops themselves, of which it is told before every item."""
 
 
 def log(message: str) -> None:
@@ -54,22 +55,26 @@ def track(
     unit: str = "rows",
     size: Callable[[Item], int] = lambda item: 1,
     note: Callable[[], str] = lambda: "",
+    holds_loops: bool = False,
 ) -> Iterator[Item]:
-    """Yields `items`, showing how many of `total` units are done and what `note()` says; `size(item)` is the units of one item."""
+    """Yields `items`, showing how many of `total` units are done and what `note()` says; `size(item)` is the units of one item.
+    holds_loops: whether what is done with an item is itself told by loops."""
     show = _bar if sys.stderr.isatty() else _lines
-    yield from show(_followed(items, description, total, unit, size), description, total, unit, size, note)
+    yield from show(_followed(items, description, total, unit, size, holds_loops), description, total, unit, size, note)
 
 
-def tell(description: str, done: int, total: int, unit: str) -> None:
+def tell(description: str, done: int, total: int, unit: str, under_way: int = 0) -> None:
     """Tells the followers how far a long loop is."""
     for follower in followers:
-        follower(description, done, total, unit)
+        follower(description, done, total, unit, under_way)
 
 
-def _followed(items, description, total, unit, size):
+def _followed(items, description, total, unit, size, holds_loops):
     done = 0
     tell(description, done, total, unit)
     for item in items:
+        if holds_loops:
+            tell(description, done, total, unit, size(item))
         yield item
         done += size(item)
         tell(description, done, total, unit)

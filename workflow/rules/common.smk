@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
 from equipoise import collecting, comparison, experiment
 from equipoise.cluster.console import follow
-from equipoise.cluster.ending import tell_end, tell_failure
+from equipoise.cluster.ending import tell_end, tell_failure, watch_for_stop
 from equipoise.cluster.unmade import make_again
 from equipoise.config_file import parse_config, write_config
 from equipoise.conversation.sources import input_files
@@ -72,6 +72,7 @@ elif "apptainer" in DEPLOYED:
 if workflow.is_main_process:
     make_again(CONFIG, PREFIX)
     follow(str(Path(PREFIX) / CONFIG.layout.config))
+    watch_for_stop()
 
 LAYOUT = CONFIG.layout
 PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: nothing, or estimators/<name>/
@@ -431,11 +432,11 @@ def all_manifests():
     return outputs_of(*collected)
 
 
-def all_scores():
-    """What the report waits for: every score, or the manifests of the folds."""
+def scores_of(runs):
+    """What makes the scores of runs: their files, or the manifests of their folds."""
     if CONFIG.jobs.runs == "together":
-        return [LAYOUT.fold_manifest(*fold) for fold in experiment.folds(CONFIG)]
-    return experiment.score_files(CONFIG)
+        return list(dict.fromkeys(LAYOUT.fold_manifest(run.selector, run.selection_seed) for run in runs))
+    return experiment.score_files(CONFIG, runs)
 
 
 def annotated(result):
@@ -452,7 +453,7 @@ def further_files():
 def report_inputs():
     """All that the report is made from."""
     return [
-        *all_scores(),
+        *scores_of(experiment.experiment_runs(CONFIG)),
         *experiment.selections(CONFIG),
         *outputs_of("seal_attribution", "decontaminate", "prepare_targets", "validate_influence"),
         LAYOUT.pool_manifest,
@@ -470,6 +471,13 @@ def something_to_report(wildcards):
         file=sys.stderr,
     )
     sys.exit(2)
+
+
+def something_early(wildcards):
+    """What a first look waits for, as `something_to_report`."""
+    if experiment.evaluations(CONFIG):
+        return scores_of(experiment.first_runs(CONFIG))
+    return something_to_report(wildcards)
 
 
 def something_to_validate(wildcards):

@@ -26,6 +26,24 @@ rule report:
         stage("report")
 
 
+rule report_partial:
+    """Makes tables and page of what is finished, once the first selectors have run; no part of `all`: ask for it beside it."""
+    input:
+        first=something_early,
+    output:
+        page=f"{LAYOUT.partial_report}/{PAGE}",
+    log:
+        log_of("report_partial"),
+    conda:
+        "../../envs/equipoise.yaml"
+    threads: threads_of("report")
+    params:
+        determined=determined("report"),
+        config=LAYOUT.config,
+    shell:
+        stage("report", "--partial")
+
+
 rule figures:
     """Draws the report's figures again, and nothing else; runs whenever it is asked for."""
     input:

@@ -60,6 +60,15 @@ def test_a_report_of_nothing_is_refused_before_any_job_and_the_selections_are_no
     assert workflow.planned()["report"] == 1
 
 
+def test_a_first_look_waits_for_the_first_selectors_alone_and_is_no_part_of_the_whole(workflow):
+    workflow.values |= evaluated(workflow.values)
+    assert "report_partial" not in workflow.planned()
+    early = workflow.planned("report_partial")
+    assert (early["report_partial"], early["fine_tune"]) == (1, 4)  # random by one selection seed and task_max, each at two budgets
+    assert early["evaluate"] == 5  # and the untouched base
+    assert "report" not in early
+
+
 def test_a_tool_for_curves_that_is_not_installed_is_one_line_before_any_job(workflow):
     workflow.values["training"]["report_to"], workflow.values["python"] = ["wandb"], "python"
     done = workflow.snakemake("selections")

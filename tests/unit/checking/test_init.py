@@ -2,13 +2,14 @@
 
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import yaml
 
 from equipoise.checking import doctor
 from equipoise.checking.doctor import BROKEN, MISSING, OK
-from equipoise.checking.first_config import Machine, first_config, material
+from equipoise.checking.first_config import Machine, first_config, in_time, material
 from equipoise.checking.shown_examples import parts
 from equipoise.checking.trial import Speed, expected
 from equipoise.config_file import read_config
@@ -81,6 +82,27 @@ def test_the_time_grows_with_what_has_to_be_done(files, tiny_base):
     assert slow.selections > fast.selections > 0
     assert slow.report > slow.selections
     assert slow.report - fast.report == pytest.approx(fast.report - expected(config, Speed(0, 0, 0, 1.0), lengths, [10] * 6, 60, 2).report)
+
+
+def test_what_would_take_too_long_collects_gradients_of_as_many_rows_as_fit(files, tiny_base):
+    write_jsonl(files / "pool.jsonl", texts(2000))
+    found = material(["pool.jsonl"], {"sums": ["sums.jsonl"]}, str(tiny_base), "mine", Machine(2, 0))
+
+    def decided(speed: float) -> tuple[dict, str, float]:
+        def seconds(config) -> float:
+            return expected(config, Speed(speed, speed, speed / 4, 5.0), [20] * 2000, [20] * 6, 120, 2).selections
+
+        values, why = in_time(found.values, 2000, seconds)
+        return values["gradients"], why, seconds(first_config(replace(found, values=values)))
+
+    gradients, why, _ = decided(0.01)
+    assert ("estimator" not in gradients, why) == (True, "")
+    gradients, why, after = decided(0.08)
+    share = gradients["mates"]["share"]
+    assert (gradients["estimator"], share in (0.5, 0.3, 0.2), after <= 45 * 60) == ("mates", True, True)
+    assert f"so {share:.0%} of the rows get gradients" in why
+    gradients, _, after = decided(1.0)
+    assert (gradients["mates"]["share"], after > 45 * 60) == (0.1, True)  # nothing makes it fit; what is told is what it takes
 
 
 def test_what_is_broken_or_missing_has_a_remedy_and_a_status(monkeypatch, tmp_path):

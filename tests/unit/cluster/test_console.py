@@ -59,3 +59,30 @@ def test_a_dry_run_says_all_that_snakemake_says():
     for message in ("Building DAG of jobs...", "rule rank:"):
         handler.handle(record("job_info" if message.startswith("rule") else None, message))
     assert stream.getvalue() == "Building DAG of jobs...\nrule rank:\n"
+
+
+def test_a_run_that_is_stopped_shows_no_errors_of_the_jobs_that_it_ends(said):
+    handler, stream = said
+    handler.handle(record("job_info", "", jobid=3, rule_name="rank", wildcards={}))
+    handler.handle(record("job_started", jobs=[3]))
+    handler.handle(record(None, "Terminating processes on user request, this might take some time."))
+    handler.handle(record("job_error", "Error in rule rank", logging.ERROR, jobid=3))
+    handler.handle(record("error", "WorkflowError: At least one job did not complete successfully.", logging.ERROR))
+    assert stream.getvalue() == "stopping: running jobs are told to end, which may take some seconds\n"
+
+
+def test_targets_and_snakemakes_last_words_are_no_news(said):
+    handler, stream = said
+    handler.handle(record("job_info", "", jobid=0, rule_name="all", wildcards={}))
+    handler.handle(record("job_finished", "", job_id=0))
+    handler.handle(record(None, "Elapsed time: 0:05:28"))
+    handler.handle(record("error", "WorkflowError:\nAt least one job did not complete successfully.", logging.ERROR))
+    assert stream.getvalue() == ""
+
+
+def test_a_report_is_named_when_it_is_there(said):
+    handler, stream = said
+    page = "results/my/report-partial/index.html"
+    handler.handle(record("job_info", "", jobid=3, rule_name="report_partial", wildcards={}, output=[page]))
+    handler.handle(record("job_finished", "", job_id=3))
+    assert stream.getvalue()[10:] == f"done: report_partial {page}\n"

@@ -90,7 +90,7 @@ def test_names_in_figures_are_data():
         figure, axes = pyplot.subplots()
         for number, name in enumerate(names):
             axes.text(0, number, name)
-        drawn = rendered(figure)["svg"].decode()
+        drawn = rendered(figure, ("svg",))["svg"].decode()
     texts = {"".join(node.itertext()).strip() for node in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}text")}
     shown = {"bell \x07 and \x1b[2J": "bell [U+0007] and [U+001B][2J", "\ufffe": "[U+FFFE]"}
     assert {shown.get(name, name) for name in names} <= texts

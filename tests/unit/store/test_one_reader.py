@@ -39,6 +39,7 @@ MAY_ASK = {
     "commands.stages": "names the folder of results, where records of running jobs lie",
     "cluster.unmade": "tells a compared estimator's artefacts from the own ones by their folder; reads none",
     "reporting.selection_audit": "names the pool in a message",
+    "reporting.standing": "asks whether a run's scores exist; opens them by their manifest",
     "commands.options": "asks whether a selection exists",
     "cluster.status": "counts records",
     "study.one_pool": "names its results; lays what one estimator has fitted where another's fit looks for it and compares it",

@@ -32,6 +32,30 @@ def test_a_long_loop_is_told_from_its_first_item_on(followed):
     assert read_records(followed, time.time())[0].done == 40
 
 
+def test_a_process_is_seen_from_its_start(followed):
+    (record,) = read_records(followed, time.time())
+    assert (record.stage, record.title, record.rate, record.seconds_left) == ("warm_up", "starting", 0.0, None)
+
+
+def test_what_is_left_of_several_trainings_counts_those_to_come(followed, monkeypatch):
+    """Two trainings of 10 and 30 rows, a row a second, each followed by as long a work that no loop tells."""
+    moment = [1000.0]
+    monkeypatch.setattr(running.time, "time", lambda: moment[0])
+
+    def left() -> tuple[float, float | None]:
+        (record,) = read_records(followed, moment[0])
+        return record.share, record.seconds_left
+
+    seen = []
+    for rows in track([10, 30], "runs of bids", 40, "rows of training", lambda rows: rows, holds_loops=True):
+        seen.append(left())
+        for _ in track(range(rows), "training", rows):
+            moment[0] += 1
+        seen.append(left())
+        moment[0] += rows
+    assert seen == [(0.0, None), (0.25, 30.0), (0.25, 60.0), (1.0, 0.0)]
+
+
 def test_only_the_first_of_several_processes_keeps_a_record(tmp_path, monkeypatch):
     monkeypatch.setattr(progress, "followers", [])
     monkeypatch.setenv("RANK", "1")

@@ -1,10 +1,11 @@
 """`equipoise init`: a first configuration of one's own, sized to this machine and these files; nothing in it but keys that matter.
 
-Small machines (no GPU): warm-up on 20 % of the rows for one epoch, gradients of that epoch, one budget, held-out loss as the measure.
+Small machines (no GPU): warm-up on 20 % of the rows for one epoch, gradients of that epoch, one budget, held-out loss as the measure; where
+a first selection would still take longer than 45 minutes, gradients of a share of the rows, from which the others' influence is predicted.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -17,6 +18,7 @@ from equipoise.conversation.reading import AS_IT_IS, Summary, read_files
 from equipoise.conversation.record import Record
 from equipoise.errors import UserError
 from equipoise.layout import CHUNK_ROWS
+from equipoise.progress import duration
 
 COVERED = 0.99
 """Share of the rows that are not to be cut."""
@@ -24,6 +26,14 @@ FEW_ROWS = 20_000
 LARGE_BASE = 1e9  # parameters
 THREADS = 4
 """Threads of a job on a machine without GPU; more than so many are shared out among shards."""
+
+
+IN_TIME = 45 * 60.0
+"""Seconds within which a first selection is to be there, on a machine without GPU."""
+SHARES = (0.5, 0.3, 0.2, 0.1)
+"""Shares of the pool whose gradients are collected where those of all rows would take too long, the first that fits."""
+FEWEST = 200
+"""Rows below which the influence of the others is not predicted from theirs."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,27 @@ def material(pool: Sequence[str], tasks: Mapping[str, Sequence[str]], base: str,
         heavy = ("warm_up", "collect_pool_gradients", "collect_target_gradients")
         values["jobs"]["threads"] = {"default": 1, **dict.fromkeys(heavy, threads)}
     return Material(records["pool"], {task: records[task] for task in tasks}, values)
+
+
+def in_time(values: Mapping[str, Any], rows: int, seconds: Callable[[Experiment], float]) -> tuple[dict[str, Any], str]:
+    """The values, or where a first selection would take longer than `IN_TIME`, those with gradients of a share of the rows; and what was
+    decided, in a sentence (empty: nothing). seconds: until the selections of a configuration are there."""
+    whole = seconds(parse_config(dict(values), "init"))
+    if values["model"].get("device") != "cpu" or whole <= IN_TIME:
+        return dict(values), ""
+    chosen = dict(values)
+    for share in (share for share in SHARES if share * rows >= FEWEST):
+        settings = {"estimator": "mates", "mates": {"estimator": "less", "share": share}}
+        chosen = values | {"gradients": values["gradients"] | settings}
+        if seconds(parse_config(dict(chosen), "init")) <= IN_TIME:
+            break
+    if "mates" not in chosen["gradients"]:
+        return chosen, ""
+    share = chosen["gradients"]["mates"]["share"]
+    return chosen, (
+        f"with gradients of all {rows:,} rows the selections would take {duration(whole)}; so {share:.0%} of the rows get gradients, "
+        "and the influence of the others is predicted from a forward pass (gradients.estimator: mates, docs/estimators.md; less is exact)"
+    )
 
 
 def _shards(rows: int, machine: Machine, threads: int) -> int:

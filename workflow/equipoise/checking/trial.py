@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from equipoise.budgets import budget_rows, parse_budget
+from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.experiment import experiment_runs, gradient_epochs, stages, trained_runs
 from equipoise.planning.workload import PoolLoad
@@ -20,7 +21,7 @@ from equipoise.process import stage_threads
 if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
 
-LIGHT = ("assemble_attribution", "seal_attribution", "rank", "select_budget", "report")
+LIGHT = ("assemble_attribution", "fit_influence_model", "seal_attribution", "rank", "select_budget", "report")
 LIGHT_SECONDS = 3.0
 """A stage without torch: interpreter, numpy, zarr, and what it reads."""
 ENOUGH = 1.0
@@ -115,10 +116,13 @@ def expected(config: Experiment, speed: Speed, lengths: Sequence[int], items: Se
     taken = np.array(lengths)
     load = PoolLoad(len(taken), taken, np.maximum(1, taken // 2))
     each = load.trained(config.training.micro_batch_size).tokens / len(taken)  # of a row, padded
+    collected = load.collected(config.gradients.token_budget).tokens
     tokens = {
         "warm_up": speed.training * each * len(taken) * config.warmup.fraction * config.warmup.epochs,
-        "collect_pool_gradients": speed.gradients * load.collected(config.gradients.token_budget).tokens * len(gradient_epochs(config)),
+        "collect_pool_gradients": speed.gradients * collected * sample_size(config, len(taken)) / len(taken) * len(gradient_epochs(config)),
         "collect_target_gradients": speed.gradients * validation * len(gradient_epochs(config)),
+        "collect_pool_states": speed.forward * collected,
+        "collect_target_states": speed.forward * validation,
     }
     left = {stage.name: len(stage.jobs) for stage in stages(config)}
     chain = 0.0
@@ -127,7 +131,7 @@ def expected(config: Experiment, speed: Speed, lengths: Sequence[int], items: Se
             continue
         start = LIGHT_SECONDS if name in LIGHT else speed.start
         at_once = max(1, min(jobs, cores // stage_threads(config, name)))
-        chain += start * -(-jobs // at_once) + tokens.get(name, 0.0)
+        chain += start * -(-jobs // at_once) + tokens.get(name, 0.0)  # a model's stage has all threads: its shards share them
     runs = [budget_rows(parse_budget(run.budget), len(taken)) * each * int(run.epochs) * speed.training for run in trained_runs(config)]
     asked = len(experiment_runs(config)) * speed.forward * sum(items)
     processes = sum(jobs for name, jobs in left.items() if name in ("fine_tune", "evaluate", "fine_tune_and_evaluate"))

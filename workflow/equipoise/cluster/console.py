@@ -22,13 +22,30 @@ EVERY_IN_A_LOG, EVERY_ON_A_TERMINAL = 60.0, 2.0
 NOISE = (
     *("Assuming unrestricted", "Building DAG", "Using shell", "Provided", "Rules claiming", "Conda environments", "Singularity containers"),
     *("Select jobs to execute", "Execute ", "Removing ", "Touching ", "Complete log", "host:", "Storing output", "Job stats"),
+    *("Elapsed time", "Shutting down", "Exiting because"),
 )
+TARGETS = ("all", "matrix", "selections", "validation")
+"""Rules without a job of their own."""
+FAILED = "At least one job did not complete successfully."
+"""What snakemake's last error says, once the end of a run has told more."""
 _configuration: list[Path] = []
+_displays: list["RunHandler"] = []
 
 
 def follow(configuration: str) -> None:
     """Tells the run's display where the effective configuration of the experiment is, once it is written. Called by the workflow."""
     _configuration[:] = [Path(configuration)]
+
+
+def end_display() -> None:
+    """Takes the lines of running stages away, so that what a run ends with stands whole and last."""
+    for handler in _displays:
+        handler.close()
+
+
+def is_stop(record: logging.LogRecord) -> bool:
+    """Whether snakemake says that it was told to stop, by Ctrl-C or a signal."""
+    return str(record.msg).startswith("Terminating processes on user request")
 
 
 class RunHandler:
@@ -39,10 +56,11 @@ class RunHandler:
         self._stream = stream or sys.stderr
         self._jobs: dict[int, tuple[str, str]] = {}
         self._began: dict[int, float] = {}
-        self._ended = threading.Event()
+        self._ended, self._stopped = threading.Event(), False
         self._ticker: threading.Thread | None = None
         self._live: Live | None = None
         self._lock = threading.RLock()
+        _displays.append(self)
 
     def handle(self, record: logging.LogRecord) -> None:
         """Shows a record, by its event."""
@@ -50,6 +68,13 @@ class RunHandler:
             self._say(self._text(record))
             return
         event = str(getattr(record, "event", None) or "")
+        if is_stop(record):
+            self._stopped = True
+            self.close()
+            self._say("stopping: running jobs are told to end, which may take some seconds")
+            return
+        if self._stopped and event != "job_finished":  # that jobs end as they were told to is no error to show
+            return
         with self._lock:
             shown = getattr(self, f"_on_{event}", self._other)(record)
         if shown:
@@ -65,7 +90,8 @@ class RunHandler:
 
     # events
     def _on_job_info(self, record: Any) -> None:
-        words = [record.rule_name, *(f"{value}" for value in (record.wildcards or {}).values())]
+        pages = [path for path in map(str, getattr(record, "output", None) or ()) if path.endswith("/index.html")]
+        words = [record.rule_name, *(f"{value}" for value in (record.wildcards or {}).values()), *pages]
         self._jobs[record.jobid] = (record.rule_name, " ".join(words))
 
     def _on_job_started(self, record: Any) -> None:
@@ -74,9 +100,13 @@ class RunHandler:
             self._ticker = threading.Thread(target=self._tick, name="progress of the run", daemon=True)
             self._ticker.start()
 
-    def _on_job_finished(self, record: Any) -> str:
-        _, words = self._jobs.pop(record.job_id, ("", f"job {record.job_id}"))
+    def _on_job_finished(self, record: Any) -> str | None:
+        rule, words = self._jobs.pop(record.job_id, ("", f"job {record.job_id}"))
         began = self._began.pop(record.job_id, None)
+        if self._live:
+            self._live.update("")  # what is shown above it was true before
+        if rule in TARGETS:
+            return None
         took = f" in {duration(time.monotonic() - began)}" if began else ""
         return f"{time.strftime('%H:%M:%S')}  done: {words}{took}"
 
@@ -104,6 +134,8 @@ class RunHandler:
 
     def _other(self, record: logging.LogRecord) -> str | None:
         text = self._text(record)
+        if text and FAILED in text:
+            return None
         loud = record.levelno >= logging.WARNING
         return text if text and (loud or not text.strip().startswith(NOISE)) else None
 
@@ -124,9 +156,9 @@ class RunHandler:
         with self._lock:
             started = {self._jobs[job][0]: began for job, began in sorted(self._began.items()) if job in self._jobs}
         status = self._status()
-        known = {stage.stage: line_of(stage) for stage in status.running} if status else {}
+        known = {stage.stage: line_of(stage) for stage in status.running if stage.rows} if status else {}
         lines = [known.get(rule, f"{rule}: for {duration(time.monotonic() - began)}") for rule, began in started.items()]
-        return [*lines, sentence(status)] if status and lines else lines
+        return [*lines, sentence(status, list(started))] if status and lines else lines
 
     def _status(self) -> Status | None:
         if not _configuration or not _configuration[0].is_file():

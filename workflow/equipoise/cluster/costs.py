@@ -20,8 +20,8 @@ def stage_seconds(config: Experiment, planned: Sequence[Stage], folder: Path, re
     """By stage; those of which nothing is known are left out. folder: where snakemake runs, with its benchmark files."""
     measured = {stage.name: seconds for stage in planned if (seconds := _benchmarks(config, folder, stage.name))}
     for record in records:
-        if record.rate and record.stage not in measured and record.stage != "fine_tune_and_evaluate":
-            measured[record.stage] = record.total / record.rate
+        if record.stage not in measured and (seconds := record.seconds):
+            measured[record.stage] = seconds
     light = dict.fromkeys(WITHOUT_MODEL, 4 * LIGHT) | dict.fromkeys(LIGHT_STAGES, LIGHT)
     operations = _operations(config) if measured else {}
     both = [name for name in measured if operations.get(name)]

@@ -3,6 +3,7 @@
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -211,12 +212,12 @@ def _entries(folder: Path) -> list[os.DirEntry]:
 
 
 # as text
-def sentence(status: Status) -> str:
-    """Where the experiment stands, in a sentence."""
+def sentence(status: Status, running: Sequence[str] | None = None) -> str:
+    """Where the experiment stands, in a sentence. running: stages that run (none: as their records say)."""
     done, total = (sum(getattr(stage, name) for stage in status.stages) for name in ("done", "total"))
     if done == total:
         return f"{status.experiment}: finished."
-    now = ", ".join(stage.stage for stage in status.running)
+    now = ", ".join([stage.stage for stage in status.running] if running is None else running)
     left = f", about {duration(status.seconds_left)} left" if status.seconds_left is not None and now else ""
     failed = f"; {len(status.failed)} failed jobs" if status.failed else ""
     return f"{status.experiment}: {done:,} of {total:,} parts are done; {f'now {now}{left}' if now else 'nothing runs'}{failed}."

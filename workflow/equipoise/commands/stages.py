@@ -379,8 +379,11 @@ def validate_influence_command(config: ConfigOption) -> None:
 
 
 @stage("report", epilog="Example:  equipoise report --config config.yaml")
-def report_command(config: ConfigOption) -> None:
+def report_command(
+    config: ConfigOption,
+    partial: Annotated[bool, typer.Option("--partial", help="Now, of finished runs alone, without verdicts: report-partial/.")] = False,
+) -> None:
     """Writes scores, tables, figures and the page."""
-    from equipoise.reporting.report import report
+    from equipoise.reporting.report import partial_report, report
 
-    report(_open(config, "report"))
+    (partial_report if partial else report)(_open(config, "report_partial" if partial else "report"))

@@ -35,6 +35,7 @@ def init(
     started = time.perf_counter()
     from equipoise.checking.first_config import Machine, encode, first_config, material, rendered
     from equipoise.checking.shown_examples import shown
+    from equipoise.config_file import parse_config
     from equipoise.files import write_text
     from equipoise.process import prepare_process, silence_libraries
 
@@ -53,9 +54,11 @@ def init(
     for example in examples[:SHOWN]:
         shown(example, tokenizer)
     said = f"Written by equipoise init for {len(found.pool):,} rows, {machine.processors} processors and {machine.gpus} GPUs."
-    write_text(output, rendered(found.values, said))
+    values = found.values
     if trial:
+        from equipoise.checking.first_config import in_time
         from equipoise.checking.trial import expected, measured
+        from equipoise.progress import duration
 
         items = [
             len(each.input_ids) for read in found.tasks.values() for each in encode(read, tokenizer, config.targets.longest(config.model))
@@ -63,11 +66,13 @@ def init(
         drawn = config.targets.size * len(config.tasks)
         speed = measured(config, examples, started)
         mean = sum(items) / len(items)
-        lengths = [len(example.input_ids) for example in examples]
-        told = expected(config, speed, lengths, [round(mean)] * (len(items) - drawn), round(mean * drawn), machine.processors)
-        from equipoise.progress import duration
-
+        work = ([len(example.input_ids) for example in examples], [round(mean)] * (len(items) - drawn), round(mean * drawn))
+        values, why = in_time(found.values, len(found.pool), lambda each: expected(each, speed, *work, machine.processors).selections)
+        told = expected(parse_config(values, "init"), speed, *work, machine.processors)
+        if why:
+            typer.echo(why)
         typer.echo(f"expected on this machine: selections in {duration(told.selections)}, the whole experiment in {duration(told.report)}")
+    write_text(output, rendered(values, said))
     typer.echo(f"wrote {output}; next:  equipoise check {output}")
 
 

@@ -1,9 +1,13 @@
 """All runs on a selector's selections in one process: the same stages, one start-up (a start costs seconds, a small run hardly more)."""
 
+from pathlib import Path
+
+from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
 from equipoise.experiment import evaluations, folds
+from equipoise.layout import Run
 from equipoise.progress import track
-from equipoise.store.artefact import publish
+from equipoise.store.artefact import open_artefact, publish
 
 
 def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: int) -> None:
@@ -22,7 +26,8 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     base = load_base(config.model, config.model.precision, resolve_device(config.model.device))
     session = Session(config, base)
     scores, failed = [], {}
-    for run in track(runs, f"runs of {selector}", len(runs), "runs"):
+    rows = {run: _rows(config, run) for run in runs}
+    for run in track(runs, f"runs of {selector}", sum(rows.values()), "rows of training", rows.__getitem__, holds_loops=True):
         if run.trained:
             fine_tune(config, run, base)
             if reason := failure(config, run):
@@ -33,3 +38,10 @@ def fine_tune_and_evaluate(config: Experiment, selector: str, selection_seed: in
     said = {"failed": failed} if failed else {}
     of, made = {"selector": selector, "selection_seed": selection_seed}, [run.path for run in runs]
     publish(config, "fold", of, scores, selector=selector, selection_seed=selection_seed, runs=made, **said)
+
+
+def _rows(config: Experiment, run: Run) -> int:
+    """About how many rows a run trains on, and one for its evaluation; none where it is done."""
+    if all(Path(config.layout.scores(run, *evaluation)).exists() for evaluation in evaluations(config)):
+        return 0
+    return 1 + int(run.epochs) * budget_rows(parse_budget(run.budget), open_artefact(config, "pool")["rows"])

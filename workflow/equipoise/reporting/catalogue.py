@@ -33,6 +33,7 @@ from equipoise.reporting.arms import (
 )
 from equipoise.reporting.published import has_published, matched_thi
 from equipoise.reporting.result import Condition, Result, Section
+from equipoise.selectors import selector
 
 PAGE, SCORES = "index.html", "scores.csv"
 CHOOSING = names_that(chooses=True)
@@ -63,6 +64,11 @@ def _selected(least: int, *names: str) -> Condition:
 def _ran(least: int, *names: str) -> Condition:
     """At least so many of these selectors have runs, further ones of `finetune.extra` included."""
     return lambda config, runs: len({run.selector for run in runs} & set(names)) >= least
+
+
+def _swept(config: Experiment, runs: Sequence[Run]) -> bool:
+    """There are runs at some budget."""
+    return any(selector(run.selector).swept for run in runs)
 
 
 def _some(pairs: Callable[[list[Arm]], object]) -> Condition:
@@ -106,6 +112,7 @@ def _also_loss(condition: Condition = lambda config, runs: True) -> Condition:
 
 
 _table, _figure = partial(Result, "table"), partial(Result, "figure")
+_deciding_table, _deciding_figure = partial(_table, decides=True), partial(_figure, decides=True)
 _summary = Section("summary", "Summary", "Scores")
 _scores = Section("scores", "Scores", "Scores")
 _statistics = Section("statistics", "What the numbers support", "Comparisons")
@@ -117,21 +124,23 @@ _answers = Section("answers", "Answers", "Answers")
 _cost = Section("cost", "Cost", "Cost")
 
 RESULTS: tuple[Result, ...] = (
-    _figure("plot_scores:score_by_budget", _summary, "Score against budget"),
+    _figure("plot_scores:score_by_budget", _summary, "Score against budget", _swept),
     _table("score_tables:table_2_selectors", _scores, "Table 2: all selectors"),
     _table("score_tables:table_1_less_and_random", _scores, "Table 1: LESS and random", _ran(2, CHANCE, LESS)),
     _table("score_tables:table_3_ablation", _scores, "Table 3: ablation", _ran(2, *ABLATION)),
     _table("score_tables:table_4_model", _scores, "Table 4: rows of the second model", _ran(2, CHANCE, *ABLATION)),
     _figure("plot_scores:loss_by_budget", _scores, "Held-out loss against budget", _also_loss()),
-    _table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
-    _table("statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))),
+    _deciding_table("statistics_tables:statistics_comparisons", _statistics, "Comparisons with random and LESS", _some(baseline_pairs)),
+    _deciding_table(
+        "statistics_tables:statistics_bids", _statistics, "BIDS against everything else", _some(partial(rival_pairs, name=STUDIED))
+    ),
     _table("statistics_tables:statistics_macro", _statistics, "Macro averages and their errors"),
-    _table("statistics_tables:statistics_ranks", _statistics, "Ranks", _ranked),
-    _table("statistics_tables:statistics_balance", _statistics, "Balance", _some(balance_pairs)),
-    _figure("plot_scores:differences", _statistics, "Differences from random and LESS", _some(baseline_pairs)),
-    _figure("plot_scores:ranks", _statistics, "Ranks of the selectors", _ranked),
-    _figure("plot_scores:loss_differences", _statistics, "Held-out loss: differences", _also_loss(_some(baseline_pairs))),
-    _figure("plot_scores:loss_ranks", _statistics, "Held-out loss: ranks", _also_loss(_ranked)),
+    _deciding_table("statistics_tables:statistics_ranks", _statistics, "Ranks", _ranked),
+    _deciding_table("statistics_tables:statistics_balance", _statistics, "Balance", _some(balance_pairs)),
+    _deciding_figure("plot_scores:differences", _statistics, "Differences from random and LESS", _some(baseline_pairs)),
+    _deciding_figure("plot_scores:ranks", _statistics, "Ranks of the selectors", _ranked),
+    _deciding_figure("plot_scores:loss_differences", _statistics, "Held-out loss: differences", _also_loss(_some(baseline_pairs))),
+    _deciding_figure("plot_scores:loss_ranks", _statistics, "Held-out loss: ranks", _also_loss(_ranked)),
     _table("side_by_side:published", _paper, "Side by side with the paper", _measured(ACCURACY, has_published)),
     _table("side_by_side:published_thi", _paper, "THI beside the paper's", _has_published_thi),
     _figure("plot_influence:figure_1_aid_pool", _influence, "Figure 1: raw AID of the pool"),

@@ -28,7 +28,7 @@ def versions() -> dict[str, str]:
     return known
 
 
-def made(config: Experiment) -> dict[str, str]:
+def made(config: Experiment, partial: bool = False) -> dict[str, str]:
     """When, from which commit, on which machine and by which command this report was made, and the command that makes it again.
 
     The date is that of SOURCE_DATE_EPOCH where the environment sets it.
@@ -39,7 +39,9 @@ def made(config: Experiment) -> dict[str, str]:
         "commit": _commit(),
         "machine": f"{_processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}",
         "command": " ".join(["equipoise", *sys.argv[1:]]) if Path(sys.argv[0]).stem in ("equipoise", "__main__") else "made by a program",
-        "again": f"snakemake --configfile {config.layout.config} --cores all --forcerun report",
+        "again": f"equipoise report --config {config.layout.config} --partial"
+        if partial
+        else f"snakemake --configfile {config.layout.config} --cores all --forcerun report",
         "results": config.layout.root,
     }
 
@@ -76,7 +78,7 @@ def _processor() -> str:
 def disk(config: Experiment) -> dict[str, int]:
     """Bytes below each folder of the experiment's results (pool, targets, warmup, ...), report excluded."""
     root = Path(config.layout.root)
-    folders = sorted(path for path in root.iterdir() if path.is_dir())
+    folders = sorted(path for path in root.glob("*") if path.is_dir())
     return {folder.name: folder_bytes(folder) for folder in folders}
 
 

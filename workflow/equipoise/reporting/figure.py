@@ -1,6 +1,6 @@
 """A figure of the report: its words, the numbers it shows, and how it is drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,10 @@ class Figure:
     title: str = ""
 
 
-def write_figure(figure: Figure, folder: str | Path) -> str:
-    """Writes <folder>/<name>.{svg,pdf,png,csv} atomically; returns the SVG text for the page."""
+def write_figure(figure: Figure, folder: str | Path, endings: Collection[str]) -> str:
+    """Writes <folder>/<name>.<ending> and .csv atomically; returns the SVG text for the page."""
     with styled() as pyplot:
-        files = rendered(figure.draw(pyplot))
+        files = rendered(figure.draw(pyplot), endings)
     files["csv"] = csv_text(figure.frame).encode()
     for ending, content in files.items():
         with atomic_path(Path(folder) / f"{figure.name}.{ending}") as part:

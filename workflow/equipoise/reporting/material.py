@@ -1,5 +1,6 @@
 """What the results of a report are made from: every part is read or computed once, when a result first asks for it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pandas as pd
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.config import Experiment
 from equipoise.experiment import measured
+from equipoise.layout import Run
 from equipoise.reporting import catalogue
 from equipoise.reporting.bootstrap import DRAWS, Bootstrap
 from equipoise.reporting.experiments import second_model
@@ -28,13 +30,17 @@ MEASURED = "benchmarks"  # where the workflow's rules write seconds and peak mem
 
 
 class Material:
-    """An experiment as the functions of the catalogue see it.
+    """An experiment as the functions of the catalogue see it. runs: those that count (none: all); note: put before every caption.
 
     Raises `UserError` naming the file when a score, sample, ranking, selection or the matrix that is asked for is missing or does not fit.
     """
 
-    def __init__(self, config: Experiment, draws: int = DRAWS, benchmarks: str | Path = MEASURED):
+    def __init__(
+        self, config: Experiment, draws: int = DRAWS, benchmarks: str | Path = MEASURED, runs: Sequence[Run] | None = None, note: str = ""
+    ):
         self.config = config
+        self.runs = runs
+        self.note = note
         self.draws = draws
         self.benchmarks = Path(benchmarks)
         self._made: dict[str, Table | Figure] = {}
@@ -54,7 +60,7 @@ class Material:
     def bootstraps(self) -> list[Bootstrap]:
         """One for every measure that the experiment has, accuracy first."""
         seed = derive_seed(self.config.seed, "report", "bootstrap")
-        return [Bootstrap(read_evaluation(self.config, measure), seed, self.draws) for measure in measured(self.config)]
+        return [Bootstrap(read_evaluation(self.config, measure, self.runs), seed, self.draws) for measure in measured(self.config)]
 
     @property
     def bootstrap(self) -> Bootstrap:

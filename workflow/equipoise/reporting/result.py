@@ -49,6 +49,7 @@ class Result:
     kind: a key of `FORMATS`. implementation: `module:function` in this room; the function's name is that of the result and of its files,
     its docstring the caption: what the result shows in any experiment. title: without a full stop.
     when: whether an experiment has it, by its configuration and runs: all of them, or those whose training has not failed.
+    decides: whether it compares runs and says which side is better, so that a partial report has it not: one run more may turn it.
     """
 
     kind: str
@@ -56,6 +57,7 @@ class Result:
     section: Section
     title: str
     when: Condition = lambda config, runs: True
+    decides: bool = False
 
     @property
     def name(self) -> str:
@@ -95,7 +97,7 @@ class Result:
 
         there = self.when(material.config, _Runs(material))
         made = self.load()(material) if there else _without_runs(self.kind)
-        made = replace(made, name=self.name, title=self.title, caption=f"{self.caption} {made.caption}".strip())
+        made = replace(made, name=self.name, title=self.title, caption=f"{material.note}{self.caption} {made.caption}".strip())
         return lean(made) if self.kind == "table" else made
 
 

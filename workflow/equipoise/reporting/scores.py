@@ -1,6 +1,7 @@
 """Reads the evaluations of all runs of an experiment: item scores for the statistics, task scores for the tables."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -44,13 +45,13 @@ class Evaluation:
         return task_scores([self.scores[task] for task in self.tasks], self.measure.scale)
 
 
-def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evaluation:
-    """Reads scores and samples of every run in `experiment_runs(config)`; those whose training failed count in no mean.
+def read_evaluation(config: Experiment, measure: Measure | None = None, runs: Sequence[Run] | None = None) -> Evaluation:
+    """Reads scores and samples of runs (none: of every one in `experiment_runs(config)`); those whose training failed count in no mean.
 
     measure: what is read; none: the first that the experiment has. Raises `UserError` when a file is missing, when all runs have failed,
     when a run was evaluated on other items than the first one, or when the logged items do not give the recorded score.
     """
-    runs, there = experiment_runs(config), measured(config)
+    runs, there = experiment_runs(config) if runs is None else list(runs), measured(config)
     if not there:
         raise UserError("tasks: none names a suite, so there is nothing to report; write tasks.<name>.suite")
     measure = measure or there[0]
@@ -58,6 +59,8 @@ def read_evaluation(config: Experiment, measure: Measure | None = None) -> Evalu
     failed = _failed(config, runs, tasks, measure)
     runs = [run for run in runs if run not in failed]
     if not runs:
+        if not failed:
+            raise UserError("no run is finished")
         raise UserError(f"all {len(failed)} runs have failed, the first: {next(iter(failed.values()))}")
     items: dict[str, tuple[ItemKey, ...]] = {}
     scores: dict[str, np.ndarray] = {}

@@ -8,6 +8,7 @@ labels do too. The page swaps every colour for a custom property.
 
 import io
 import warnings
+from collections.abc import Collection
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,10 +49,12 @@ def text_on(value: float) -> str:
     return "#ffffff" if value > 0.55 else "#111111"
 
 
-def rendered(figure) -> dict[str, bytes]:
-    """The figure as SVG, PDF and PNG bytes, without dates, so that equal data give equal files."""
+def rendered(figure, endings: Collection[str]) -> dict[str, bytes]:
+    """The figure as bytes of some of svg (always), pdf and png, without dates, so that equal data give equal files."""
     files = {}
     for ending, metadata in (("svg", {"Date": None}), ("pdf", {"CreationDate": None}), ("png", {})):
+        if ending not in endings:
+            continue
         buffer = io.BytesIO()
         with warnings.catch_warnings():  # PDF and PNG show a box for what the font lacks; the page's SVG takes another font
             warnings.filterwarnings("ignore", "Glyph .* missing from font")

@@ -20,6 +20,7 @@ from equipoise.store.lease import Claim, claim_here, is_gone, is_here
 FOLDER = ".running"
 EVERY = 2.0
 """Seconds between two writings."""
+STARTING = "starting"
 STALE = 900.0
 """Seconds after which a record of another host that did not move is taken for a dead job's; a step is shorter."""
 
@@ -28,7 +29,8 @@ STALE = 900.0
 class Record:
     """A running job's work: `done` of `total` units since `began`, as of `updated` (seconds since 1970).
 
-    title: what it does now.
+    title: what it does now; nothing yet where total is 0. share, whole_began: where that is a part of something longer (a training of
+    several), how much of it is done, in 0..1, and since when; else whole_began is 0.
     """
 
     stage: str
@@ -38,6 +40,8 @@ class Record:
     unit: str
     began: float
     updated: float
+    share: float = 0.0
+    whole_began: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -46,16 +50,25 @@ class Record:
 
     @property
     def seconds_left(self) -> float | None:
-        """Of what it does now; None while its rate is not known."""
+        """Of what it does now, or of the longer thing that this is a part of; None while that is not known."""
+        if self.whole_began:
+            return (self.updated - self.whole_began) * (1 - self.share) / self.share if self.share else None
         return (self.total - self.done) / self.rate if self.rate else None
+
+    @property
+    def seconds(self) -> float | None:
+        """From its beginning to its end; None while that is not known."""
+        began = self.whole_began or self.began
+        return None if self.seconds_left is None else self.updated - began + self.seconds_left
 
 
 def keep_record(experiment_root: str, stage: str) -> None:
-    """From now on the long loops of this process (`progress.track`) are written to its record, until it ends."""
+    """From now on what this process does is written to its record: that it starts, then its long loops (`progress.track`)."""
     if os.environ.get("RANK", "0") != "0":
         return
     path = Path(experiment_root) / FOLDER / f"{stage}.{socket.gethostname()}.{os.getpid()}.json"
-    progress.followers.append(_Writer(path, stage))
+    progress.followers.append(writer := _Writer(path, stage))
+    writer.write(STARTING, 0, 0, "")
     owner = os.getpid()
     atexit.register(lambda: path.unlink(missing_ok=True) if os.getpid() == owner else None)
 
@@ -65,15 +78,28 @@ class _Writer:
 
     def __init__(self, path: Path, stage: str):
         self._path, self._stage, self._title, self._began, self._written = path, stage, "", 0.0, 0.0
+        self._whole = ""  # title of the loop whose items hold others
+        self._whole_began, self._before, self._under_way, self._part = 0.0, 0.0, 0.0, 0.0  # the last three: shares of the whole
 
-    def __call__(self, title: str, done: int, total: int, unit: str) -> None:
+    def __call__(self, title: str, done: int, total: int, unit: str, under_way: int = 0) -> None:
+        if under_way and not self._whole:
+            self._whole, self._whole_began = title, time.time()
+        if self._whole == title:
+            self._before, self._under_way, self._part = done / total, under_way / total, 0.0
+        elif total:
+            self._part = max(self._part, done / total)
+        self.write(title, done, total, unit)
+
+    def write(self, title: str, done: int, total: int, unit: str) -> None:
+        """Writes the record, if it is time or the end of a loop."""
         now = time.time()
         if title != self._title:
             self._title, self._began, self._written = title, now, 0.0
         if now - self._written < EVERY and done < total:
             return
         self._written = now
-        record = Record(self._stage, title, done, total, unit, self._began, now)
+        share = self._before + self._part * self._under_way
+        record = Record(self._stage, title, done, total, unit, self._began, now, share, self._whole_began)
         part = self._path.with_suffix(".part")
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)

@@ -37,7 +37,8 @@ def retrain(config: Experiment, group: str, names: list[str] | None = None, shar
     shared, layout = shared or Shared(config), config.layout
     members = {each.name: each for each in groups(config)[group]}
     wanted = list(members) if names is None else names
-    for name in track(wanted, f"retrainings {group}", len(wanted), "trainings"):
+    left = {name: int(not Path(layout.retraining(group, name)).exists()) for name in wanted}
+    for name in track(wanted, f"retrainings {group}", sum(left.values()), "trainings", left.__getitem__, holds_loops=True):
         _make(config, members[name], shared)
     if first_process() and wanted == list(members):
         made = is_made(config, GROUP_KIND, group=group)
