@@ -10,6 +10,7 @@ from equipoise.collecting import is_own, is_predicted, made_of_rows, row_shards,
 from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.config_gradients import Gradients
+from equipoise.config_keys import UNQUANTISED
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
 from equipoise.experiment import Item, evaluations, gradient_epochs, matrix_epochs, stages
@@ -29,7 +30,7 @@ BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise 
 SECONDS_PER_LAYER = {
     False: 0.7e-3,
     True: 1.9e-3,
-}  # processor time that starts one layer's kernels in a step of transformers; under an adapter
+}  # processor time that starts one layer's kernels in a step of transformers; with adapters apart from their maps (bench_decoding.py)
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
 CHOICE_TOKENS = 2  # of the right choice of an item that is scored: a letter and what stands before it
@@ -355,13 +356,15 @@ class Planner:
 
     def _evaluated(self, run: Run, suite: str, part: int | str) -> Cost:
         tuned = selector(run.selector).trains
-        lora = self.config.lora if tuned else None
         settings = self.config.suites[suite]
+        kind = settings.quantisation or self.config.model.quantisation
+        apart = tuned and kind != UNQUANTISED  # else adapters are merged, and nothing is left of them
+        lora = self.config.lora if apart else None
         if part == LOSS.name:
             return sum((self._measured(lora, items) for items in self._items(suite)), Cost())
         width = memory.WIDTH[self.config.model.precision]
-        launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
-        kept = memory.base(self.shape, width, settings.quantisation or self.config.model.quantisation)
+        launches = SECONDS_PER_LAYER[apart] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
+        kept = memory.base(self.shape, width, kind)
         step = max(kept / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
         whole = Cost()
         for items in self._items(suite):
