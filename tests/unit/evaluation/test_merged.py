@@ -76,23 +76,28 @@ def test_merged_weights_are_rounded_once_and_come_back_after_a_failure(tiny_base
     made.save_pretrained(tmp_path)
     factors = {name: tensor.detach().double() for name, tensor in made.state_dict().items() if ".lora_" in name}
     take_off(made, base)
-    tokens, changed_maps = torch.arange(5, 25)[None], 0
+    tokens, changed_maps, seen = torch.arange(5, 25)[None], 0, {}
     apart = load_adapter(base, tmp_path)
     expected = apart(tokens).logits
     take_off(apart, base)
-    with pytest.raises(KeyboardInterrupt), merged(base, tmp_path) as whole:
-        assert not any(".lora_" in name for name, _ in whole.named_parameters())
-        for name, weight in whole.state_dict().items():
-            key = f"base_model.model.{name.removesuffix('.weight')}.lora_{{}}.default.weight"
-            if key.format("A") in factors:
-                exact = before[name].double() + 2.0 * factors[key.format("B")] @ factors[key.format("A")]
-                torch.testing.assert_close(weight, exact.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-7)
-                changed_maps += not torch.equal(weight, before[name])
-        found = whole(tokens).logits
-        raise KeyboardInterrupt
+
+    def broken_off():
+        with merged(base, tmp_path) as whole:
+            assert not any(".lora_" in name for name, _ in whole.named_parameters())
+            seen.update(weights=dict(whole.state_dict()), logits=whole(tokens).logits)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    for name, weight in seen["weights"].items():
+        key = f"base_model.model.{name.removesuffix('.weight')}.lora_{{}}.default.weight"
+        if key.format("A") in factors:
+            exact = before[name].double() + 2.0 * factors[key.format("B")] @ factors[key.format("A")]
+            torch.testing.assert_close(weight, exact.to(dtype), rtol=torch.finfo(dtype).eps, atol=1e-7)
+            changed_maps += not torch.equal(weight, before[name])
     assert changed_maps == 2 * base.config.num_hidden_layers
     close = {torch.float32: 1e-5, torch.bfloat16: 0.05}[dtype]
-    assert (found - expected).norm() < close * expected.norm()
+    assert (seen["logits"] - expected).norm() < close * expected.norm()
     assert all(torch.equal(before[name], tensor) for name, tensor in base.state_dict().items())
     assert not hasattr(base, "peft_config")
 

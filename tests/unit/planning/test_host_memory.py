@@ -1,0 +1,101 @@
+"""The plan's host memory: what Slurm is asked for suffices, and what was measured stays below it; what determinism costs."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from equipoise.config_file import parse_config, read_config
+from equipoise.data.pool import prepare_pool
+from equipoise.planning.host_memory import ENCODED_TOKEN, LIBRARIES
+from equipoise.planning.plan import as_text, as_values, plan
+from helpers.experiment import changed
+from helpers.places import REPOSITORY
+
+EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
+WATCHED = """
+import sys, resource
+from equipoise.process import keep_freed_memory
+keep_freed_memory()
+import torch, transformers, peft, pyarrow.parquet
+from equipoise.config_file import read_config
+from equipoise.data.encoding import encode_file
+from equipoise.modelling.base import load_tokenizer
+def peak():
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
+config = read_config(sys.argv[1])
+tokenizer = load_tokenizer(config.model)
+before = peak()
+examples = encode_file(config.layout.pool, tokenizer, config.model.max_length)
+print(before, peak() - before, sum(len(each.input_ids) for each in examples))
+"""
+
+
+def asked(profile: str) -> dict[str, int]:
+    """MB of host memory that a first attempt of every rule asks for."""
+    text = (REPOSITORY / "profiles" / profile / "profile.yaml").read_text()
+    default = int(re.search(r"^ +mem_mb: (\d+)", text, re.M)[1])
+    return {"default": default} | {name: int(mb) for name, mb in re.findall(r"^ +(\w+): +\{.*?mem_mb: (\d+)", text, re.M)}
+
+
+@pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
+@pytest.mark.parametrize("experiment", ["llama3-8b", "mistral-7b-v0.3", "less", "smollm2-135m"])
+def test_what_a_cluster_is_asked_for_suffices(profile, experiment):
+    wanted = asked(profile)
+    assert len(wanted) > 10
+    stages = [stage for stage in plan(read_config(EXPERIMENTS / f"{experiment}.yaml")).stages if stage.host]
+    assert {"prepare_pool", "warm_up", "fine_tune", "evaluate", "collect_pool_gradients"} <= {stage.name for stage in stages}
+    assert {s.name: s.host / 1e6 for s in stages if s.host / 1e6 > wanted.get(s.name, wanted["default"])} == {}
+
+
+def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases(tiny_values):
+    config = read_config(EXPERIMENTS / "llama3-8b.yaml")
+
+    def host(**training):
+        changed = config.model_copy(update={"training": config.training.model_copy(update=training)})
+        return next(stage.host for stage in plan(changed).stages if stage.name == "warm_up")
+
+    assert host() < 20e9, "a base on its way to a GPU is not held whole"
+    assert host() < host(processes=2) < 2 * host(), "the tokens are held once"
+    assert host(processes=2, sharding="fsdp") > host(processes=2) + 30e9
+
+
+def test_encoding_takes_no_more_than_planned(tiny_values, tmp_path):
+    """Measured in a process of its own, on some 500,000 tokens: lists took 84 bytes each."""
+    words = "count the letters of these words and say how many there are of each kind in the end " * 8
+    path = tmp_path / "large.jsonl"
+    path.write_text("".join(f'{{"prompt": "{i} {words}", "response": "{words}"}}\n' for i in range(1500)))
+    values = changed(tiny_values, {"pool": {"files": [str(path)]}, "model": {"max_length": 512}, "budgets": [0.1]})
+    config = parse_config(values)
+    prepare_pool(config)
+    written = tmp_path / "large.yaml"
+    written.write_text(yaml.safe_dump(config.model_dump(mode="json")))
+    done = subprocess.run([sys.executable, "-c", WATCHED, str(written)], capture_output=True, text=True, check=True)
+    before, grown, tokens = map(int, done.stdout.split())
+    assert tokens > 300_000
+    assert before < LIBRARIES
+    assert grown < ENCODED_TOKEN * tokens + 30e6  # a block, whatever the pool
+
+
+def test_determinism_is_told_in_seconds_and_per_cent_and_counted():
+    config = read_config(EXPERIMENTS / "llama3-8b.yaml")
+    slow = config.model_copy(update={"model": config.model.model_copy(update={"deterministic": True})})
+    fast_plan, slow_plan = plan(config), plan(slow)
+    more = slow_plan.cost.gpu_seconds - fast_plan.cost.gpu_seconds
+    assert more == pytest.approx(slow_plan.cost.deterministic_seconds)
+    assert more > 0
+    assert fast_plan.cost.deterministic_seconds == 0
+    (said,) = [line for line in slow_plan.assumptions if "deterministic" in line]
+    assert f"takes {more:,.0f} GPU-seconds more ({more / fast_plan.cost.gpu_seconds:.1%})" in said
+    trained = [next(s.cost.gpu_seconds for s in each.stages if s.name == "fine_tune") for each in (slow_plan, fast_plan)]
+    assert 1 < trained[0] / trained[1] < 1.1, "attention is a small part of an 8 B model's training at 2,048 tokens"
+    decoded = [next(s.cost.gpu_seconds for s in each.stages if s.name == "evaluate") for each in (slow_plan, fast_plan)]
+    assert decoded[0] == decoded[1]
+
+
+def test_the_plan_shows_it():
+    made = plan(read_config(EXPERIMENTS / "smollm2-135m.yaml"))
+    assert "host memory" in as_text(made)
+    assert as_values(made)["stages"]["warm_up"]["host_memory"] > 1e9
