@@ -4,32 +4,31 @@ import re
 import subprocess
 import sys
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from equipoise.config_file import parse_config, read_config
-from equipoise.data.pool import prepare_pool
+from equipoise.config_file import read_config
 from equipoise.planning.host_memory import ENCODED_TOKEN, LIBRARIES
 from equipoise.planning.plan import as_text, as_values, plan
-from helpers.experiment import changed
 from helpers.places import REPOSITORY
 
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
 WATCHED = """
-import sys, resource
+import sys
 from equipoise.process import keep_freed_memory
 keep_freed_memory()
 import torch, transformers, peft, pyarrow.parquet
-from equipoise.config_file import read_config
-from equipoise.data.encoding import encode_file
+from equipoise.config import Model
+from equipoise.data.encoding import BLOCK, encode_file
 from equipoise.modelling.base import load_tokenizer
 def peak():
     return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-config = read_config(sys.argv[1])
-tokenizer = load_tokenizer(config.model)
-before = peak()
-examples = encode_file(config.layout.pool, tokenizer, config.model.max_length)
-print(before, peak() - before, sum(len(each.input_ids) for each in examples))
+tokenizer, before = load_tokenizer(Model(name="tiny", base=sys.argv[1])), peak()
+encode_file(sys.argv[2], tokenizer, 512, 0, BLOCK)
+block = peak()
+examples = encode_file(sys.argv[2], tokenizer, 512)
+print(before, peak() - block, int(examples.nbytes // 4))
 """
 
 
@@ -46,11 +45,11 @@ def test_what_a_cluster_is_asked_for_suffices(profile, experiment):
     wanted = asked(profile)
     assert len(wanted) > 10
     stages = [stage for stage in plan(read_config(EXPERIMENTS / f"{experiment}.yaml")).stages if stage.host]
-    assert {"prepare_pool", "warm_up", "fine_tune", "evaluate", "collect_pool_gradients"} <= {stage.name for stage in stages}
+    assert {"prepare_pool", "warm_up", "collect_pool_gradients"} <= {stage.name for stage in stages}
     assert {s.name: s.host / 1e6 for s in stages if s.host / 1e6 > wanted.get(s.name, wanted["default"])} == {}
 
 
-def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases(tiny_values):
+def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases():
     config = read_config(EXPERIMENTS / "llama3-8b.yaml")
 
     def host(**training):
@@ -62,21 +61,16 @@ def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases(
     assert host(processes=2, sharding="fsdp") > host(processes=2) + 30e9
 
 
-def test_encoding_takes_no_more_than_planned(tiny_values, tmp_path):
-    """Measured in a process of its own, on some 500,000 tokens: lists took 84 bytes each."""
+def test_encoding_takes_no_more_than_planned(tiny_base, tmp_path):
+    """Measured in a process of its own, what a first block takes apart: lists took 84 bytes a token."""
     words = "count the letters of these words and say how many there are of each kind in the end " * 8
-    path = tmp_path / "large.jsonl"
-    path.write_text("".join(f'{{"prompt": "{i} {words}", "response": "{words}"}}\n' for i in range(1500)))
-    values = changed(tiny_values, {"pool": {"files": [str(path)]}, "model": {"max_length": 512}, "budgets": [0.1]})
-    config = parse_config(values)
-    prepare_pool(config)
-    written = tmp_path / "large.yaml"
-    written.write_text(yaml.safe_dump(config.model_dump(mode="json")))
-    done = subprocess.run([sys.executable, "-c", WATCHED, str(written)], capture_output=True, text=True, check=True)
-    before, grown, tokens = map(int, done.stdout.split())
-    assert tokens > 300_000
+    texts = {"prompt": [f"{i} {words}" for i in range(4000)], "response": [words] * 4000}
+    pq.write_table(pa.table(texts), tmp_path / "large.parquet")
+    line = [sys.executable, "-c", WATCHED, str(tiny_base), str(tmp_path / "large.parquet")]
+    before, grown, tokens = map(int, subprocess.run(line, capture_output=True, text=True, check=True).stdout.split())
+    assert tokens > 1_000_000
     assert before < LIBRARIES
-    assert grown < ENCODED_TOKEN * tokens + 30e6  # a block, whatever the pool
+    assert grown < ENCODED_TOKEN * tokens
 
 
 def test_determinism_is_told_in_seconds_and_per_cent_and_counted():

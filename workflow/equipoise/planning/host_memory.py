@@ -2,7 +2,7 @@
 
 On a GPU a stage's host holds its libraries, the tokens and texts of its examples, and the largest tensor on its way to the device. On a CPU it
 also holds what a GPU would: `ON_CPU` times the plan's GPU memory, as freed memory is kept for reuse (process.py). What a stage without a
-model takes beside the pool is not counted. `benchmarks/bench_host_memory.py` prints the measured numbers.
+model takes beside the pool is not counted.
 """
 
 from equipoise.config import Experiment
