@@ -1,8 +1,8 @@
 """Peak host memory of each stage, in bytes: what was measured at 135 M parameters on a CPU, extrapolated by tokens and shapes.
 
-On a GPU a stage's host holds its libraries, the tokens and texts of its examples, and the largest tensor on its way to the device. On a CPU it
-also holds what a GPU would: `ON_CPU` times the plan's GPU memory, as freed memory is kept for reuse (process.py). What a stage without a
-model takes beside the pool is not counted.
+On a GPU a stage's host holds its libraries, the tokens and texts of its examples, and the largest tensor on its way to the device. On a
+CPU it also holds what a GPU would: `ON_CPU` times the plan's GPU memory, as freed memory is kept for reuse (process.py). Stages that hold
+neither model nor texts of the pool are not counted.
 """
 
 from equipoise.config import Experiment
