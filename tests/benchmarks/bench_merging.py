@@ -2,9 +2,10 @@
 
 PYTHONPATH=tests python -m benchmarks.bench_merging BASE ADAPTER [--texts 40]
 
-BASE and ADAPTER are folders (an epoch checkpoint of a warm-up is an adapter). The texts are the repository's own documents, 128 tokens
-each. Every way is compared with fp32 and the adapter apart: how often the most likely next token is the same, and the mean divergence (nats) of
-the distributions.
+BASE and ADAPTER are folders (an epoch checkpoint of a warm-up is an adapter).
+The texts are the repository's own documents, 128 tokens each.
+Every way is compared with fp32 and the adapter apart: how often the most likely next token is the same, and the mean divergence of the
+distributions in nats.
 """
 
 import argparse

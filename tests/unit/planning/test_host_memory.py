@@ -1,35 +1,14 @@
-"""The plan's host memory: what Slurm is asked for suffices, and what was measured stays below it; what determinism costs."""
+"""The plan's host memory: what clusters are asked for suffices; what determinism costs."""
 
 import re
-import subprocess
-import sys
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from equipoise.config_file import read_config
-from equipoise.planning.host_memory import ENCODED_TOKEN, LIBRARIES
 from equipoise.planning.plan import as_text, as_values, plan
 from helpers.places import REPOSITORY
 
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
-WATCHED = """
-import sys
-from equipoise.process import keep_freed_memory
-keep_freed_memory()
-import torch, transformers, peft, pyarrow.parquet
-from equipoise.config import Model
-from equipoise.data.encoding import BLOCK, encode_file
-from equipoise.modelling.base import load_tokenizer
-def peak():
-    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM"))
-tokenizer, before = load_tokenizer(Model(name="tiny", base=sys.argv[1])), peak()
-encode_file(sys.argv[2], tokenizer, 512, 0, BLOCK)
-block = peak()
-examples = encode_file(sys.argv[2], tokenizer, 512)
-print(before, peak() - block, int(examples.nbytes // 4))
-"""
 
 
 def asked(profile: str) -> dict[str, int]:
@@ -59,18 +38,6 @@ def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases(
     assert host(processes=1) < 16e9, "a base on its way to a GPU is not held whole"
     assert host(processes=1) < host(processes=2) < 1.9 * host(processes=1), "the tokens are held once"
     assert host(processes=2, sharding="fsdp") > host(processes=2) + 30e9
-
-
-def test_encoding_takes_no_more_than_planned(tiny_base, tmp_path):
-    """Measured in a process of its own, what a first block takes apart: lists took 84 bytes a token."""
-    words = "count the letters of these words and say how many there are of each kind in the end " * 8
-    texts = {"prompt": [f"{i} {words}" for i in range(4000)], "response": [words] * 4000}
-    pq.write_table(pa.table(texts), tmp_path / "large.parquet")
-    line = [sys.executable, "-c", WATCHED, str(tiny_base), str(tmp_path / "large.parquet")]
-    before, grown, tokens = map(int, subprocess.run(line, capture_output=True, text=True, check=True).stdout.split())
-    assert tokens > 1_000_000
-    assert before < LIBRARIES
-    assert grown < ENCODED_TOKEN * tokens
 
 
 def test_determinism_is_told_in_seconds_and_per_cent_and_counted():
