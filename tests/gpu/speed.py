@@ -16,7 +16,7 @@ from equipoise.gradients.engine import Engine
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.projection import Sketch
 from equipoise.gradients.rows import LoraRows
-from equipoise.modelling.adapter import lora_parameters
+from equipoise.modelling.adapter import lora_parameters, merged
 from equipoise.modelling.chat import pad
 from equipoise.planning import flops
 from equipoise.planning.costing import BANDWIDTH_REACHED, SECONDS_PER_LAYER
@@ -63,7 +63,15 @@ def measures(scale: Scale, device: torch.device) -> Iterator[Check]:
     for name, count, work in (("collection", flops.gradients, "ours"), ("training", flops.training, "plain")):
         planned = count(scale.shape, lora, load, False) / (GPUS[card].bf16 * MFU)
         yield Check(f"{name}, seconds / the plan's ({card}, {MFU:.0%})", seconds[work] / planned, 1.25)
-    yield Check("decoding with an adapter, seconds a step / the plan's", _step_seconds(model, device) / _planned_step(scale, card), 1.25)
+    apart = _step_seconds(model, device)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        base = model.unload()
+        del base.peft_config
+        with merged(base, folder) as whole:
+            together = _step_seconds(whole, device)
+    yield Check("decoding with a merged adapter, seconds a step / the plan's", together / _planned_step(scale, card), 1.25)
+    yield Check("decoding, seconds a step with the adapter apart / merged", apart / together, None)
     if device.type == "cuda":
         yield Check("collection, peak memory / the plan's", peaks["ours"] / _planned_memory(scale, max(lengths)), 1.0)
         yield Check("collection, peak memory", peaks["ours"] / 1e9, None, "GB")
@@ -93,7 +101,7 @@ def _card(device: torch.device) -> str:
 
 def _planned_step(scale: Scale, card: str) -> float:
     shape = scale.shape
-    return max(2 * shape.parameters / (GPUS[card].bandwidth * BANDWIDTH_REACHED), SECONDS_PER_LAYER[True] * shape.layers)
+    return max(2 * shape.parameters / (GPUS[card].bandwidth * BANDWIDTH_REACHED), SECONDS_PER_LAYER[False] * shape.layers)
 
 
 def _step_seconds(model, device: torch.device) -> float:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -111,14 +112,17 @@ def continue_in(python: str | None, arguments: list[str]) -> None:
     os.execve(path, [path, "-m", "equipoise", *arguments], os.environ | {CONTINUED: python})
 
 
-def distributed(processes: int, arguments: list[str]) -> bool:
+def distributed(processes: int, arguments: list[str], before: Callable[[], None]) -> bool:
     """Runs `equipoise ARGUMENTS` as `processes` training processes and says whether it did (not when one is enough, nor inside one).
+
+    before: what is done once for all of them, before they start.
 
     When this process is killed, its launcher dies with it and the training processes with that. Raises `SystemExit` with their status
     when they fail.
     """
     if processes == 1 or "WORLD_SIZE" in os.environ:
         return False
+    before()
     launcher = [sys.executable, "-m", "equipoise.training.launch", "--standalone", f"--nproc-per-node={processes}", "-m", "equipoise"]
     status = subprocess.run([*launcher, *arguments], check=False).returncode
     if status:

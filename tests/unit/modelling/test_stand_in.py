@@ -219,6 +219,52 @@ def test_evaluation(tiny_values, tmp_path, monkeypatch):
     assert len(written[2].splitlines()) == len(written[5].splitlines())
 
 
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_base_over_two_gpus_answers_as_one_does(tiny_base, tmp_path, monkeypatch, tied):
+    """Greedy answers, choices' logits and held-out loss, an adapter merged into layers on both."""
+    from accelerate import dispatch_model
+
+    from equipoise.evaluation.decoding import decode
+    from equipoise.evaluation.language_model import output_in_fp32
+    from equipoise.evaluation.loss import losses
+    from equipoise.modelling.adapter import merged, take_off
+    from equipoise.modelling.chat import Encoded
+    from helpers.base import random_adapter
+
+    examples = [Encoded(list(range(5, 25)), 4), Encoded(list(range(9, 22)), 2)]
+
+    def answered(spread):
+        torch.manual_seed(0)
+        config = AutoConfig.from_pretrained(tiny_base, tie_word_embeddings=tied)
+        base = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+        if not spread:
+            made = random_adapter(base, Lora(rank=4, alpha=8, dropout=0.0, target_modules="all-linear"), 3)
+            made.save_pretrained(tmp_path)
+            take_off(made, base)
+        else:
+            first = ("model.embed_tokens", "model.rotary_emb", "model.layers.0", *(["lm_head"] if tied else []))
+            second = ("model.layers.1", "model.norm", *([] if tied else ["lm_head"]))
+            base = dispatch_model(base, dict.fromkeys(first, "cuda:0") | dict.fromkeys(second, "cuda:1"), force_hooks=True)
+        device = next(base.parameters()).device
+        context = torch.tensor([[0, 0, 7, 8, 9], [4, 5, 6, 7, 8]]).to(device)
+        mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]]).to(device)
+        with merged(base, tmp_path) as model:
+            tokens = decode(model, context, mask, 16, 2, 0, lambda rows: [False] * len(rows))
+            with torch.no_grad(), output_in_fp32(model):
+                logits = model(input_ids=context, use_cache=False).logits
+            places = {each.device for each in model.parameters()}
+            return tokens.tolist(), logits.cpu().numpy(), losses(model, examples, 2, 0), places
+
+    *expected, _ = answered(spread=False)
+    with stand_in_gpu(monkeypatch) as seen:
+        *found, places = answered(spread=True)
+    assert places == {torch.device("cuda", 0), torch.device("cuda", 1)}
+    assert any(kind == "across" for kind, _ in seen)
+    assert found[0] == expected[0]
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[2], expected[2], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

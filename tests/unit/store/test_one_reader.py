@@ -102,6 +102,7 @@ MAY_OPEN = {
     "curvature.ekfac": "a part of what is being fitted, whose record was compared",
     "attribution.matrix_store": "its own chunks, to make them durable",
     "training.batch_trainer": "the Trainer's own checkpoints",
+    "modelling.examples": "tokens that a training's first process left for the others, and what they were made from",
     "training.sharding": "the Trainer's own checkpoints",
     "training.resumption": "the Trainer's own checkpoints, to make them durable, and whose they are",
     "miniature.pretrain": "a snapshot of the base's own training",

@@ -7,6 +7,7 @@ rows is kept.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -91,7 +92,7 @@ class _Pilot:
         values = reliability(co_moments(first[valid], (total - first)[valid]))
         return float(np.nanmedian(values))
 
-    def _made(self, examples: list[Encoded], maker, title: str) -> np.ndarray:
+    def _made(self, examples: Sequence[Encoded], maker, title: str) -> np.ndarray:
         """Rows of examples, float64 [n, width]."""
         found = np.full((len(examples), maker.dimension), np.nan)
         batches = plan_batches([len(example.input_ids) for example in examples], self._config.gradients.token_budget)

@@ -129,10 +129,11 @@ def warm_up_command(config: ConfigOption) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     experiment = _open_training(config, "warm_up")
     with one_writer(experiment.layout.checkpoint_manifest(experiment.warmup.epochs)):
-        if distributed(experiment.training.processes, ["warm_up", "--config", config]):
-            return
-        from equipoise.training.warm_up import warm_up
+        from equipoise.training.warm_up import share_warmup_examples, warm_up
 
+        again = ["warm_up", "--config", config]
+        if distributed(experiment.training.processes, again, lambda: share_warmup_examples(experiment)):
+            return
         warm_up(experiment)
 
 
@@ -285,10 +286,11 @@ def fine_tune_command(config: ConfigOption, run: RunPath) -> None:
     experiment = _open_training(config, "fine_tune")
     asked = run_of(experiment, run, trained=True)
     with one_writer(experiment.layout.run_manifest(asked)):
-        if distributed(experiment.training.processes, ["fine_tune", "--config", config, "--run", run]):
-            return
-        from equipoise.training.fine_tune import fine_tune
+        from equipoise.training.fine_tune import fine_tune, share_run_examples
 
+        again = ["fine_tune", "--config", config, "--run", run]
+        if distributed(experiment.training.processes, again, lambda: share_run_examples(experiment, asked)):
+            return
         fine_tune(experiment, asked)
 
 
@@ -359,10 +361,11 @@ def retrain_command(
     refuse_missing_targets(experiment, experiment.tasks)
     with one_writer(*(experiment.layout.retraining(group, name) for name in names)):
         again = ["retrain", "--config", config, "--group", group, *(["--training", training] if training else [])]
-        if distributed(experiment.training.processes, again):
-            return
-        from equipoise.validation.retrain import retrain
+        from equipoise.validation.retrain import remove_pool_examples, retrain, share_pool_examples
 
+        if distributed(experiment.training.processes, again, lambda: share_pool_examples(experiment, group, names)):
+            remove_pool_examples(experiment, group, names)
+            return
         retrain(experiment, group, names)
 
 

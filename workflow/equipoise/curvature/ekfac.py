@@ -122,7 +122,7 @@ class EkfacFit:
         self._at = 0
 
     @cached_property
-    def _sample(self) -> list[Encoded]:
+    def _sample(self) -> Sequence[Encoded]:
         return pool_sample(self._config, self._options.fisher_examples)
 
     def inputs(self, epoch: int) -> dict[str, Any]:

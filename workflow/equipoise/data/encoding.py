@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,12 +11,15 @@ import numpy as np
 
 from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, encode_conversations, encode_many
+from equipoise.modelling.examples import Examples, gathered
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
     from transformers import PreTrainedTokenizerBase
 
 COLUMNS = ("prompt", "response", "messages", "tools", "chat")
+BLOCK = 1024
+"""Rows that are text or lists of tokens at a time."""
 MOST_CUT = 0.01
 """Share of examples without their end beyond which a log warns."""
 
@@ -30,26 +33,38 @@ def encode_file(
     *,
     last_turn: bool = False,
     chosen: np.ndarray | None = None,
-) -> list[Encoded]:
-    """Rows [start, stop) of pool.parquet or validation.parquet, or of the `chosen` rows of it, as tokens; see `encode_rows`."""
+) -> Examples:
+    """Rows [start, stop) of pool.parquet or validation.parquet, or of the `chosen` rows of it, as tokens; see `encode_rows`.
+
+    `chosen` may be in any order, which is kept. Of text and of lists of tokens, no more than a row group and a block are held.
+    """
     import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(path)
     except FileNotFoundError:
         raise UserError(f"{path}: missing; run the stage that writes it") from None
-    columns = text_columns(file)
-    if chosen is not None:
-        taken = file.read(columns).take(chosen[start:stop]).to_pylist()
-        return encode_rows(taken, tokenizer, max_length, last_turn=last_turn)
-    rows, first = [], 0
+    wanted = (np.arange(file.metadata.num_rows) if chosen is None else np.asarray(chosen, np.int64))[start:stop]
+    order = np.argsort(wanted, kind="stable")
+    found = gathered(
+        encode_rows(rows, tokenizer, max_length, last_turn=last_turn) for rows in _row_blocks(file, text_columns(file), wanted[order])
+    )
+    return found if (order[1:] > order[:-1]).all() else found.take(np.argsort(order, kind="stable"))
+
+
+def _row_blocks(file: "pq.ParquetFile", columns: list[str], wanted: np.ndarray) -> Iterator[list[dict]]:
+    """Rows of a file by their sorted numbers, a block at a time."""
+    first = 0
     for group in range(file.num_row_groups):
         last = first + file.metadata.row_group(group).num_rows
-        low, high = max(start, first), last if stop is None else min(stop, last)
-        if low < high:
-            rows += file.read_row_group(group, columns=columns).slice(low - first, high - low).to_pylist()
+        here = wanted[np.searchsorted(wanted, first) : np.searchsorted(wanted, last)] - first
+        if len(here):
+            table = file.read_row_group(group, columns=columns)
+            for place in range(0, len(here), BLOCK):
+                yield table.take(here[place : place + BLOCK]).to_pylist()
         first = last
-    return encode_rows(rows, tokenizer, max_length, last_turn=last_turn)
+    if len(wanted) and wanted[-1] >= first:
+        raise IndexError(f"row {wanted[-1]} of {first}")
 
 
 def text_columns(file: "pq.ParquetFile") -> list[str]:

@@ -14,7 +14,7 @@ from equipoise.evaluation.grading import sandboxed
 from equipoise.evaluation.items import SuiteItems
 from equipoise.evaluation.loss import measured_rows
 from equipoise.evaluation.loss_items import LossItems
-from equipoise.evaluation.session import Session, adapter_digest, quantisation_of
+from equipoise.evaluation.session import Session, applied, quantisation_of
 from equipoise.files import atomic_path, file_digest
 from equipoise.harness.tasks import FEWSHOT_SEED, reseed_fewshot
 from equipoise.layout import Run
@@ -211,7 +211,7 @@ def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: in
     return fingerprint(
         {
             "base": session.identity,
-            "adapter": adapter_digest(adapter),
+            "adapter": applied(session.config, suite, adapter, ACCURACY),
             "config": determined,
             "suite_seed": suite_seed,
             "fewshot_seed": FEWSHOT_SEED,
@@ -225,6 +225,7 @@ def _fingerprint(session: Session, items: SuiteItems, suite: str, suite_seed: in
 
 def _loss_fingerprint(session: Session, items: LossItems, suite: str, adapter: str | None) -> str:
     batch = session.config.suites[suite].batch_size
-    content = {"base": session.identity, "adapter": adapter_digest(adapter), "precision": session.config.model.precision, "batch": batch}
+    how = applied(session.config, suite, adapter, LOSS)
+    content = {"base": session.identity, "adapter": how, "precision": session.config.model.precision, "batch": batch}
     content["quantisation"] = quantisation_of(session.config, suite)
     return fingerprint(content | {"attention": session.config.model.attention, "items": items.digest, "facts": items.facts})

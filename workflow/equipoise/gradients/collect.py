@@ -20,8 +20,8 @@ from equipoise.gradients.width import projection_of
 from equipoise.layout import shard_label
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
-from equipoise.modelling.chat import Encoded
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
+from equipoise.modelling.examples import Examples
 from equipoise.progress import log
 from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.gradients import STATES, listed_arrays
@@ -43,7 +43,7 @@ class _Part:
     of: dict[str, object]
     start: int
     rows: int
-    examples: list[Encoded]
+    examples: Examples
     described: dict[str, object]
     title: str
 

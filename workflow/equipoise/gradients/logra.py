@@ -102,7 +102,7 @@ class Logra:
         self._config, self._options = config, config.gradients.logra
 
     @cached_property
-    def _sample(self) -> list[Encoded]:
+    def _sample(self) -> Sequence[Encoded]:
         return pool_sample(self._config, self._options.fisher_examples)
 
     def inputs(self, side: str, epoch: int) -> dict[str, Any]:

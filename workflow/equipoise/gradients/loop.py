@@ -44,7 +44,7 @@ class Collection:
 class _Chunk:
     number: int
     fingerprint: str
-    examples: list[Encoded]
+    examples: Sequence[Encoded]
     batches: list[list[int]]
 
 
@@ -74,7 +74,7 @@ def _chunks(collection: Collection, examples: Sequence[Encoded]) -> Iterator[_Ch
     if collection.start % CHUNK_ROWS:
         raise UserError(f"{collection.store}: row {collection.start} does not begin a chunk of {CHUNK_ROWS} rows; run prepare_pool again")
     for first in range(0, len(examples), CHUNK_ROWS):
-        part = list(examples[first : first + CHUNK_ROWS])
+        part = examples[first : first + CHUNK_ROWS]
         batches = plan_batches([len(e.input_ids) if e.completion_tokens else 0 for e in part], collection.token_budget)
         determined = [collection.attributes["settings"], examples_digest(part), batches]
         yield _Chunk((collection.start + first) // CHUNK_ROWS, fingerprint(determined), part, batches)
@@ -131,7 +131,7 @@ def _try(engine: "Engine", examples: Sequence[Encoded], maker: "RowMaker | None"
     return None
 
 
-def _flagged_rows(examples: list[Encoded], dimension: int, widths: dict[str, int]) -> GradientRows:
+def _flagged_rows(examples: Sequence[Encoded], dimension: int, widths: dict[str, int]) -> GradientRows:
     """Rows of a chunk before anything is computed: all flagged as without completion token."""
     count = len(examples)
     return GradientRows(

@@ -15,6 +15,7 @@ from equipoise.layout import shard_label
 from equipoise.modelling.adapter import attach_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
 from equipoise.modelling.chat import Encoded
+from equipoise.modelling.examples import gathered
 from equipoise.selectors import ALONE
 from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.gradients import listed_arrays
@@ -30,7 +31,7 @@ def score_pool(config: Experiment, column: str, shard: int) -> None:
     tokenizer, settings = load_tokenizer(config.model), config.gradients
     examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=config.training.last_turn)
     if column == ALONE:
-        examples = [without_prompt(example) for example in examples]
+        examples = gathered([without_prompt(example)] for example in examples)
     determined = {"format": FORMAT, "config": determinants(config, "score_pool"), "base": base_identity(config.model)}
     mark = fingerprint({**determined, "column": column})
     attributes = {"settings": mark, "estimator": None, "side": "pool", "epoch": 0, "scaled": False}

@@ -1,7 +1,7 @@
 """The cost of every job of an experiment: the jobs are `experiment.stages`, a cost per kind of item is defined here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,13 +10,14 @@ from equipoise.collecting import is_own, is_predicted, made_of_rows, row_shards,
 from equipoise.comparison import ONLY, SUBSET, Retraining, estimated_by
 from equipoise.config import Experiment, Lora, Suite
 from equipoise.config_gradients import Gradients
+from equipoise.config_keys import UNQUANTISED
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
-from equipoise.experiment import Item, evaluations, gradient_epochs, matrix_epochs, stages
+from equipoise.experiment import Item, evaluations, experiment_runs, gradient_epochs, matrix_epochs, stages
 from equipoise.gradients.width import PILOT, known_projection, projected_by
 from equipoise.layout import Run
 from equipoise.measures import LOSS
-from equipoise.planning import flops, memory
+from equipoise.planning import flops, host_memory, memory
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.hardware import Gpu
 from equipoise.planning.workload import Items, PoolLoad, items_of, longest_of
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 
 BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise operations and decoding reach
 SECONDS_PER_LAYER = {
-    False: 0.7e-3,
-    True: 1.9e-3,
-}  # processor time that starts one layer's kernels in a step of transformers; under an adapter
+    False: 0.9e-3,
+    True: 1.3e-3,
+}  # processor time that starts one layer's kernels in a step of transformers; with adapters apart from their maps (bench_decoding.py)
+SLOWER_BACKWARD = 1 / (1 - 0.379)  # of deterministic attention: up to 37.9 % less throughput in FlashAttention-3 (DASH, arXiv 2601.21824)
 VLLM_SEQUENCES = 256  # vLLM's default limit of sequences at a time
 CHOICES = 4  # of a multiple-choice item: vLLM passes over the prompt for each, transformers once for all
 CHOICE_TOKENS = 2  # of the right choice of an item that is scored: a letter and what stands before it
@@ -41,27 +43,31 @@ PAGE_BYTES = 20e6  # of a report
 
 @dataclass(frozen=True)
 class Cost:
-    """Tokens seen, operations, seconds of one GPU (summed over GPUs), bytes left on disk."""
+    """Tokens seen, operations, seconds of one GPU (summed over GPUs), bytes left on disk; of the seconds, those that
+    `model.deterministic` takes."""
 
     tokens: float = 0.0
     flops: float = 0.0
     gpu_seconds: float = 0.0
     disk: float = 0.0
+    deterministic_seconds: float = 0.0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.tokens + other.tokens, self.flops + other.flops, self.gpu_seconds + other.gpu_seconds, self.disk + other.disk)
+        return Cost(*(own + added for own, added in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, times: float) -> "Cost":
-        return Cost(self.tokens * times, self.flops * times, self.gpu_seconds * times, self.disk * times)
+        return Cost(*(each * times for each in astuple(self)))
 
 
 @dataclass(frozen=True)
 class CostedStage:
-    """One rule: its jobs, each a list of items with their costs; peak GPU memory of one process in bytes, none on CPUs."""
+    """One rule: its jobs, each a list of items with their costs; peak GPU memory of one process in bytes, none on CPUs; peak host memory
+    of a job in bytes, where it is known."""
 
     name: str
     jobs: list[list[tuple[Item, Cost]]]
     memory: float | None = None
+    host: float | None = None
 
     @property
     def cost(self) -> Cost:
@@ -96,7 +102,8 @@ class Planner:
             planners = [self._by(name) for name in dict.fromkeys(item.estimator for job in stage.jobs for item in job)]
             peaks = [peak for peak in (planner._memory(stage.name) for planner in planners) if peak is not None]
             jobs = [[(item, self._by(item.estimator)._cost(item)) for item in job] for job in stage.jobs]
-            costed.append(CostedStage(stage.name, jobs, max(peaks, default=None)))
+            peak = max(peaks, default=None)
+            costed.append(CostedStage(stage.name, jobs, peak, self._host(stage.name, peak)))
         return costed
 
     def _by(self, name: str) -> "Planner":
@@ -160,6 +167,26 @@ class Planner:
             return memory.gradients(self.config, self.shape, self.config.model.max_length) + memory.HEADROOM * 8 * self.shape.parameters
         training = dict.fromkeys(("warm_up", "fine_tune", "retrain"), train)
         return {**training, "evaluate": score, "fine_tune_and_evaluate": max(train, score or 0)}.get(stage)
+
+    def _host(self, stage: str, gpu_memory: float | None) -> float | None:
+        """Peak host memory of a job."""
+        pool, training = self.pool.tokens, self.config.training
+        if stage in ("prepare_pool", "decontaminate"):
+            return host_memory.prepared(pool)
+        if gpu_memory is None:
+            return None
+        shard = pool * max(self.shard_rows) / self.pool.rows
+        encoded = dict.fromkeys(("collect_pool_gradients", "collect_pool_states", "score_pool"), shard)
+        encoded |= {"warm_up": pool * (1 if self.config.warmup.files else self.config.warmup.fraction)}
+        encoded |= {"retrain": pool, "fine_tune": pool * self._largest_share, "fine_tune_and_evaluate": pool * self._largest_share}
+        trains = stage in ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
+        processes = training.processes if trains else 1
+        return host_memory.with_model(self.config, self.shape, encoded.get(stage, 0.0), gpu_memory, processes, trains)
+
+    @cached_property
+    def _largest_share(self) -> float:
+        """Of the pool, that a fine-tuning trains on."""
+        return max((self._rows(run.budget) / self.pool.rows for run in experiment_runs(self.config) if run.trained), default=0.0)
 
     # sizes
     @cached_property
@@ -297,7 +324,15 @@ class Planner:
         training = self.config.training
         load = self.pool.trained(training.micro_batch_size) * share
         work = flops.training(self.shape, self.config.lora, load, training.activation_checkpointing)
-        return Cost(self.pool.tokens * share, work, self._gpu_seconds(work, self.config.model.precision))
+        more = self._deterministic_seconds(load, self.config.model.precision)
+        return Cost(self.pool.tokens * share, work, self._gpu_seconds(work, self.config.model.precision) + more, 0.0, more)
+
+    def _deterministic_seconds(self, load: flops.Load, precision: str) -> float:
+        """What `model.deterministic` adds to a forward and backward pass."""
+        if not self.config.model.deterministic:
+            return 0.0
+        backward = self.shape.layers * 8 * self.shape.query_width * load.squares
+        return (SLOWER_BACKWARD - 1) * self._gpu_seconds(backward, precision)
 
     def _collected(self, side: str, load: flops.Load, tokens: float, rows: float) -> Cost:
         """Stored gradients of rows at one epoch, but for the disk."""
@@ -306,7 +341,8 @@ class Planner:
         work = flops.gradients(self.shape, self.config.lora, load, settings.activation_checkpointing)
         seconds = self._gpu_seconds(work, settings.precision) + rows * row.traffic / (self.gpu.bandwidth * BANDWIDTH_REACHED)
         seconds += rows * (row.double_operations / self.gpu.fp64 + row.operations / self.gpu.fp32) / self.mfu
-        return Cost(tokens, work + rows * (row.double_operations + row.operations), seconds)
+        more = self._deterministic_seconds(load, settings.precision)
+        return Cost(tokens, work + rows * (row.double_operations + row.operations), seconds + more, 0.0, more)
 
     def _store(self, rows: int, epoch: int) -> float:
         """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; states in the last epoch."""
@@ -355,13 +391,15 @@ class Planner:
 
     def _evaluated(self, run: Run, suite: str, part: int | str) -> Cost:
         tuned = selector(run.selector).trains
-        lora = self.config.lora if tuned else None
         settings = self.config.suites[suite]
+        kind = settings.quantisation or self.config.model.quantisation
+        apart = tuned and kind != UNQUANTISED  # else adapters are merged, and nothing is left of them
+        lora = self.config.lora if apart else None
         if part == LOSS.name:
             return sum((self._measured(lora, items) for items in self._items(suite)), Cost())
         width = memory.WIDTH[self.config.model.precision]
-        launches = SECONDS_PER_LAYER[tuned] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
-        kept = memory.base(self.shape, width, settings.quantisation or self.config.model.quantisation)
+        launches = SECONDS_PER_LAYER[apart] * self.shape.layers if settings.backend == "hf" else 0.0  # vLLM replays them as one graph
+        kept = memory.base(self.shape, width, kind)
         step = max(kept / (self.gpu.bandwidth * BANDWIDTH_REACHED), launches)
         whole = Cost()
         for items in self._items(suite):

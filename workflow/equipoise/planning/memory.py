@@ -85,5 +85,7 @@ def evaluation(config: Experiment, shape: Architecture, batch: int, length: floa
     at_work = width * (4 * shape.hidden + 3 * shape.intermediate)
     logits = (width + 8) * shape.vocabulary
     adapter = 4 * shape.adapter_parameters(config.lora)
+    if quantisation == UNQUANTISED:  # the base's own weights stay beside the merged ones
+        adapter += shape.layers * width * sum(i * o for i, o in shape.adapted(config.lora).values())
     spread = base(shape, width, quantisation) + adapter + batch * length * cache
     return HEADROOM * (spread / config.jobs.gpus + batch * (length * at_work + logits))

@@ -17,14 +17,14 @@ from equipoise.experiment import chooses_dimension, measured, tells_reliability
 from equipoise.gradients.width import NONE, known_projection
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
-from equipoise.planning.costing import Cost, CostedStage, Planner
+from equipoise.planning.costing import SLOWER_BACKWARD, Cost, CostedStage, Planner
 from equipoise.planning.hardware import Gpu, gpu
 from equipoise.planning.workload import SPREAD, pool_load
 from equipoise.store.artefact import open_alone
 
 VLLM_ADVISED = 6e9  # parameters above which decoding by transformers costs more than all else
 OWN_ITEMS = "a jsonl task's: its own rows, else 1,000"
-COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "disk")
+COLUMNS = ("stage", "jobs", "left", "tokens", "PFLOPs", "GPU-hours", "hours left", "GPU memory", "host memory", "disk")
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         f"model: {shape.parameters / 1e9:.3f}e9 parameters, adapter {shape.adapter_parameters(config.lora):,} (from {source})",
         *pool.assumptions,
         f"speed: {device.name} at {mfu:.0%} of {device.peak(config.model.precision) / 1e12:g} TFLOP/s",
-        *(["speed: model.deterministic costs time that is not in these numbers (not measured)"] if config.model.deterministic else []),
+        *_deterministic_assumptions(config, stages),
+        "host memory: of a job; measured at 135 M parameters on a CPU, extrapolated; 3 GB a process for CUDA are assumed",
         *_projection_assumptions(config),
         "selections: rows are as long as the pool's on average",
         *_comparison_assumptions(config),
@@ -73,6 +74,18 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
         "left: results that do not exist yet; snakemake -n also lists those that are out of date",
     ]
     return Plan(stages, device, mfu, shape, said, _warnings(config, stages, device, pool.rows))
+
+
+def _deterministic_assumptions(config: Experiment, stages: list[CostedStage]) -> list[str]:
+    """What torch's deterministic algorithms cost: attention's backward pass takes longer, all else has no other kernel here."""
+    if not config.model.deterministic:
+        return []
+    more = sum(stage.cost.deterministic_seconds for stage in stages)
+    share = more / max(1e-9, sum(stage.cost.gpu_seconds for stage in stages) - more)
+    return [
+        f"speed: model.deterministic takes {more:,.0f} GPU-seconds more ({share:.1%}), by {SLOWER_BACKWARD - 1:.0%} more in attention's "
+        "backward pass (published for FlashAttention-3; not measured here)"
+    ]
 
 
 def _projection_assumptions(config: Experiment) -> list[str]:
@@ -153,9 +166,9 @@ def _warnings(config: Experiment, stages: list[CostedStage], device: Gpu, rows: 
 def as_text(made: Plan) -> str:
     """The plan for a terminal: assumptions, table, warnings."""
     rows = [COLUMNS, *(_row(stage) for stage in made.stages)]
-    peak = max((stage.memory or 0 for stage in made.stages), default=0)
+    peak, host = (max((each or 0 for each in held), default=0) for held in zip(*((s.memory, s.host) for s in made.stages), strict=True))
     jobs, left = (sum(len(stage.jobs) for stage in made.stages), sum(stage.jobs_left for stage in made.stages))
-    rows.append(("total", f"{jobs:,}", f"{left:,}", *_amounts(made.cost, made.left), _bytes(peak), _bytes(made.cost.disk)))
+    rows.append(("total", f"{jobs:,}", f"{left:,}", *_amounts(made.cost, made.left), _bytes(peak), _bytes(host), _bytes(made.cost.disk)))
     widths = [max(len(row[i]) for row in rows) for i in range(len(COLUMNS))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]) for row in rows
@@ -166,8 +179,8 @@ def as_text(made: Plan) -> str:
 
 
 def _row(stage: CostedStage) -> tuple[str, ...]:
-    memory = _bytes(stage.memory) if stage.memory else "-"
-    return (stage.name, f"{len(stage.jobs):,}", f"{stage.jobs_left:,}", *_amounts(stage.cost, stage.left), memory, _bytes(stage.cost.disk))
+    held = [_bytes(each) if each else "-" for each in (stage.memory, stage.host)]
+    return (stage.name, f"{len(stage.jobs):,}", f"{stage.jobs_left:,}", *_amounts(stage.cost, stage.left), *held, _bytes(stage.cost.disk))
 
 
 def _amounts(cost: Cost, left: Cost) -> tuple[str, str, str, str]:
@@ -195,6 +208,7 @@ def as_values(made: Plan) -> dict[str, Any]:
             "cost": asdict(stage.cost),
             "left": asdict(stage.left),
             "gpu_memory": stage.memory,
+            "host_memory": stage.host,
         }
         for stage in made.stages
     }

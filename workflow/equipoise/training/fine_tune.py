@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from equipoise.modelling.examples import Examples
+
 
 def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = None) -> None:
     """Trains `run`'s adapter and writes its manifest last; does nothing when a whole one of the same inputs is there.
@@ -33,7 +35,7 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     from equipoise.modelling.chat import pad_token
     from equipoise.modelling.checkpoint import gather_adapter
     from equipoise.training.trainer import loading_device, train
-    from equipoise.training.training_set import pool_examples, selected_rows
+    from equipoise.training.training_set import encoded_once
 
     layout = config.layout
     folder, identity = Path(layout.run(run)), run_fingerprint(config, run)
@@ -44,12 +46,11 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
         if first_process():
             remove_scratch(scratch)  # a kill may have left it
         return
-    rows = selected_rows(_selection(config, run).only_file())
-    tokenizer = load_tokenizer(config.model)
-    examples = pool_examples(config, tokenizer, open_artefact(config, "pool").only_file(), rows)
-    log(f"{run.path}: {len(examples):,} examples, {run.epochs} epochs")
     if first_process():
         open_scratch(scratch, identity)
+    tokenizer = load_tokenizer(config.model)
+    examples = encoded_once(scratch, identity, lambda: _examples(config, run))
+    log(f"{run.path}: {len(examples):,} examples, {run.epochs} epochs")
     # The seed leaves the selector out: arms of equal seed start from the same adapter.
     base = base if base is not None else load_base(config.model, config.model.precision, loading_device(config))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "finetune.adapter", run.seed))
@@ -68,6 +69,23 @@ def fine_tune(config: Experiment, run: Run, base: "PreTrainedModel | None" = Non
     finally:
         if config.training.sharding == "none":  # else base and process end with this run
             model.unload()
+
+
+def share_run_examples(config: Experiment, run: Run) -> None:
+    """Encodes the examples of a run that several processes train, before these start."""
+    from equipoise.training.training_set import share_examples
+
+    identity = run_fingerprint(config, run)
+    if not is_finished(config, run, identity):
+        share_examples(Path(config.layout.run(run)) / "trainer", identity, lambda: _examples(config, run))
+
+
+def _examples(config: Experiment, run: Run) -> "Examples":
+    from equipoise.modelling.base import load_tokenizer
+    from equipoise.training.training_set import pool_examples, selected_rows
+
+    rows = selected_rows(_selection(config, run).only_file())
+    return pool_examples(config, load_tokenizer(config.model), open_artefact(config, "pool").only_file(), rows)
 
 
 def _publish(

@@ -1,56 +1,84 @@
 """Training examples from prepared files: texts to tokens, rows without a completion token left out."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary, read_files
-from equipoise.data.encoding import encode_rows, text_columns, told_of_cut
+from equipoise.data.encoding import BLOCK, encode_file, told_of_cut
 from equipoise.data.pool import pool_options
 from equipoise.errors import UserError
 from equipoise.files import read_jsonl
-from equipoise.modelling.chat import Encoded, encode_conversations
+from equipoise.modelling.chat import encode_conversations
+from equipoise.modelling.examples import Examples, gathered, open_examples
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
+from equipoise.training.resumption import open_scratch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+SHARED = "examples"
+"""Folder of a training's scratch."""
+
 
 def pool_examples(
-    config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path, rows: list[int] | None = None
-) -> list[Encoded]:
+    config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path, rows: Sequence[int] | None = None
+) -> Examples:
     """Encoded pool examples, `rows` in that order or all in pool order; rows without a completion token are left out."""
-    import pyarrow.parquet as pq
-
-    file = pq.ParquetFile(pool_path)
-    table = file.read(text_columns(file))
-    wanted = (table if rows is None else table.take(rows)).to_pylist()
-    return _with_completion(encode_rows(wanted, tokenizer, config.model.max_length, last_turn=config.training.last_turn))
+    chosen = None if rows is None else np.asarray(rows, np.int64)
+    last_turn = config.training.last_turn
+    return _with_completion(encode_file(pool_path, tokenizer, config.model.max_length, last_turn=last_turn, chosen=chosen))
 
 
-def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path | None) -> list[Encoded]:
+def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path | None) -> Examples:
     """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
-    if config.warmup.files:
-        summary = Summary()
-        records = list(read_files(config.warmup.files, replace(pool_options(config.pool), limit=None), summary))
-        for line in summary.lines():
-            log(f"warmup.files: {line}")
-        turns, tools = [record.messages for record in records], [record.tools for record in records]
-        encoded = encode_conversations(tokenizer, turns, config.model.max_length, config.training.last_turn, tools)
-        if said := told_of_cut(sum(example.cut for example in encoded), len(encoded), config.model.max_length, "model.max_length"):
-            log(f"warmup.files: {said}")
-        examples = _with_completion(encoded)
-    else:
-        examples = pool_examples(config, tokenizer, pool_path)
+    examples = _file_examples(config, tokenizer) if config.warmup.files else pool_examples(config, tokenizer, pool_path)
     if config.warmup.fraction < 1:
-        import numpy as np
-
         size = max(1, int(config.warmup.fraction * len(examples)))
         chosen = np.random.default_rng(derive_seed(config.seed, "warmup.fraction")).choice(len(examples), size, replace=False)
-        examples = [examples[i] for i in sorted(chosen)]
+        examples = examples.take(np.sort(chosen))
     return examples
+
+
+def _file_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase") -> Examples:
+    """Examples of `warmup.files` with a completion token; what was read and cut is logged."""
+    summary, longest, last_turn = Summary(), config.model.max_length, config.training.last_turn
+    records = read_files(config.warmup.files, replace(pool_options(config.pool), limit=None), summary)
+    blocks = iter(lambda: list(islice(records, BLOCK)), [])
+    examples = gathered(
+        encode_conversations(tokenizer, [each.messages for each in block], longest, last_turn, [each.tools for each in block])
+        for block in blocks
+    )
+    for line in summary.lines():
+        log(f"warmup.files: {line}")
+    if said := told_of_cut(sum(example.cut for example in examples), len(examples), longest, "model.max_length"):
+        log(f"warmup.files: {said}")
+    return _with_completion(examples)
+
+
+def encoded_once(scratch: Path, identity: str, encode: Callable[[], Examples]) -> Examples:
+    """The examples of a training: those that the process which started the training processes has left for them, else encoded here.
+
+    scratch: open for inputs of fingerprint `identity`, which determines the examples.
+    """
+    shared = open_examples(scratch / SHARED, identity)
+    return encode() if shared is None else shared
+
+
+def share_examples(scratch: Path, identity: str, encode: Callable[[], Examples]) -> None:
+    """Leaves the examples of a training for its processes, which map them into memory: encoded once, held once.
+
+    Called before these processes start. Nothing is encoded again after a kill.
+    """
+    open_scratch(scratch, identity)
+    if open_examples(scratch / SHARED, identity) is None:
+        encode().save(scratch / SHARED, identity)
 
 
 def selected_rows(selection_path: str | Path) -> list[int]:
@@ -61,8 +89,8 @@ def selected_rows(selection_path: str | Path) -> list[int]:
     return rows
 
 
-def _with_completion(examples: list[Encoded]) -> list[Encoded]:
-    kept = [example for example in examples if example.completion_tokens > 0]
-    if not kept:
+def _with_completion(examples: Examples) -> Examples:
+    kept = np.flatnonzero(examples.completions > 0)
+    if not len(kept):
         raise UserError("training: no example has a completion token left; raise model.max_length")
-    return kept
+    return examples if len(kept) == len(examples) else examples.take(kept)

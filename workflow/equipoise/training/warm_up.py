@@ -16,6 +16,7 @@ from equipoise.training.resumption import open_scratch, remove_scratch
 from equipoise.training.schedule import steps_per_epoch
 
 if TYPE_CHECKING:
+    from equipoise.modelling.examples import Examples
     from equipoise.training.epoch_checkpoints import EpochCheckpoints
 
 
@@ -35,7 +36,7 @@ def warm_up(config: Experiment) -> None:
         if first_process():
             checkpoints.remove_others()
             open_scratch(scratch, identity)
-        _train(config, checkpoints, scratch, missing[0])
+        _train(config, checkpoints, scratch, identity, missing[0])
     else:
         log("warm-up: the checkpoints of all epochs are there")
     if first_process():
@@ -43,19 +44,36 @@ def warm_up(config: Experiment) -> None:
         remove_scratch(scratch)
 
 
-def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, first_missing: int) -> None:
+def share_warmup_examples(config: Experiment) -> None:
+    """Encodes the examples of a warm-up of several processes, before these start."""
+    from equipoise.training.epoch_checkpoints import EpochCheckpoints
+    from equipoise.training.training_set import share_examples
+
+    identity = warm_up_fingerprint(config)
+    if EpochCheckpoints(config, identity).missing():
+        share_examples(Path(config.layout.checkpoint("trainer")), identity, lambda: _examples(config))
+
+
+def _examples(config: Experiment) -> "Examples":
+    from equipoise.modelling.base import load_tokenizer
+    from equipoise.training.training_set import warmup_examples
+
+    pool = None if config.warmup.files else open_artefact(config, "pool").only_file()
+    return warmup_examples(config, load_tokenizer(config.model), pool)
+
+
+def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, identity: str, first_missing: int) -> None:
     """Trains to the end, from a state at or before the end of epoch `first_missing`."""
     from equipoise.gradients.engine import Engine
     from equipoise.modelling.adapter import attach_adapter
     from equipoise.modelling.base import load_base, load_tokenizer
     from equipoise.modelling.chat import pad_token
     from equipoise.training.trainer import loading_device, train
-    from equipoise.training.training_set import warmup_examples
+    from equipoise.training.training_set import encoded_once
 
     epochs = config.warmup.epochs
     tokenizer = load_tokenizer(config.model)
-    pool = None if config.warmup.files else open_artefact(config, "pool").only_file()
-    examples = warmup_examples(config, tokenizer, pool)
+    examples = encoded_once(scratch, identity, lambda: _examples(config))
     log(f"warm-up: {len(examples):,} examples, {epochs} epochs")
     base = load_base(config.model, config.model.precision, loading_device(config))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))

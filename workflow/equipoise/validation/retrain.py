@@ -24,6 +24,7 @@ from equipoise.validation.examples import subset_strata, trial_inputs, usable_ro
 
 if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
+    from equipoise.modelling.examples import Examples
 
 KIND, GROUP_KIND = "retraining", "retrainings"
 BATCH_SIZE = 64
@@ -34,9 +35,10 @@ def retrain(config: Experiment, group: str, names: list[str] | None = None, shar
 
     shared: what several groups in one process share. Raises `UserError` for missing inputs.
     """
-    shared, layout = shared or Shared(config), config.layout
+    layout = config.layout
     members = {each.name: each for each in groups(config)[group]}
     wanted = list(members) if names is None else names
+    shared = shared or Shared(config, _shared_folder(config, group, wanted))
     left = {name: int(not Path(layout.retraining(group, name)).exists()) for name in wanted}
     for name in track(wanted, f"retrainings {group}", sum(left.values()), "trainings", left.__getitem__, holds_loops=True):
         _make(config, members[name], shared)
@@ -45,6 +47,25 @@ def retrain(config: Experiment, group: str, names: list[str] | None = None, shar
         if made is None or made["members"] != list(members):
             files = [layout.retraining(group, name) for name in members]
             publish(config, GROUP_KIND, {"group": group}, files, members=list(members))
+
+
+def share_pool_examples(config: Experiment, group: str, names: list[str]) -> None:
+    """Encodes the pool for retrainings that several processes make, before these start; `remove_pool_examples` afterwards."""
+    from equipoise.training.training_set import share_examples
+
+    shared = Shared(config)
+    share_examples(_shared_folder(config, group, names), shared.identity, shared.encode)
+
+
+def remove_pool_examples(config: Experiment, group: str, names: list[str]) -> None:
+    """Removes what `share_pool_examples` left."""
+    from equipoise.training.resumption import remove_scratch
+
+    remove_scratch(_shared_folder(config, group, names))
+
+
+def _shared_folder(config: Experiment, group: str, names: list[str]) -> Path:
+    return Path(config.layout.retraining(group, names[0])).with_suffix(".pool")
 
 
 def read_losses(config: Experiment, each: Retraining) -> np.ndarray:
@@ -57,9 +78,9 @@ def read_losses(config: Experiment, each: Retraining) -> np.ndarray:
 class Shared:
     """What the retrainings in one process share: base, tokens, the rows that may be trained on."""
 
-    def __init__(self, config: Experiment):
-        self._config = config
-        self._encoded: dict[int, Encoded] = {}
+    def __init__(self, config: Experiment, folder: Path | None = None):
+        """folder: of the pool's tokens, where `share_pool_examples` has left them."""
+        self._config, self._folder = config, folder
 
     @cached_property
     def inputs(self) -> dict[str, object]:
@@ -92,15 +113,26 @@ class Shared:
     def validation(self) -> "list[Encoded]":
         return validation_examples(self._config, self.tokenizer)
 
-    def examples(self, rows: np.ndarray) -> "list[Encoded]":
-        """Pool rows as tokens; each is encoded once."""
+    @cached_property
+    def identity(self) -> str:
+        """Fingerprint of what the pool's tokens depend on."""
+        return fingerprint([self.inputs, determinants(self._config, "retrain")])
+
+    def encode(self) -> "Examples":
+        """All usable rows of the pool as tokens."""
         from equipoise.training.training_set import pool_examples
 
-        missing = [row for row in rows.tolist() if row not in self._encoded]
-        if missing:
-            encoded = pool_examples(self._config, self.tokenizer, open_artefact(self._config, "pool").only_file(), missing)
-            self._encoded.update(zip(missing, encoded, strict=True))
-        return [self._encoded[row] for row in rows.tolist()]
+        return pool_examples(self._config, self.tokenizer, open_artefact(self._config, "pool").only_file(), self.usable)
+
+    @cached_property
+    def _pool(self) -> "Examples":
+        from equipoise.training.training_set import encoded_once
+
+        return self.encode() if self._folder is None else encoded_once(self._folder, self.identity, self.encode)
+
+    def examples(self, rows: np.ndarray) -> "Examples":
+        """Pool rows as tokens; the pool is encoded once."""
+        return self._pool.take(np.searchsorted(self.usable, rows))
 
 
 def _make(config: Experiment, each: Retraining, shared: Shared) -> None:

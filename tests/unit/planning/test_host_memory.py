@@ -1,0 +1,62 @@
+"""The plan's host memory: what clusters are asked for suffices; what determinism costs."""
+
+import re
+
+import pytest
+
+from equipoise.config_file import read_config
+from equipoise.planning.plan import as_text, as_values, plan
+from helpers.places import REPOSITORY
+
+EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
+
+
+def asked(profile: str) -> dict[str, int]:
+    """MB of host memory that a first attempt of every rule asks for."""
+    text = (REPOSITORY / "profiles" / profile / "profile.yaml").read_text()
+    default = int(re.search(r"^ +mem_mb: (\d+)", text, re.M)[1])
+    return {"default": default} | {name: int(mb) for name, mb in re.findall(r"^ +(\w+): +\{.*?mem_mb: (\d+)", text, re.M)}
+
+
+@pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
+@pytest.mark.parametrize("experiment", ["llama3-8b", "mistral-7b-v0.3", "less", "smollm2-135m"])
+def test_what_a_cluster_is_asked_for_suffices(profile, experiment):
+    wanted = asked(profile)
+    assert len(wanted) > 10
+    stages = [stage for stage in plan(read_config(EXPERIMENTS / f"{experiment}.yaml")).stages if stage.host]
+    assert {"prepare_pool", "warm_up", "collect_pool_gradients"} <= {stage.name for stage in stages}
+    assert {s.name: s.host / 1e6 for s in stages if s.host / 1e6 > wanted.get(s.name, wanted["default"])} == {}
+
+
+def test_two_processes_of_a_sharded_training_are_counted_with_their_whole_bases():
+    config = read_config(EXPERIMENTS / "llama3-8b.yaml")
+
+    def host(**training):
+        changed = config.model_copy(update={"training": config.training.model_copy(update=training)})
+        return next(stage.host for stage in plan(changed).stages if stage.name == "warm_up")
+
+    assert host(processes=1) < 16e9, "a base on its way to a GPU is not held whole"
+    assert host(processes=1) < host(processes=2) < 1.9 * host(processes=1), "the tokens are held once"
+    assert host(processes=2, sharding="fsdp") > host(processes=2) + 30e9
+
+
+def test_determinism_is_told_in_seconds_and_per_cent_and_counted():
+    config = read_config(EXPERIMENTS / "llama3-8b.yaml")
+    slow = config.model_copy(update={"model": config.model.model_copy(update={"deterministic": True})})
+    fast_plan, slow_plan = plan(config), plan(slow)
+    more = slow_plan.cost.gpu_seconds - fast_plan.cost.gpu_seconds
+    assert more == pytest.approx(slow_plan.cost.deterministic_seconds)
+    assert more > 0
+    assert fast_plan.cost.deterministic_seconds == 0
+    (said,) = [line for line in slow_plan.assumptions if "deterministic" in line]
+    assert f"takes {more:,.0f} GPU-seconds more ({more / fast_plan.cost.gpu_seconds:.1%})" in said
+    trained = [next(s.cost.gpu_seconds for s in each.stages if s.name == "fine_tune") for each in (slow_plan, fast_plan)]
+    assert 1 < trained[0] / trained[1] < 1.1, "attention is a small part of an 8 B model's training at 2,048 tokens"
+    decoded = [next(s.cost.gpu_seconds for s in each.stages if s.name == "evaluate") for each in (slow_plan, fast_plan)]
+    assert decoded[0] == decoded[1]
+
+
+def test_the_plan_shows_it():
+    made = plan(read_config(EXPERIMENTS / "smollm2-135m.yaml"))
+    assert "host memory" in as_text(made)
+    assert as_values(made)["stages"]["warm_up"]["host_memory"] > 1e9

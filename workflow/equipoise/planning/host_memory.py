@@ -1,0 +1,40 @@
+"""Peak host memory of each stage, in bytes: what was measured at 135 M parameters on a CPU, extrapolated by tokens and shapes.
+
+On a GPU a stage's host holds its libraries, the tokens and texts of its examples, and the largest tensor on its way to the device. On a
+CPU it also holds what a GPU would: `ON_CPU` times the plan's GPU memory, as freed memory is kept for reuse (process.py). Stages that hold
+neither model nor texts of the pool are not counted.
+"""
+
+from equipoise.config import Experiment
+from equipoise.planning.architecture import Architecture
+from equipoise.planning.memory import WIDTH
+
+PLAIN = 0.5e9  # interpreter, pyarrow, tokenizer: 0.47 GB measured
+LIBRARIES = 0.7e9  # with torch, transformers, peft: 0.60 GB measured
+DRIVER = 3e9  # of CUDA and its libraries, per process: assumed, not measured
+READ_TOKEN = 32  # bytes a token of prepare_pool: records, texts, Arrow table; 30 measured
+ENCODED_TOKEN = 28  # bytes a token while encoding: a row group of text, growing arrays; 25 measured
+ON_CPU = 2.2  # 1.8 (trainings) to 2.2 (a fold of trainings and evaluations) measured, 1.0 for collections
+
+
+def prepared(tokens: float) -> float:
+    """prepare_pool and decontaminate, which hold all texts of the pool."""
+    return PLAIN + READ_TOKEN * tokens
+
+
+def with_model(
+    config: Experiment, shape: Architecture, tokens: float, gpu_memory: float, processes: int = 1, moments: bool = False
+) -> float:
+    """A stage that computes with the model, all processes of one job together.
+
+    tokens: of the examples that it encodes; gpu_memory: of one process. moments: whether adapter and Adam's moments are gathered on the
+    host to be written.
+    """
+    if config.model.device == "cpu":
+        return processes * (LIBRARIES + ON_CPU * gpu_memory) + ENCODED_TOKEN * tokens
+    width = WIDTH[config.model.precision]
+    largest = width * max(shape.vocabulary * shape.hidden, *(i * o for i, o in shape.linears.values()))
+    whole = width * shape.parameters if config.training.sharding == "fsdp" and processes > 1 else 0  # read on the host, then spread
+    written = 12 * shape.adapter_parameters(config.lora) if moments else 0
+    examples = ENCODED_TOKEN * tokens  # by one process; all map what it has written
+    return processes * (LIBRARIES + DRIVER + 2 * largest + whole) + examples + 2 * written
