@@ -9,7 +9,7 @@ from equipoise.conversation.reading import Summary, read_files
 from equipoise.data.encoding import encode_rows, text_columns, told_of_cut
 from equipoise.data.pool import pool_options
 from equipoise.errors import UserError
-from equipoise.files import read_jsonl
+from equipoise.inputs import read_jsonl
 from equipoise.modelling.chat import Encoded, encode_conversations
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
