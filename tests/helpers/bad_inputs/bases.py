@@ -28,6 +28,7 @@ def indexed(content: object) -> Make:
     return make
 
 
+OWN = changed("model.chat_template", "t.jinja")
 CASES = [
     Case("base: an empty folder", emptied, CHECK, ("model.base", "has no config.json")),
     Case("base: a file", both(emptied, lambda f: (f / "base").rmdir(), text("base", "")), CHECK, ("model.base",)),
@@ -62,10 +63,10 @@ CASES = [
     Case("tokenizer: none", lambda f: [path.unlink() for path in (f / "base").glob("tokenizer*")], PREPARE, ("base has no tokenizer",)),
     Case("tokenizer: a broken configuration", text("base/tokenizer_config.json", "{"), PREPARE, ("the tokenizer of base cannot be read",)),
     Case("tokenizer: no end", edited("base/tokenizer_config.json", eos_token=None), PREPARE, ("has no eos token",)),
-    Case("template: missing", changed("model.chat_template", "nowhere.jinja"), PREPARE, ("model.chat_template: nowhere.jinja: no such file",)),
+    Case("template: missing", changed("model.chat_template", "n.jinja"), PREPARE, ("model.chat_template: n.jinja: no such file",)),
     Case("template: a folder", changed("model.chat_template", "base"), PREPARE, ("model.chat_template: base",)),
-    Case("template: a pipe", both(pipe_as("t.jinja"), changed("model.chat_template", "t.jinja")), PREPARE, ("t.jinja", "not a regular file")),
-    Case("template: broken", both(text("t.jinja", "{% for %}"), changed("model.chat_template", "t.jinja")), PREPARE, ("t.jinja",)),
-    Case("template: Latin-1", both(raw("t.jinja", b"\xe9"), changed("model.chat_template", "t.jinja")), PREPARE, ("t.jinja", "UTF-8")),
-    Case("template: no text of the turns", both(text("t.jinja", "hello"), changed("model.chat_template", "t.jinja")), PREPARE, ("t.jinja",)),
+    Case("template: a pipe", both(pipe_as("t.jinja"), OWN), PREPARE, ("t.jinja", "not a regular file")),
+    Case("template: broken", both(text("t.jinja", "{% for %}"), OWN), PREPARE, ("t.jinja",)),
+    Case("template: Latin-1", both(raw("t.jinja", b"\xe9"), OWN), PREPARE, ("t.jinja", "UTF-8")),
+    Case("template: no text of the turns", both(text("t.jinja", "hello"), OWN), PREPARE, ("t.jinja",)),
 ]  # fmt: skip

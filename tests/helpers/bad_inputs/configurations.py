@@ -138,7 +138,7 @@ RUNS = [
     Case("results: a file", both(text("results", ""), changed("results", "results")), "prepare_pool --config my.yaml", ("results",)),
     Case("results: below /proc", changed("results", "/proc/results"), "prepare_pool --config my.yaml", ("/proc/results",)),
     Case("results: a loop of links", lambda f: os.symlink("results", f / "results"), "prepare_pool --config my.yaml", ("results",)),
-    Case("results: read-only", lambda f: (f / "results").mkdir(mode=0o555), "prepare_pool --config my.yaml", ("results", "Permission denied"),
+    Case("results: read-only", lambda f: os.mkdir("results", 0o555), "prepare_pool --config my.yaml", ("results", "Permission denied"),
          confined=True),
     Case("results: no room", None, "prepare_pool --config my.yaml", ("results", "File too large"), largest=100),
     Case("status: nothing there", None, "status nowhere", ("nowhere: holds no experiment",)),

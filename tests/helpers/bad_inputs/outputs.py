@@ -26,7 +26,7 @@ CASES = [
     *(Case(f"select --output: {name}", make, f"{SELECT} {place}", says) for name, make, place, says in PLACES),
     *(Case(f"export --output: {name}", make, f"{EXPORT} {place}", says) for name, make, place, says in PLACES),
     *(
-        Case(f"{command.split()[0]} --output: in a read-only folder", read_only, f"{command} closed/o", ("closed", "Permission denied"), True)
+        Case(f"{command.split()[0]} --output: read-only", read_only, f"{command} closed/o", ("closed", "Permission denied"), True)
         for command in (SELECT, EXPORT, f"{EXPORT.replace('--output', '--format parquet --output')}")[:2]
     ),
     *(

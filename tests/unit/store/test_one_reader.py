@@ -57,7 +57,6 @@ VOUCHED = {"open_artefact", "open_alone", "file", "only_file", "folder"}
 MAY_OPEN = {
     # the base, files of the hub and the user's own
     "modelling.base_files": "the base",
-    "modelling.base": "the base",
     "planning.architecture": "the base",
     "conversation.tables": "the user's files",
     "planning.workload": "the user's files, read for their number of rows",
