@@ -66,7 +66,7 @@ def test_a_broken_configuration_is_one_line(tmp_path, content, said):
 
 
 def test_a_folder_is_no_configuration(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="a folder; write"):
         read_mapping(tmp_path, "config.yaml")
 
 

@@ -25,6 +25,7 @@ FLOORS = (
         "budgets",
         "compiled",
         "files",
+        "inputs",
         "hub",
         "shipped",
         "extras",

@@ -30,24 +30,25 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "shard_plan": (1, "the pool's plan and the command's argument"),
     },
     "attribution.bergson_scores": {
-        "BergsonScores.__init__": (4, "the store given"),
+        "BergsonScores.__init__": (3, "the store given"),
         "BergsonScores._refuse_unwritten": (1, "the store given"),
-        "_info": (4, "the store given"),
+        "_info": (3, "the store given"),
         "_run": (1, "the store given"),
+        "_fields": (3, "the store given"),
     },
     "attribution.matrix_file": {
         "_named": (1, "the matrix given"),
         "_open_safetensors": (3, "the matrix given"),
         "_open_zarr": (2, "the matrix given"),
-        "_read_csv": (1, "the matrix given"),
-        "_read_json": (2, "the file given"),
+        "_read_csv": (3, "the matrix given"),
         "_array": (2, "the file given"),
-        "_read_parquet": (2, "the matrix given"),
+        "_read_parquet": (3, "the matrix given"),
         "_to_array": (1, "the matrix given"),
         "_is_header": (1, "the matrix given"),
         "open_matrix": (4, "the matrix given"),
-        "read_mask": (1, "the file given"),
-        "read_tasks": (1, "the file given"),
+        "read_mask": (2, "the file given"),
+        "read_tasks": (2, "the file given"),
+        "_refuse_missing_chunks": (2, "the matrix given"),
     },
     "attribution.influence_model": {
         "fit_influence_model": (1, "the number of valid rows among the sampled ones"),
@@ -126,7 +127,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_drawn": (1, "the benchmark's data"),
         "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
-        "_token_counts": (1, "the tokenizer"),
+        "_token_counts": (2, "the tokenizer"),
         "examined_targets": (1, "the command's argument"),
     },
     "evaluation.decontaminate": {
@@ -255,6 +256,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "refuse_other_tensors": (2, "the adapter on disk and the model"),
         "saved_shapes": (2, "the adapter on disk"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
+        "_refuse_another_rank": (1, "the adapter on disk"),
     },
     "modelling.quantised": {
         "refuse_eight_bits": (1, "the loaded base"),
@@ -272,10 +274,10 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "resolve_device": (1, "the machine"),
     },
     "modelling.base_files": {
-        "_own_values": (4, "the base's files"),
-        "read_architecture": (4, "the base's files"),
+        "_own_values": (3, "the base's files"),
+        "read_architecture": (5, "the base's files"),
         "refuse_without_tokenizer": (1, "the base's files"),
-        "weight_files": (3, "the base's files"),
+        "weight_files": (4, "the base's files"),
     },
     "modelling.targets": {
         "_refuse_layers_without": (1, "the model"),
@@ -309,13 +311,13 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "table_audit": (1, "the pool's rows"),
     },
     "selection.explain": {
-        "_example": (2, "the targets on disk"),
+        "_example": (3, "the targets on disk"),
         "_find": (1, "the command's argument"),
     },
     "selection.export": {
         "_with_messages": (2, "the selection and the pool given"),
         "_write_huggingface": (1, "the folder given"),
-        "export": (2, "the arguments and the selection given"),
+        "export": (1, "the arguments and the selection given"),
     },
     "selection.interface": {
         "select": (1, "the arguments given"),
@@ -333,6 +335,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "selection.selection_file": {
         "find_selection": (2, "the path given"),
+        "read_picks": (5, "the picks given"),
     },
     "selection.source": {
         "Source.__init__": (2, "the matrix given"),

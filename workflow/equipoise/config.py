@@ -23,6 +23,7 @@ from equipoise.config_keys import (
     Name,
     Positive,
     Section,
+    Seed,
     Seeds,
     SelectorName,
     Source,
@@ -55,7 +56,9 @@ class Pool(Section):
         "skip",
         description="Rows that share 13 words in a row with a test item: skip the search, report them by task, or also remove them.",
     )
-    shards: Annotated[int, JOBS] = Field(1, ge=1, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows.")
+    shards: Annotated[int, JOBS] = Field(
+        1, ge=1, le=1_000_000, description="Number of gradient jobs the pool is cut into, at most one per 1,024 rows."
+    )
 
     @model_validator(mode="after")
     def _one_source(self):
@@ -224,7 +227,7 @@ class Miniature(Section):
     profile: Literal["noisy", "clean", "conflicting"] = Field(
         "noisy", description="Pool: noisy, clean, or conflicting (noisy, with two tasks that want opposite answers and one of few rows)."
     )
-    seed: int = Field(0, ge=0, description="Seed of the pool.")
+    seed: Seed = Field(0, description="Seed of the pool.")
 
     @property
     def folder(self) -> str:
@@ -236,12 +239,14 @@ class Experiment(Section):
     """An experiment: all its sections, and the keys that belong to none."""
 
     experiment: Annotated[Name, PLACE] = Field(description="Name; results go to <results>/<experiment>/.")
-    results: Annotated[str, PLACE] = Field("results", description="Folder of all results.")
-    python: Annotated[str, NO_EFFECT] = Field("python", description="Interpreter of the stages; `python` is the one that runs snakemake.")
+    results: Annotated[str, PLACE] = Field("results", min_length=1, description="Folder of all results.")
+    python: Annotated[str, NO_EFFECT] = Field(
+        "python", min_length=1, description="Interpreter of the stages; `python` is the one that runs snakemake."
+    )
     container: Annotated[str | None, NO_EFFECT] = Field(
         None, description="For --sdm apptainer: the image of the stages, a .sif file or docker://... (made by envs/Dockerfile)."
     )
-    seed: int = Field(0, ge=0, description="Every other seed derives from this one.")
+    seed: Seed = Field(0, description="Every other seed derives from this one.")
     budgets: Annotated[list[BudgetField], JOBS] = Field([0.05, 0.1, 0.15], min_length=1, description="Budgets: shares in (0, 1] or counts.")
     selectors: Annotated[list[SelectorName], JOBS] = Field(
         ["random", "task_max", "sum", "instance_max", "instance_max_normalized", "rds", "bids", "full"],

@@ -13,7 +13,11 @@ from pydantic_core import ErrorDetails
 from equipoise.config import Experiment
 from equipoise.errors import UserError, first_line
 from equipoise.files import write_text
+from equipoise.inputs import read_text
 from equipoise.shipped import shipped
+
+SHOWN, NAMED = 200, 8
+"""Characters of a value, and mistakes, in a refusal."""
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -37,29 +41,24 @@ def parse_config(values: Mapping[str, Any], source: str = "config") -> Experimen
     try:
         return Experiment.model_validate(dict(values))
     except ValidationError as error:
-        raise UserError(f"{source}: " + "; ".join(_explain(detail) for detail in error.errors())) from None
+        clauses = [_explain(detail) for detail in error.errors()]
+        more = [f"and {len(clauses) - NAMED} more"] if len(clauses) > NAMED else []
+        raise UserError(f"{source}: " + "; ".join([*clauses[:NAMED], *more])) from None
 
 
 def read_config(path: str | Path) -> Experiment:
     """Reads and validates a YAML file. Raises `UserError` when it is missing, not YAML or not a valid experiment."""
-    try:
-        return parse_config(read_mapping(shipped(str(path)), "config.yaml"), str(path))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write the path of an experiment's YAML") from None
+    return parse_config(read_mapping(shipped(str(path)), "config.yaml"), str(path))
 
 
 def read_mapping(path: str | Path, example: str, empty: dict[str, Any] | None = None) -> dict[str, Any]:
     """The mapping in a YAML file; `empty` for a file without a value. Raises `UserError` when it holds none, naming an example."""
     try:
-        values = yaml.load(Path(path).read_text(encoding="utf-8"), _StrictLoader)
+        values = yaml.load(read_text(path, f"the path of a YAML file such as {example}"), _StrictLoader)
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except (ValueError, RecursionError) as error:  # another encoding, a date or number that is none, too many levels
-        raise UserError(f"{path}: not YAML in UTF-8 ({first_line(error)}); start from {example}") from None
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); write the path of a file such as {example}") from None
+        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())[:SHOWN]}") from None
+    except (ValueError, RecursionError) as error:  # a date or number that is none, too many levels
+        raise UserError(f"{path}: not YAML ({first_line(error)}); start from {example}") from None
     values = empty if values is None else values
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no keys; start from {example}")
@@ -92,8 +91,16 @@ def _explain(detail: ErrorDetails) -> str:
         return message  # of keys that do not go together; it names them
     message = message[0].lower() + message[1:]
     shown = detail["input"]
-    given = f" (given: {shown!r})" if isinstance(shown, str | int | float | bool) or shown is None else ""
+    given = f" (given: {_short(shown)})" if isinstance(shown, str | int | float | bool) or shown is None else ""
     return f"{where}: {message}{given}{_described(location) if kind != 'value_error' else ''}"
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return "a number too long to write"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def _nearest(location: tuple[int | str, ...]) -> str:

@@ -1,15 +1,19 @@
 """What the keys of a configuration may hold, and what they do to results: the types and marks that the sections in config.py use."""
 
+import re
 from enum import Enum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from equipoise.budgets import Budget, parse_budget
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, OTHERS
+from equipoise.seeds import LARGEST_SEED
 from equipoise.selectors import selector_names
 
+LARGEST = 10**12
+"""More than anything that is counted here: rows, tokens, numbers of a gradient."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 
 
@@ -67,11 +71,11 @@ def _trainable(value: object) -> object:
 BudgetField = Annotated[int | float, BeforeValidator(_budget)]
 SelectorName = Annotated[str, AfterValidator(_known_selector)]
 EstimatorName = Literal[*(each.name for each in ESTIMATORS), *OTHERS]
-Name = Annotated[str, Field(pattern=NAME)]
-Seed = Annotated[int, Field(ge=0)]
+Name = Annotated[str, Field(pattern=NAME, max_length=100)]
+Seed = Annotated[int, Field(ge=0, le=LARGEST_SEED)]
 Seeds = Annotated[list[Seed], JOBS]
-Files = Annotated[list[str], CONTENT]
-Source = Annotated[str, CONTENT]
+Files = Annotated[list[Annotated[str, Field(min_length=1)]], CONTENT]
+Source = Annotated[str, Field(min_length=1), CONTENT]
 AnySource = Annotated[str | None, CONTENT]
 Cut = Annotated[Literal["separate", "together"], JOBS]
 TargetModules = Annotated[Literal["attention", "all-linear"] | list[str], BeforeValidator(_targets), CONTENT]
@@ -100,4 +104,15 @@ StageName = Literal[
 class Section(BaseModel):
     """What all sections share: unknown keys are errors, numbers may come as text from the command line."""
 
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", protected_namespaces=(), allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _possible(cls, value: Any) -> Any:
+        """Refuses numbers that count nothing, and texts that neither a file nor a path can hold."""
+        for each in value if isinstance(value, list) else value.values() if isinstance(value, dict) else [value]:
+            if type(each) is int and each > LARGEST:
+                raise ValueError(f"a number of {len(str(each)) if each < 10**4000 else 'thousands of'} digits; write at most {LARGEST}")
+            if isinstance(each, str) and re.search("[\\x00\\ud800-\\udfff]", each):
+                raise ValueError("a text with a null or half of a surrogate pair; write it without")
+        return value

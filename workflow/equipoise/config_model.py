@@ -44,7 +44,7 @@ class Model(Section):
 class Lora(Section):
     """The LoRA adapter of warm-up and fine-tuning (PEFT)."""
 
-    rank: int = Field(128, ge=1, description="Rank r.")
+    rank: int = Field(128, ge=1, le=65536, description="Rank r.")
     alpha: int = Field(512, ge=1, description="Scale alpha; the adapter's output is multiplied by alpha / r.")
     dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the adapter's input while training.")
     target_modules: TargetModules = Field(

@@ -5,22 +5,25 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-
-from equipoise.errors import UserError
 
 Read = TypeVar("Read")
 TRANSIENT = (errno.ESTALE, errno.EIO)
 """Errors of a network file system that may be gone at the next attempt."""
 RETRY_AFTER = 0.2  # seconds
 FULL = (errno.ENOSPC, errno.EDQUOT)
-REFUSED = (*TRANSIENT, errno.EACCES, errno.EROFS)
-"""Errors of a file system that is damaged, away, or not ours to write."""
+PLACE = (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO, errno.EFBIG)
+"""Errors of a place where no such file can be."""
+REFUSED = (*TRANSIENT, errno.EACCES, errno.EPERM, errno.EROFS, *PLACE)
+"""Errors of a file system that is damaged, away, or not ours to write, and of impossible places."""
+DISK = "disk"
+"""What is said to be full or refused where no path is known."""
 MARKS = (*map(os.strerror, FULL), *(f"os error {code}" for code in FULL), "PytorchStreamWriter failed", "unexpected pos")
 """What errors of a full disk, or a used-up quota, say: safetensors', and torch.save's, which keeps the cause to itself."""
 
@@ -54,22 +57,66 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Links are written through; what is there and no regular file (a device, a pipe) stays, and is given the bytes.
     """
     path = Path(os.path.realpath(path))
-    if path.exists() and not path.is_file() and not path.is_dir():
-        with _written_into(path) as part:
+    kind = _kind(path)
+    if kind is not None and not stat.S_ISREG(kind):
+        with _named(path, path), _written_into(path) as part:
             yield part
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.glob(f".{path.name}.*.part"):
-        left.unlink(missing_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with _named(path, part), _made_folder(path.parent):
+        for left in path.parent.glob(f".{path.name}.*.part"):
+            left.unlink(missing_ok=True)
+        try:
+            yield part
+            with open(part, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(part, path)
+            sync_folder(path.parent)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def _kind(path: Path) -> int | None:
+    """What lies at a path, as `stat` says it; none where nothing does. Raises `OSError` for a folder and where nothing can be."""
     try:
-        yield part
-        with open(part, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_folder(path.parent)
-    finally:
-        part.unlink(missing_ok=True)
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    return mode
+
+
+@contextmanager
+def _made_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, and takes what was made away again where the block ends in an error."""
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # what the system says where no folder can be made, as below /proc
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder)) from None
+        yield
+    except BaseException:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
+@contextmanager
+def _named(path: Path, part: Path) -> Iterator[None]:
+    """Errors of a block that writes `path` say so, though `part` or no name at all stands in them; a full disk is one, whoever says it."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(part)):
+            error.filename = str(path)
+        raise
+    except Exception as error:
+        if full_disk(error) != DISK:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
 
 
 @contextmanager
@@ -108,31 +155,6 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def read_jsonl(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Line number, from 1, and object of every line that is not blank.
-
-    Lines end at \\n alone: texts may hold U+2028, at which str.splitlines would cut. Raises `UserError` naming file and line for a missing
-    file, broken JSON and anything but an object.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for number, text in enumerate(file, 1):
-                if text.strip():
-                    yield number, _object(text, f"{path}:{number}")
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write the path of a JSONL file") from None
-
-
-def _object(text: str, where: str) -> dict[str, Any]:
-    try:
-        line = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"{where}: not JSON ({error}); write one object per line") from None
-    if not isinstance(line, dict):
-        raise UserError(f"{where}: not an object; write one object per line")
-    return line
-
-
 def full_disk(error: BaseException | None) -> str | None:
     """What was being written (a path, else `disk`) when an error, or what caused it, came from a full disk; None for other errors."""
     full, path = False, None
@@ -142,7 +164,7 @@ def full_disk(error: BaseException | None) -> str | None:
         text = str(error)
         full = full or (isinstance(error, OSError) and error.errno in FULL) or any(mark in text for mark in MARKS)
         error = error.__cause__ or error.__context__
-    return str(path or "disk") if full else None
+    return str(path or DISK) if full else None
 
 
 def refused_file(error: BaseException | None) -> str | None:
@@ -154,4 +176,4 @@ def refused_file(error: BaseException | None) -> str | None:
             reason = reason or (os.strerror(error.errno) if error.errno in REFUSED else None)
         reason = reason or next((os.strerror(code) for code in REFUSED if f"(os error {code})" in str(error)), None)
         error = error.__cause__ or error.__context__
-    return f"{path or 'disk'}: {reason}" if reason else None
+    return f"{path or DISK}: {reason}" if reason else None

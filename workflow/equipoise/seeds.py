@@ -2,6 +2,9 @@
 
 import hashlib
 
+LARGEST_SEED = 2**32 - 1
+"""What numpy, torch and transformers all take."""
+
 
 def derive_seed(seed: int, *purpose: str | int) -> int:
     """A 31-bit seed that depends on `seed` and the words of `purpose` alone."""

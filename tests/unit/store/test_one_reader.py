@@ -49,7 +49,7 @@ MAY_ASK = {
 OPENERS = {
     *("zarr.open", "zarr.open_array", "zarr.open_group", "pq.read_table", "pq.ParquetFile", "pyarrow.parquet.read_table"),
     *("pd.read_parquet", "pd.read_csv", "pd.read_json", "safe_open", "load_file", "np.load", "np.memmap", "np.fromfile", "torch.load"),
-    *("json.load", "read_manifest", "read_jsonl", "PeftModel.from_pretrained", "dataset", "ds.dataset", "open", "os.open"),
+    *("json.load", "read_manifest", "read_jsonl", "read_json", "PeftModel.from_pretrained", "dataset", "ds.dataset", "open", "os.open"),
 }
 """Calls that open data, by what they are called as; `np.memmap` and `open` for writing are none."""
 METHODS = {"read_text", "read_bytes", "open"}
@@ -58,16 +58,16 @@ VOUCHED = {"open_artefact", "open_alone", "file", "only_file", "folder"}
 MAY_OPEN = {
     # the base, files of the hub and the user's own
     "modelling.base_files": "the base",
-    "modelling.base": "the base",
     "planning.architecture": "the base",
     "conversation.tables": "the user's files",
     "planning.workload": "the user's files, read for their number of rows",
     "evaluation.grading": "verified ids, a file of the package",
     "attribution.matrix_file": "the user's matrix",
     "attribution.bergson_scores": "the user's scores",
-    "selection.export": "the user's picks",
-    "selection.explain": "the user's picks, and a file whose caller opened its artefact",
-    "files": "says how JSON lines are read",
+    "selection.selection_file": "the user's picks, and a selection that was compared",
+    "selection.explain": "a file whose caller opened its artefact",
+    "inputs": "says how files that users name are read",
+    "files": "digests, and what it has written",
     "config_file": "configurations",
     "modelling.device": "what the system says",
     "cluster.devices": "locks",

@@ -6,16 +6,21 @@ Where a file names its rows or columns, the names are read too: a text column `i
 """
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from equipoise.attribution.bergson_scores import BergsonScores
 from equipoise.errors import UserError, first_line
+from equipoise.inputs import read_json, regular_file, regular_tree
 from equipoise.progress import log
 
 if TYPE_CHECKING:
@@ -49,22 +54,26 @@ def open_matrix(path: str | Path, header: bool | None = None) -> MatrixFile:
     path = Path(path)
     if not is_known(path):
         raise UserError(f"{path}: no known matrix format; write a path that ends in {', '.join(READERS)}, or a folder of bergson's scores")
-    if not path.exists():
-        raise UserError(f"{path}: no such file; write the path of a matrix")
-    if path.is_file() and path.stat().st_size == 0:
+    if not path.is_dir() and regular_file(path, "the path of a matrix").stat().st_size == 0:
         raise UserError(f"{path}: is empty; write an N x V matrix into it")
     if header is not None and path.suffix != ".csv":
         raise UserError(f"{path}: --header and --no-header are for .csv; leave them out")
     if path.suffix not in READERS:
         return MatrixFile(BergsonScores(path))
+    if (path.suffix == ".zarr") is not path.is_dir():
+        kind = "is no folder, as Zarr writes" if path.suffix == ".zarr" else "is a folder"
+        raise UserError(f"{path}: {kind}; write the path of a matrix as its ending says")
     return _read_csv(path, header) if path.suffix == ".csv" else READERS[path.suffix](path)
 
 
 def read_tasks(path: str | Path) -> list[str]:
     """V task names from a JSON list, or from the manifest of a sealed matrix; raises `UserError` for anything else."""
-    tasks = _read_json(path, "a JSON list of V task names")
+    tasks = read_json(path, "a JSON list of V task names")
     if isinstance(tasks, dict) and tasks.get("kind") == "matrix":
-        return [column["task"] for column in tasks["columns"]]
+        columns = tasks.get("columns")
+        if not isinstance(columns, list) or not all(isinstance(column, dict) and "task" in column for column in columns):
+            raise UserError(f"{path}: its columns name no tasks; write the manifest of a sealed matrix as it was made")
+        return [column["task"] for column in columns]
     if not isinstance(tasks, list):
         raise UserError(f'{path}: not a list; write a JSON list of V task names such as ["gsm", "gsm", "code"]')
     return tasks
@@ -75,19 +84,14 @@ def read_mask(path: str | Path) -> np.ndarray:
     if Path(path).suffix == ".npy":
         mask = _array(Path(path))
     else:
-        mask = np.asarray(_read_json(path, "a JSON list of true and false, or a .npy file of booleans"))
+        listed = read_json(path, "a JSON list of true and false, or a .npy file of booleans")
+        try:
+            mask = np.asarray(listed)
+        except ValueError:
+            raise UserError(f"{path}: a list of lists of other lengths; write one true or false per row") from None
     if mask.dtype != bool:
         raise UserError(f"{path}: holds {mask.dtype}; write one true or false per row, as JSON list or .npy")
     return np.array(mask)
-
-
-def _read_json(path: str | Path, wanted: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; write {wanted}") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON ({error}); write {wanted}") from None
 
 
 def _read_npy(path: Path) -> MatrixFile:
@@ -96,11 +100,12 @@ def _read_npy(path: Path) -> MatrixFile:
 
 def _array(path: Path) -> np.ndarray:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (ValueError, EOFError, OSError) as error:
+        array = np.load(regular_file(path, "the path of a .npy array"), mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError, OverflowError, MemoryError, SyntaxError, TokenError, TypeError, BadZipFile) as error:
         raise UserError(f"{path}: not a .npy array of numbers ({first_line(error)}); write it with numpy.save") from None
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"{path}: not a .npy array but an archive of arrays; write one with numpy.save")
+    return array
 
 
 def _open_zarr(path: Path) -> MatrixFile:
@@ -110,17 +115,36 @@ def _open_zarr(path: Path) -> MatrixFile:
         from equipoise.attribution.matrix_store import open_values, read_valid
 
         return MatrixFile(open_values(sealed), read_valid(sealed), None, [column["id"] for column in sealed["columns"]])
+    held = regular_tree(path, "the path of a Zarr array")
     try:
         opened = zarr.open(str(path), mode="r")
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: no Zarr array ({first_line(error)})") from None
+        arrays = {name: array for name, array in opened.arrays() if array.ndim == 2} if isinstance(opened, zarr.Group) else {}
+    except Exception as error:  # whatever of zarr, its codecs or numpy stumbles over metadata that say what cannot be
+        raise UserError(f"{path}: no Zarr array ({first_line(error)}); write the path of one") from None
     if isinstance(opened, zarr.Group):
-        arrays = {name: array for name, array in opened.arrays() if array.ndim == 2}
         if len(arrays) != 1:
-            held = ", ".join(arrays) or "none"
-            raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {held}; write the array's own path")
+            found = ", ".join(arrays) or "none"
+            raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {found}; write the array's own path")
         opened = next(iter(arrays.values()))
+    _refuse_missing_chunks(opened, path, held)
     return MatrixFile(opened, None, *_named(path, dict(opened.attrs)))
+
+
+def _refuse_missing_chunks(array: Any, path: Path, held: set[str]) -> None:
+    """Raises `UserError` for an array of which a chunk (or shard) is not among the files `held`: zarr would read it as fill values, as many
+    as the metadata claim."""
+    sizes = array.shards or array.chunks
+    if any(size < 1 for size in (*array.shape, *sizes)):
+        raise UserError(f"{path}: shape {array.shape} in chunks of {sizes}; write an N x V matrix, in chunks of at least one number")
+    grid = [-(-length // size) for length, size in zip(array.shape, sizes, strict=True)]
+    for number in range(min(math.prod(grid), len(held) + 1)):  # of more chunks than files, one is missing
+        place = []
+        for length in reversed(grid):
+            number, at = divmod(number, length)
+            place.append(at)
+        chunk = array.metadata.encode_chunk_key(tuple(reversed(place)))
+        if (f"{array.path}/{chunk}" if array.path else chunk) not in held:
+            raise UserError(f"{path / array.path / chunk}: missing chunk of {array.shape}; write all of them (write_empty_chunks=True)")
 
 
 def _named(path: Path, values: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:
@@ -130,7 +154,7 @@ def _named(path: Path, values: dict[str, Any]) -> tuple[list[str] | None, list[s
         held = values.get(key)
         try:
             held = json.loads(held) if isinstance(held, str) else held
-        except ValueError:
+        except (ValueError, RecursionError):
             held = 0
         if held is not None and not (isinstance(held, list) and all(isinstance(name, str) for name in held)):
             raise UserError(f"{path}: its {key} are no list of texts; write a JSON list of names, or leave it out")
@@ -171,8 +195,13 @@ def _read_csv(path: Path, header: bool | None = None) -> MatrixFile:
     import pyarrow as pa
     from pyarrow import csv
 
-    with path.open(encoding="utf-8", errors="replace") as file:
-        first, second = (file.readline().strip().split(",") for _ in range(2))
+    try:
+        with path.open(encoding="utf-8") as file:
+            first, second = (file.readline().strip().split(",") for _ in range(2))
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not UTF-8 text; write V numbers per line, saved as UTF-8") from None
+    if first == [""]:
+        raise UserError(f"{path}: its first line is blank; write V numbers per line")
     if header is None:
         header = _is_header(first, second, path)
         log(f"{path}: the first line is {'the header' if header else 'row 0'}; --header or --no-header decides otherwise")
@@ -181,7 +210,7 @@ def _read_csv(path: Path, header: bool | None = None) -> MatrixFile:
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()), strings_can_be_null=False)
     try:
         table = csv.read_csv(path, read_options=read, convert_options=convert)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise UserError(f"{path}: not a table of numbers ({first_line(error)}); write V numbers per line, no index column") from None
     return MatrixFile(_to_array(table, path))
 
@@ -211,9 +240,11 @@ def _read_parquet(path: Path) -> MatrixFile:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise UserError(f"{path}: not a Parquet file ({first_line(error)})") from None
+        table = pq.ParquetFile(path).read()
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise UserError(f"{path}: not a Parquet file ({first_line(error)}); write it with pyarrow or pandas") from None
+    if twice := [name for name, count in Counter(table.schema.names).items() if count > 1]:
+        raise UserError(f"{path}: the column {twice[0]} stands twice; give every column a name of its own")
     ids = None
     if "id" in table.schema.names and not pa.types.is_floating(table.schema.field("id").type):
         ids = [str(name) for name in table["id"].to_pylist()]

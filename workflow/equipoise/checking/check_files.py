@@ -52,8 +52,10 @@ def opened(config: Experiment) -> Iterator[Part]:
     if missing := [file for file in miniature_files(config) if not Path(file).exists()]:
         command = "equipoise miniature generate --config FILE"
         raise UserError(f"{missing[0]}: not generated yet; the workflow does it, or {command}")
-    from equipoise.modelling.base import load_tokenizer
+    from equipoise.modelling.base import base_folder, load_tokenizer
+    from equipoise.modelling.base_files import read_architecture
 
+    read_architecture(base_folder(config.model), config.model.base)  # before the tokenizer, whose reader would blame itself
     tokenizer = load_tokenizer(config.model)
     pool = _records("pool", config, tokenizer, lambda summary: pool_records(config, summary))
     if config.pool.shards > (most := chunk_count(pool.rows)):

@@ -130,7 +130,8 @@ def _named_by(entry: str) -> list[Path]:
     try:
         mode = path.stat().st_mode
     except FileNotFoundError:
-        matches = sorted(path for match in glob(entry, recursive=True) for path in _named_by(match))
+        found = [match for match in glob(entry, recursive=True) if match != entry]  # a link to nothing is found by its own name
+        matches = sorted(path for match in found for path in _named_by(match))
         if not matches:
             raise UserError(f"{entry}: no such file; write the path of a file, a folder or a pattern") from None
         return matches

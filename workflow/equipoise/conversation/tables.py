@@ -7,6 +7,7 @@ from typing import Any
 
 from equipoise.conversation.strict_json import loads
 from equipoise.errors import UserError
+from equipoise.inputs import read_text, regular_file
 
 BATCH_ROWS = 1024
 
@@ -25,12 +26,12 @@ def arrow_rows(path: Path) -> Iterator[tuple[int, Any, None]]:
 
 def saved_rows(folder: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of a folder written by `Dataset.save_to_disk`."""
-    state = folder / "state.json"
+    state, wanted = folder / "state.json", "a folder as save_to_disk leaves it"
     try:
-        names = [Path(entry["filename"]).name for entry in loads(state.read_text(encoding="utf-8"))["_data_files"]]
-    except (KeyError, TypeError):
-        raise UserError(f"{state}: does not name its files; save the data set with save_to_disk again") from None
-    return table_rows(_batches([folder / name for name in names]))
+        names = [Path(entry["filename"]).name for entry in loads(read_text(state, wanted))["_data_files"]]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{state}: does not name its files; write {wanted}") from None
+    return table_rows(_batches([regular_file(folder / name, wanted) for name in names]))
 
 
 def table_rows(batches: Iterable[Any]) -> Iterator[tuple[int, Any, None]]:

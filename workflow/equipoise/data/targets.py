@@ -258,8 +258,12 @@ def _token_counts(config: Experiment, name: str, rows: list[dict[str, Any]], tok
     One cut before its response has no gradient: refused here, before hours are spent on the others.
     """
     from equipoise.data.encoding import encode_rows, told_of_cut
+    from equipoise.modelling.tokens import UnfitText
 
-    encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
+    try:
+        encoded = encode_rows(rows, tokenizer, sys.maxsize, last_turn=config.training.last_turn)
+    except UnfitText as error:
+        raise UserError(f"tasks.{name}: a validation example: {error}; write its text without it") from None
     longest = config.targets.longest(config.model)
     for row, example in zip(rows, encoded, strict=True):
         if example.prompt_length >= longest:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.config import Lora
 from equipoise.errors import UserError, first_line
+from equipoise.inputs import read_json
 from equipoise.modelling.targets import carrying, patterns, shortest_names
 from equipoise.progress import log
 
@@ -80,6 +81,7 @@ def load_adapter(base: "PreTrainedModel", folder: str | Path) -> "PeftModel":
     from peft import PeftModel
 
     saved = saved_shapes(folder)
+    _refuse_another_rank(saved, Path(folder))
     try:
         model = PeftModel.from_pretrained(base, str(folder), adapter_name=ADAPTER, is_trainable=False).eval()
     except (RuntimeError, ValueError, KeyError, TypeError) as error:  # sizes that do not fit, a configuration that is none
@@ -125,6 +127,16 @@ def take_off(model: "PeftModel", base: "PreTrainedModel") -> None:
     if hasattr(base, "peft_config"):
         model.unload()
         vars(base).pop("peft_config", None)
+
+
+def _refuse_another_rank(saved: dict[str, list[int]], folder: Path) -> None:
+    """Raises `UserError` unless an adapter's configuration says the rank that its tensors have: PEFT makes room for what it says."""
+    said = read_json(folder / "adapter_config.json", "an adapter as it was saved")
+    pattern = said.get("rank_pattern") if isinstance(said, dict) else None
+    ranks = {said.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())} if isinstance(said, dict) else set()
+    held = {shape[0] for name, shape in saved.items() if ".lora_A." in name and shape}
+    if held and not ranks <= held:
+        raise UserError(f"{folder}: its configuration says rank {said.get('r')!r}, its tensors {sorted(held)}; make it again")
 
 
 def saved_shapes(folder: str | Path) -> dict[str, list[int]]:

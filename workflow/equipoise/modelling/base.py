@@ -12,6 +12,7 @@ from equipoise.config_keys import OWN, PAPER
 from equipoise.errors import UserError, first_line
 from equipoise.files import file_digest, full_disk
 from equipoise.hub import hub_reason
+from equipoise.inputs import read_text, regular_file
 from equipoise.modelling.base_files import WEIGHTS, read_architecture, refuse_without_tokenizer, weight_files
 from equipoise.modelling.quantised import keep_one_layout, settings_of
 from equipoise.modelling.template import CHAT_TEMPLATE, TODAY, template_of
@@ -52,6 +53,9 @@ def base_folder(model: Model) -> Path:
     Raises `UserError` when there is neither.
     """
     if (here := base_path(model.base)).is_dir():
+        for name in os.listdir(here):
+            if any(fnmatch(name, part) for part in PARTS):  # a library would wait for a pipe
+                regular_file(here / name, f"that of model.base: {model.base} as it was saved")
         return here
     if model.base.startswith((".", "/")) or model.base.count("/") != 1:
         raise UserError(f"model.base: no folder {model.base!r}; write an existing folder or a hub id such as meta-llama/Meta-Llama-3-8B")
@@ -157,10 +161,9 @@ def _set_template(model: Model, tokenizer: "PreTrainedTokenizerBase") -> None:
 
 def _template_file(path: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        reason = "no such file" if isinstance(error, FileNotFoundError) else first_line(error)
-        raise UserError(f"model.chat_template: {path}: {reason}; write paper, own, or the path of a Jinja file") from None
+        return read_text(path, "paper, own, or the path of a Jinja file")
+    except UserError as error:
+        raise UserError(f"model.chat_template: {error}") from None
 
 
 def _tokenizer_reason(folder: Path, error: Exception) -> str:

@@ -1,11 +1,12 @@
 """What lies in the folder of a base, told before anything is loaded: weights, architecture, tokenizer; what cannot work is refused."""
 
-import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from equipoise.errors import UserError, first_line
+from equipoise.inputs import read_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 WEIGHTS = "model*.safetensors"
 INDEX = "model.safetensors.index.json"
 OTHER_WEIGHTS = ("pytorch_model*.bin", "*.bin", "*.pt", "*.pth", "*.gguf", "*.safetensors", "*.h5", "*.msgpack")
+MOST_LAYERS = 10_000
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
@@ -25,7 +27,7 @@ def read_architecture(folder: Path, name: str) -> "PreTrainedConfig":
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     values = _own_values(folder, name)
-    kind = values.get("model_type")
+    kind = str(values.get("model_type") or "")
     if values.get("quantization_config") or values.get("compression_config"):
         raise UserError(f"model.base: {name} is quantised, and adapters are trained beside whole weights; name the base it was made from")
     try:
@@ -37,6 +39,9 @@ def read_architecture(folder: Path, name: str) -> "PreTrainedConfig":
         raise UserError(f"model.base: {name}: {f'config.json: {first_line(error)}' if known else reason}; name another base") from None
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(f"model.base: {name} is {kind}, an encoder with a decoder; name a decoder alone, such as a Llama")
+    layers = getattr(config.get_text_config(), "num_hidden_layers", None)
+    if isinstance(layers, int) and not 0 < layers <= MOST_LAYERS:
+        raise UserError(f"model.base: {name}: config.json says {layers} layers; copy it again")
     if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise UserError(f"model.base: {name} is {kind}, which is no causal language model; name one, such as a Llama")
     return config
@@ -44,14 +49,11 @@ def read_architecture(folder: Path, name: str) -> "PreTrainedConfig":
 
 def _own_values(folder: Path, name: str) -> Mapping[str, Any]:
     path = folder / "config.json"
-    if not path.is_file():
+    if not os.path.lexists(path):
         if (folder / "adapter_config.json").is_file():
             raise UserError(f"model.base: {name} holds an adapter, no base; name its base, or merge them and save the result")
         raise UserError(f"model.base: {name} has no config.json; name the folder of a base as transformers saves it")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"model.base: {name}: config.json is not JSON ({error}); copy it again") from None
+    values = read_json(path, f"the config.json of model.base: {name} as it was saved", strict=False)
     if not isinstance(values, dict):
         raise UserError(f"model.base: {name}: config.json holds no keys; copy it again")
     return values
@@ -68,7 +70,11 @@ def weight_files(folder: Path, name: str) -> list[Path]:
         raise UserError(f"model.base: {name} has no weights as {WEIGHTS}, {held}, or name another base")
     index = folder / INDEX
     if index.is_file() and not (folder / "model.safetensors").is_file():
-        parts = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        told = read_json(index, f"that of model.base: {name} as it was saved")
+        placed = told.get("weight_map") if isinstance(told, dict) else None
+        if not isinstance(placed, dict) or not all(isinstance(part, str) for part in placed.values()):
+            raise UserError(f"model.base: {name}: {INDEX} does not say which file holds which tensor; copy it again")
+        parts = set(placed.values())
         for missing in sorted(parts - {path.name for path in files}):
             raise UserError(f"model.base: {name}: {missing} is missing, which {INDEX} names; copy it too")
     return files

@@ -1,14 +1,14 @@
 """The shape of a base model: from its config.json where that is at hand, else from a small table of known ones."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from equipoise.config import Lora, Model
-from equipoise.config_keys import ALL_LINEAR, ATTENTION
+from equipoise.config_keys import ALL_LINEAR, ATTENTION, LARGEST
 from equipoise.errors import UserError
+from equipoise.inputs import read_json
 from equipoise.shipped import base_path
 
 
@@ -68,6 +68,9 @@ class Architecture:
         return self.layers * sum(lora.rank * (i + o) for i, o in self.adapted(lora).values())
 
 
+SIZES = ("num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads", "vocab_size")
+OWN_SIZES = ("num_key_value_heads", "head_dim")
+"""Keys of a config.json that say sizes; the own ones may be left out."""
 # Each from the config.json of the hub repository of that name.
 KNOWN = {
     "meta-llama/Meta-Llama-3-8B": Architecture(32, 4096, 14336, 32, 8, 128, 128256, tied=False),
@@ -87,7 +90,7 @@ def architecture(model: Model) -> tuple[Architecture, str]:
     """The base's shape and where it was read. Never touches the network. Raises `UserError` when the base is neither at hand nor known."""
     path = _local_config(model)
     if path is not None:
-        return from_config(json.loads(path.read_text(encoding="utf-8")), str(path)), str(path)
+        return from_config(read_json(path, "the config.json of a base as it was saved", strict=False), str(path)), str(path)
     if model.base in KNOWN:
         return KNOWN[model.base], "the table of known models"
     known = ", ".join(KNOWN)
@@ -98,6 +101,10 @@ def from_config(values: Mapping[str, Any], where: str) -> Architecture:
     """The shape a config.json describes. Raises `UserError` naming the first key that is missing."""
     try:
         heads = values["num_attention_heads"]
+        sizes = {key: values[key] for key in SIZES} | {key: values[key] for key in OWN_SIZES if values.get(key)}
+        for key, size in sizes.items():
+            if type(size) is not int or not 0 < size <= LARGEST:
+                raise UserError(f"{where}: {key} cannot be {repr(size)[:40]}; copy the config.json again")
         return Architecture(
             layers=values["num_hidden_layers"],
             hidden=values["hidden_size"],
@@ -108,7 +115,7 @@ def from_config(values: Mapping[str, Any], where: str) -> Architecture:
             vocabulary=values["vocab_size"],
             tied=bool(values.get("tie_word_embeddings", False)),
         )
-    except KeyError as error:
+    except (KeyError, TypeError) as error:
         raise UserError(f"{where}: no {error.args[0]!r}; plan handles decoders of Llama's shape only") from None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.benchmarks.benchmark import Items as KnownItems
 from equipoise.config import Experiment, Suite, Task
+from equipoise.config_keys import LARGEST
 from equipoise.conversation.sources import DataFile, find_files, read_rows
 from equipoise.data.shards import plan_batches
 from equipoise.errors import UserError
@@ -83,7 +84,7 @@ def pool_load(config: Experiment, rows: int | None = None, mean_tokens: float | 
     else:
         mean_tokens = ASSUMED_TOKENS
         said.append(f"pool: {mean_tokens:g} tokens per row on average (assumed; --mean-tokens sets it)")
-    if rows < 1 or mean_tokens < 2:
+    if not 1 <= rows <= LARGEST or not 2 <= mean_tokens <= LARGEST:
         raise UserError(f"--rows {rows}, --mean-tokens {mean_tokens:g}: cannot be planned; write at least 1 row and 2 tokens")
     lengths = assumed_lengths(mean_tokens, config.model.max_length)
     said.append(f"pool: cut to model.max_length, rows have {lengths.mean():.0f} tokens on average")

@@ -8,8 +8,8 @@ from typing import Any
 from equipoise.config_gradients import COMPARED
 from equipoise.conversation.record import Message, message_text
 from equipoise.errors import UserError
-from equipoise.files import canonical_json, read_jsonl
-from equipoise.selection.selection_file import find_selection
+from equipoise.files import canonical_json
+from equipoise.selection.selection_file import KEYS, find_selection, read_picks
 from equipoise.store.artefact import open_alone
 
 GAP = " | "
@@ -40,15 +40,11 @@ def _found(path: str | Path, row: str) -> tuple[dict[str, Any], dict[str, Any] |
 
 
 def _find(file: Path, row: str) -> dict[str, Any]:
-    by_number = None
-    for _, line in read_jsonl(file):
-        if line.get("id") == row:
-            return line
-        if str(line.get("row")) == row:
-            by_number = line
-    if by_number is None:
-        raise UserError(f"{file}: no pick with id or row {row!r}; write one that was selected, e.g. {next(read_jsonl(file))[1]['id']}")
-    return by_number
+    lines = read_picks(file, [key for key in KEYS if key != "tools"])
+    found = [line for line in lines if line["id"] == row] or [line for line in lines if str(line["row"]) == row]
+    if not found:
+        raise UserError(f"{file}: no pick with id or row {row!r}; write one that was selected, e.g. {lines[0]['id']}")
+    return found[0]
 
 
 def _facts(line: dict[str, Any]) -> list[str]:
@@ -87,6 +83,8 @@ def _example(root: Path, line: dict[str, Any]) -> dict[str, Any] | None:
 
     if line["task"] is None:
         return None
+    if Path(line["task"]).name != line["task"]:
+        raise UserError(f"task {line['task']!r}: no task of an experiment; explain needs a selection as the workflow wrote it")
     manifest = root / "targets" / line["task"] / "manifest.json"
     if not manifest.is_file():
         raise UserError(f"{manifest}: missing; explain needs the selection where the workflow wrote it, beside targets/")

@@ -1,12 +1,13 @@
 """Writes selections in the forms trainers read: JSONL in `messages` form, Parquet, a Hugging Face dataset folder."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from equipoise.errors import UserError
-from equipoise.files import atomic_path, read_jsonl, write_jsonl, write_text
-from equipoise.selection.selection_file import find_selection
+from equipoise.files import atomic_path, write_jsonl, write_text
+from equipoise.selection.selection_file import find_selection, read_picks
 
 PROVENANCE = {"id": str, "source": str, "row": int, "rank": int, "score": float, "column": int, "validation_id": str, "task": str}
 CARD = """---
@@ -29,10 +30,7 @@ def export(path: str | Path, form: str, output: str | Path, pool: str | Path | N
     """
     if form not in FORMS:
         raise UserError(f"format {form!r}: write one of {', '.join(FORMS)}")
-    lines = [line for _, line in read_jsonl(find_selection(path))]
-    if not lines:
-        raise UserError(f"{path}: holds no pick")
-    lines = _with_messages(lines, path, pool)
+    lines = _with_messages(read_picks(find_selection(path), ("row",)), path, pool)
     FORMS[form](lines, Path(output))
     return len(lines)
 
@@ -94,8 +92,13 @@ def _write_json_parquet(rows: list[dict[str, Any]], output: Path) -> None:
 def _write_huggingface(lines: list[dict[str, Any]], output: Path) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UserError(f"{output}: exists already; write the path of a new folder")
-    _write_parquet(lines, output / "data" / "train-00000-of-00001.parquet")
-    write_text(output / "README.md", CARD.format(rows=len(lines)))
+    data = output / "data" / "train-00000-of-00001.parquet"
+    _write_parquet(lines, data)
+    try:
+        write_text(output / "README.md", CARD.format(rows=len(lines)))
+    except BaseException:
+        shutil.rmtree(output)  # it was empty
+        raise
 
 
 FORMS: dict[str, Callable[[list[dict[str, Any]], Path], None]] = {

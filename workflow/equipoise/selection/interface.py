@@ -10,6 +10,7 @@ from equipoise.budgets import Budget, budget_rows, parse_budget
 from equipoise.errors import UserError
 from equipoise.files import write_jsonl
 from equipoise.progress import log, logged_warnings
+from equipoise.seeds import LARGEST_SEED
 from equipoise.selection.problem import Problem
 from equipoise.selection.source import Source
 from equipoise.selectors import selector as find_selector
@@ -88,8 +89,8 @@ def make_problem(source: Source, tasks: Sequence[str], valid: Any, seed: int, no
             raise UserError(f'tasks: the name of column {column} is {task!r}; write a text such as "gsm"')
     if normalisation not in NORMALISATIONS:
         raise UserError(f"normalisation {normalisation!r}: write one of {', '.join(NORMALISATIONS)}")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise UserError(f"seed {seed!r}: write a whole number of at least 0")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or not 0 <= seed <= LARGEST_SEED:
+        raise UserError(f"seed {seed!r}: write a whole number from 0 to {LARGEST_SEED}")
     return Problem(source.rows, _valid_rows(valid, source.rows, source.name), source, tuple(tasks), (), normalisation, int(seed))
 
 

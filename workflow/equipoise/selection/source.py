@@ -70,8 +70,10 @@ class Source:
             return self.direct[start:stop]
         try:
             piece = np.asarray(self._matrix[start:stop])
-        except (ValueError, OSError, RuntimeError) as error:
-            raise UserError(f"{self.name}: rows {start} to {stop - 1} cannot be read: {first_line(error)}") from None
+        except UserError:
+            raise
+        except Exception as error:  # of a user's matrix that only looks like one: whatever its library stumbles over
+            raise UserError(f"{self.name}: rows {start} to {stop - 1} cannot be read: {first_line(error)}; write it again") from None
         if piece.shape != (stop - start, self.columns):
             raise UserError(f"{self.name}: rows {start} to {stop - 1} have shape {piece.shape}, not {(stop - start, self.columns)}")
         return np.ascontiguousarray(piece, dtype=self.dtype)

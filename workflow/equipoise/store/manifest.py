@@ -35,6 +35,8 @@ def read_manifest(path: str | Path, kind: str, stage: str | None = None) -> dict
 
     Raises `UserError` naming the file when it is missing, damaged or of another kind.
     """
+    if (place := Path(path)).is_fifo() or place.is_socket() or place.is_char_device():
+        raise UserError(f"{path}: not a regular file; {remedy(path)}")
     try:
         content = json.loads(retried(Path(path).read_bytes))
     except FileNotFoundError:

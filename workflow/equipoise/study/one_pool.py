@@ -21,7 +21,8 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import evaluations, experiment_runs, gradient_epochs, run_epochs
-from equipoise.files import read_jsonl, write_text
+from equipoise.files import write_text
+from equipoise.inputs import read_jsonl
 from equipoise.layout import Run
 from equipoise.miniature.composition import audit_selection, read_metadata
 from equipoise.progress import log

@@ -13,7 +13,7 @@ from equipoise.conversation.reading import Summary, read_files
 from equipoise.data.encoding import BLOCK, encode_file, told_of_cut
 from equipoise.data.pool import pool_options
 from equipoise.errors import UserError
-from equipoise.files import read_jsonl
+from equipoise.inputs import read_jsonl
 from equipoise.modelling.chat import encode_conversations
 from equipoise.modelling.examples import Examples, gathered, open_examples
 from equipoise.progress import log
