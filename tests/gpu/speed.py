@@ -16,7 +16,7 @@ from equipoise.gradients.engine import Engine
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.projection import Sketch
 from equipoise.gradients.rows import LoraRows
-from equipoise.modelling.adapter import lora_parameters, merged
+from equipoise.modelling.adapter import lora_parameters, merged, take_off
 from equipoise.modelling.chat import pad
 from equipoise.planning import flops
 from equipoise.planning.costing import BANDWIDTH_REACHED, SECONDS_PER_LAYER
@@ -66,8 +66,8 @@ def measures(scale: Scale, device: torch.device) -> Iterator[Check]:
     apart = _step_seconds(model, device)
     with tempfile.TemporaryDirectory() as folder:
         model.save_pretrained(folder)
-        base = model.unload()
-        del base.peft_config
+        base = model.get_base_model()
+        take_off(model, base)
         with merged(base, folder) as whole:
             together = _step_seconds(whole, device)
     yield Check("decoding with a merged adapter, seconds a step / the plan's", together / _planned_step(scale, card), 1.25)

@@ -18,6 +18,7 @@ from equipoise.commands.panels import PANELS
 from equipoise.errors import UserError, printable
 from equipoise.extras import missing_extra
 from equipoise.files import full_disk, refused_file
+from equipoise.store.running import end_records
 
 
 class Commands(TyperGroup):
@@ -83,6 +84,8 @@ def main() -> None:
         if (refused := refused_file(error)) is None:
             raise
         fail(f"{refused}; mend that, or name another place, and run again, finished work is kept")
+    finally:
+        end_records()
 
 
 def _flushed() -> bool:

@@ -4,7 +4,6 @@ A record lies in `<results>/<experiment>/.running/<stage>.<host>.<process>.json`
 process ends. One that a killed process left is known by its holder's lease fields, as a lease is, or by its age. No result depends on it.
 """
 
-import atexit
 import json
 import os
 import socket
@@ -68,9 +67,16 @@ def keep_record(experiment_root: str, stage: str) -> None:
         return
     path = Path(experiment_root) / FOLDER / f"{stage}.{socket.gethostname()}.{os.getpid()}.json"
     progress.followers.append(writer := _Writer(path, stage))
-    writer.write(STARTING, 0, 0, "")
-    owner = os.getpid()
-    atexit.register(lambda: path.unlink(missing_ok=True) if os.getpid() == owner else None)
+    if path.parent.parent.is_dir():  # a stage that is refused before there is anything leaves no folder
+        writer.write(STARTING, 0, 0, "")
+
+
+def end_records() -> None:
+    """Takes away the records that this process kept, and their folder with the last of them. Called where a command ends."""
+    kept = [each for each in progress.followers if isinstance(each, _Writer)]
+    progress.followers[:] = [each for each in progress.followers if each not in kept]
+    for writer in kept:
+        writer.remove()
 
 
 class _Writer:
@@ -78,6 +84,7 @@ class _Writer:
 
     def __init__(self, path: Path, stage: str):
         self._path, self._stage, self._title, self._began, self._written = path, stage, "", 0.0, 0.0
+        self._owner = os.getpid()
         self._whole = ""  # title of the loop whose items hold others
         self._whole_began, self._before, self._under_way, self._part = 0.0, 0.0, 0.0, 0.0  # the last three: shares of the whole
 
@@ -89,6 +96,13 @@ class _Writer:
         elif total:
             self._part = max(self._part, done / total)
         self.write(title, done, total, unit)
+
+    def remove(self) -> None:
+        """Takes the record away, in the process that kept it."""
+        if os.getpid() == self._owner:
+            with suppress(OSError):
+                self._path.unlink(missing_ok=True)
+                self._path.parent.rmdir()
 
     def write(self, title: str, done: int, total: int, unit: str) -> None:
         """Writes the record, if it is time or the end of a loop."""
