@@ -302,7 +302,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "reporting.scores": {
         "_check": (1, "the scores and samples"),
         "_read_samples": (3, "the samples"),
-        "read_evaluation": (3, "the samples; the command: an experiment without suites ends at its selections"),
+        "read_evaluation": (4, "the scores and samples; the command: an experiment without suites ends at its selections"),
     },
     "reporting.sealed_matrix": {
         "read_matrix": (1, "the matrix on disk"),

@@ -87,9 +87,9 @@ BROKEN = {
     "of an older version": (lambda folder: changed_info(folder, num_rows=None), r"bergson 2\.5\.1, in a form that is not known"),
     "of other fields": (lambda folder: changed_info(folder, dtype={"names": [], "formats": [], "offsets": [], "itemsize": 8}), "not known"),
     "cut off": (lambda folder: (folder / "scores.bin").write_bytes(bytes(9)), r"scores.bin: has 9 bytes, not 2,560"),
-    "without scores": (lambda folder: (folder / "scores.bin").unlink(), "has no scores.bin"),
+    "without scores": (lambda folder: (folder / "scores.bin").unlink(), r"scores.bin: no such file"),
     "of candidates": (lambda folder: np.save(folder / "candidates.npy", np.arange(3)), "scores of some examples only"),
-    "with a broken info": (lambda folder: (folder / "info.json").write_text("{"), "info.json: cannot be read"),
+    "with a broken info": (lambda folder: (folder / "info.json").write_text("{"), "info.json: not JSON"),
     "with a broken run": (lambda folder: (folder / "config.yaml").write_text("{"), "config.yaml: cannot be read"),
 }  # fmt: skip
 
