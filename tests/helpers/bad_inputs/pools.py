@@ -94,6 +94,7 @@ TARGETS = [
     Case("task: broken", text("first.jsonl", json.dumps(row()) + '\n{"prompt": \n'), TASKS, ("first.jsonl:2: not JSON",)),
     Case("task: no answer", lines({"prompt": "a"}, name="first.jsonl"), TASKS, ("first.jsonl:1: no form fits its fields",)),
     Case("task: an empty question", lines(row(prompt=" "), name="first.jsonl"), TASKS, ("first.jsonl:1: the prompt is empty",)),
+    Case("task: an id twice", lines(row(id="x"), row(id="x"), name="first.jsonl"), TASKS, ("first.jsonl:2: its id stands before",)),
     Case("task: a list", lines(["a"], name="first.jsonl"), TASKS, ("first.jsonl:1: not an object",)),
     Case("task: too few", lines(row(), name="first.jsonl"), TASKS, ("hold 1 examples, fewer than targets.size 4; write targets.size: 1",)),
     Case("task: a prompt too long", lines(*[row(prompt="w1 " * 99 + f"w{i}") for i in range(6)], name="first.jsonl"), TASKS,

@@ -49,7 +49,8 @@ def test_given_ids_that_repeat_are_bad_rows_or_renamed(tmp_path):
     path = lines(tmp_path / "pool.jsonl", rows)
     with pytest.raises(UserError) as refused:
         read(path)
-    assert f"{path}:2: its id stands before; write repeated_ids: rename to give it another ('a' at {path}:1)" in str(refused.value)
+    remedy = "give it another, which pool.repeated_ids: rename does for a pool"
+    assert f"{path}:2: its id stands before; {remedy} ('a' at {path}:1)" in str(refused.value)
     assert "2 of 6 rows are bad" in str(refused.value)
     records, summary = read(path, options=replace(PLAIN, repeated_ids="rename"))
     assert [record.id for record in records] == ["a", "a#2", "a#2#2", "7", "7#2", "pool-5"]

@@ -99,7 +99,8 @@ def test_the_loss_of_a_choice_is_minus_lm_evals_likelihood_of_it_a_token(values)
 
 def test_a_file_of_prompts_and_responses_is_a_whole_task(tiny_values, tmp_path):
     turns = [{"role": role, "content": text} for role, text in (("user", "w1"), ("assistant", "w2"), ("user", "w3"), ("assistant", "w4"))]
-    held_out = write_jsonl(tmp_path / "held.jsonl", [*texts(5, 30), {"messages": turns}, *texts(6, 3)])  # the last stand in first.jsonl
+    drawn_from = [{**row, "id": f"again-{row['id']}"} for row in texts(6, 3)]  # these stand in first.jsonl
+    held_out = write_jsonl(tmp_path / "held.jsonl", [*texts(5, 30), {"messages": turns}, *drawn_from])
     tiny_values["tasks"]["first"] |= {"suite": "mine", "test_files": [held_out]}
     tiny_values["tasks"]["second"] |= {"suite": "mine"}
     config = parse_config(tiny_values | {"suites": {"mine": {"measure": "loss", "batch_size": 4}}})

@@ -151,7 +151,8 @@ def _with_own_id(record: Record, places: dict[str, str], options: Options, summa
     if record.id not in places:
         return record
     if options.repeated_ids == "refuse":
-        raise BadRow("its id stands before; write repeated_ids: rename to give it another", f"{record.id!r} at {places[record.id]}")
+        remedy = "give it another, which pool.repeated_ids: rename does for a pool"
+        raise BadRow(f"its id stands before; {remedy}", f"{record.id!r} at {places[record.id]}")
     summary.renamed += 1
     number = 2
     while f"{record.id}#{number}" in places:

@@ -12,8 +12,8 @@ from equipoise.errors import UserError
 
 def file_records(task: Task, files: list[str], summary: Summary) -> Iterator[tuple[Row, Record]]:
     """The examples of a task's files beside their rows; one without an id is called after its file and line. Raises `UserError` for bad
-    rows and unreadable files."""
-    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows)
+    rows, of which a repeated id makes one, and for unreadable files."""
+    options = replace(AS_IT_IS, format=task.format, columns=task.columns, bad_rows=task.bad_rows, repeated_ids="refuse")
     rows = (replace(row, made_id=f"{file.name}:{row.line}") for file in find_files(files) for row in read_rows(file))
     return placed_records(rows, options, summary)
 
