@@ -52,7 +52,7 @@ class _Finder(cst.CSTVisitor):
         self.wordings += _is_wording(node)
         if _is_left_out(node):
             return False
-        if not (self.wordings and _is_text(node)):
+        if not (self.wordings and (_is_text(node) or _is_wording(node))):
             self._change(node)
         return True
 
