@@ -28,7 +28,7 @@ RUN = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(PYTHON) -m equipoise run --profile $
 # A page of the first selectors, long before the end.
 EARLY = report_partial all --prioritize report_partial
 
-.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench gpu-check audit lint format docs lock clean without-git
+.PHONY: help install demo dry-run validate study report dag test test-fast test-now test-nightly test-slurm bench gpu-check coverage mutants audit lint format docs lock clean without-git
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -88,6 +88,16 @@ bench: $(STAMP) ## Run the benchmarks: ratios against baselines of the same run
 
 gpu-check: $(STAMP) ## On a machine with a GPU: what must hold there, and how fast it is; no download, made for 8 minutes on an H100
 	PYTHONPATH=tests $(PYTHON) -m gpu.check $(ARGS)
+
+coverage: $(STAMP) ## Branch coverage of the package by its unit tests; fails below 90 %
+	rm -rf .coverage; mkdir .coverage
+	$(PYTHON) -m coverage run -m pytest tests/unit -m "not nightly" -n $(WORKERS) --dist loadfile -q $(ARGS)
+	@$(PYTHON) -m coverage combine --quiet
+	@$(PYTHON) -m coverage report
+
+mutants: $(STAMP) ## Do tests notice faults? A sample of 400 mutants, in at most 90 minutes; goes on from tests/mutation/results.json
+	PYTHONPATH=tests OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=1 \
+		$(VENV)/bin/uv run --quiet --no-project --python $(PYTHON) --with mutmut python -m mutation.run $(ARGS)
 
 audit: $(STAMP) ## Known faults of the pinned packages (needs the internet), and what the program must never do
 	@$(VENV)/bin/uv run --quiet --no-project --with pip-audit pip-audit --requirement $(LOCK) --disable-pip --no-deps --progress-spinner off \

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from equipoise.config import Lora
 from equipoise.errors import UserError
+from equipoise.gradients.capture import Capture
 from equipoise.gradients.engine import Engine
 from equipoise.gradients.loop import run_or_halve
 from equipoise.gradients.projection import Identity, Sketch
@@ -256,3 +257,15 @@ def test_merged_adapters_other_methods_and_dropout_are_refused():
     base = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", vocab_size=VOCABULARY, **SIZES))
     with pytest.raises(UserError, match="kind IA3 is not supported"):
         Engine(get_peft_model(base, IA3Config(target_modules=["q_proj"], feedforward_modules=[])).eval())
+
+
+def test_a_layer_that_no_token_came_to_hands_on_zeros_of_every_example_like_one_token():
+    capture, taken = Capture(tiny()), []
+    capture.start(3, lambda layer, factors: taken.append((layer, factors)))
+    capture.finish()
+    assert [layer.name for layer, _ in taken] == [layer.name for layer in capture.layers]
+    for layer, factors in taken:
+        (rank, inputs), outputs = layer.a.shape, layer.b.shape[0]
+        parts = factors.x, factors.hidden, factors.g, factors.g_hidden
+        assert [part.shape for part in parts] == [(3, 1, inputs), (3, 1, rank), (3, 1, outputs), (3, 1, rank)]
+        assert not any(part.any() for part in parts)

@@ -2,10 +2,10 @@
 
 import os
 import threading
-import time
 
 import pytest
 
+from equipoise.store import lease
 from equipoise.store.gradients import GradientReader
 from equipoise.store.manifest import write_manifest
 from equipoise.store.remains import one_at_a_time
@@ -43,11 +43,13 @@ def test_a_part_of_a_manifest_left_by_a_killed_writer_goes_with_the_next(tmp_pat
 
 
 @pytest.mark.parametrize("write", [write_gradients, write_matrix])
-def test_a_store_is_not_created_while_another_job_creates_it(tmp_path, write):
+def test_a_store_is_not_created_while_another_job_creates_it(tmp_path, write, monkeypatch):
+    waits, watch = threading.Event(), lease._watch
+    monkeypatch.setattr(lease, "_watch", lambda *arguments: waits.set() or watch(*arguments))
     thread = threading.Thread(target=write, args=(tmp_path / "store",))
     with one_at_a_time(tmp_path / "store"):
         thread.start()
-        time.sleep(0.5)
+        assert waits.wait(30)
         assert not (tmp_path / "store").exists()
     thread.join(30)
     assert (tmp_path / "store").exists()
