@@ -62,6 +62,11 @@ def write_pool(config: Experiment, columns: dict[str, object], shards: int = 1) 
     return plan
 
 
+def read_pool(path: str | Path) -> dict[str, list]:
+    """The columns of a prepared pool as Python lists, by name."""
+    return pq.read_table(path).to_pydict()
+
+
 def write_target(config: Experiment, task: str, rows: list[tuple[str, str, bool]]) -> None:
     """Leaves validation examples of (prompt, response, chat) as `prepare_targets` does."""
     path = Path(config.layout.target(task))

@@ -26,7 +26,8 @@ QUIET = {
     **dict.fromkeys(("TRANSFORMERS_VERBOSITY", "DATASETS_VERBOSITY", "HF_HUB_VERBOSITY"), "error"),
     **dict.fromkeys(("HF_HUB_DISABLE_PROGRESS_BARS", "HF_DATASETS_DISABLE_PROGRESS_BARS"), "1"),
 }
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
+TOKENISES = "prepare_pool"  # the stage whose tokenizer may take all its threads: it starts no process, which would forbid that
 
 
 def stage_threads(config: "Experiment", stage: str) -> int:
@@ -50,7 +51,7 @@ def prepare_process(config: "Experiment", stage: str) -> None:
     threads = str(stage_threads(config, stage))
     for variable in THREAD_VARIABLES:
         os.environ[variable] = threads
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", str(stage == TOKENISES and threads != "1").lower())
     if not {"PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF"} & os.environ.keys():
         # batches of ever other shapes leave gaps in fixed segments, which end as out-of-memory with gigabytes free
         os.environ["PYTORCH_ALLOC_CONF"] = "expandable_segments:True"

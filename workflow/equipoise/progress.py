@@ -12,8 +12,8 @@ from equipoise.errors import printable
 Item = TypeVar("Item")
 SECONDS_BETWEEN_LINES = 10.0
 followers: list[Callable[[str, int, int, str, int], None]] = []
-"""Who is told how far long loops are: (description, done, total, unit, units of the item under way), at their start and after every item.
-The last is 0 but for loops whose items hold long loops themselves, of which it is told before every item."""
+"""Who is told how far long loops are: (description, done, total (0: not known), unit, units of the item under way), at their
+start and after every item. The last is 0 but for loops whose items hold long loops themselves, of which it is told before every item."""
 
 
 def log(message: str) -> None:
@@ -57,7 +57,7 @@ def track(
     note: Callable[[], str] = lambda: "",
     holds_loops: bool = False,
 ) -> Iterator[Item]:
-    """Yields `items`, showing how many of `total` units are done and what `note()` says; `size(item)` is the units of one item.
+    """Yields `items`, showing how many of `total` units (0: not known) are done and what `note()` says; `size(item)` is those of one.
     holds_loops: whether what is done with an item is itself told by loops."""
     show = _bar if sys.stderr.isatty() else _lines
     yield from show(_followed(items, description, total, unit, size, holds_loops), description, total, unit, size, note)
@@ -93,7 +93,7 @@ def _bar(items, description, total, unit, size, note):
         TextColumn("{task.fields[note]}"),
     ]
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task(description, total=total, note="")
+        bar = progress.add_task(description, total=total or None, note="")
         for item in items:
             yield item
             progress.update(bar, advance=size(item), note=note())
@@ -106,9 +106,10 @@ def _lines(items, description, total, unit, size, note):
         yield item
         done += size(item)
         now = time.monotonic()
-        if now - last >= SECONDS_BETWEEN_LINES and done < total:
+        if now - last >= SECONDS_BETWEEN_LINES and (done < total or not total):
             rate = done / (now - start)
-            line = f"{description}: {done:,} of {total:,} {unit}, {pace(rate)}, {duration((total - done) / rate)} left"
+            of, left = (f" of {total:,}", f", {duration((total - done) / rate)} left") if total else ("", "")
+            line = f"{description}: {done:,}{of} {unit}, {pace(rate)}{left}"
             log(", ".join(filter(None, [line, note()])))
             last = now
     log(f"{description}: {done:,} {unit} in {time.monotonic() - start:,.1f} s")

@@ -91,7 +91,6 @@ MAY_OPEN = {
     "gradients.adam": "the folder of a checkpoint",
     "gradients.ekfac": "the folder of a curvature",
     "curvature.kernel": "the folder of a curvature",
-    "data.pool": "the pool's file",
     "data.encoding": "the file of a pool or of validation examples, and texts of its rows",
     "training.training_set": "the files of a pool and of a selection",
     "reporting.scores": "lines of samples",

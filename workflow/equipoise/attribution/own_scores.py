@@ -25,11 +25,12 @@ class OwnScores:
         """columns: {task, id} of every validation example. Raises `UserError` naming the key and what does not fit."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(open_artefact(config, "pool").only_file(), columns=["id", "completion_tokens"])
-        self._usable = table["completion_tokens"].to_numpy() > 0
+        pool = open_artefact(config, "pool")
+        self._usable = pq.read_table(pool.only_file(), columns=["completion_tokens"])["completion_tokens"].to_numpy() > 0
         self._path = config.gradients.matrix.file
         self._file = open_matrix(self._path)
-        refuse_unfit(self._path, self._file, table["id"].to_pylist(), columns)
+        ids = None if self._file.ids is None else pq.read_table(pool.only_file(), columns=["id"])["id"].to_pylist()
+        refuse_unfit(self._path, self._file, ids, columns, len(self._usable))
 
     def chunks(self, start: int, stop: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """(first row, rows float32 [n, V], valid bool [n]) chunk by chunk, as `assemble_chunks`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -75,12 +76,15 @@ def opened(config: Experiment) -> Iterator[Part]:
 
 def _records(name: str, config: Experiment, tokenizer: Any, read: Any) -> Part:
     summary = Summary()
-    records = list(read(summary))
-    if not records:
+    records = read(summary)
+    first = list(islice(records, COUNTED))
+    for _ in records:  # to the end: they are only counted
+        pass
+    if not first:
         raise UserError(f"{name}: no example in its files ({summary.rows} rows); name a source with at least one")
     notes = list(summary.lines())
     whole = summary.records
-    _, lengths = tokenised(config, tokenizer, records[:COUNTED], summary)
+    lengths = [length for _, length in tokenised(config, tokenizer, first, summary)]
     unfit = whole - summary.records
     tokens, completion, cuts = zip(*lengths, strict=True)
     if said := told_of_cut(sum(cuts), len(lengths), config.model.max_length, "model.max_length"):

@@ -35,7 +35,7 @@ def _pool_ids(config: Experiment) -> list[str] | None:
     if config.pool.decontaminate == "remove":
         return None
     summary = Summary()
-    records = list(pool_records(config, summary))
+    records = pool_records(config, summary)
     if config.pool.bad_rows == "skip":
-        records, _ = tokenised(config, load_tokenizer(config.model), records, summary)
+        records = (record for record, _ in tokenised(config, load_tokenizer(config.model), records, summary))
     return [record.id for record in records]

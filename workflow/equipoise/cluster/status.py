@@ -34,8 +34,8 @@ RATE_OVER = 600.0  # seconds of which the rate of pool gradients is the mean
 class StageStatus:
     """A stage: items done of all, and how many are being written now.
 
-    rows_done, rows: of what its running jobs do now, in units; of pool gradients over all epochs and jobs. rate: units a second, 0 when
-    none are coming. seconds_left: of the stage, None when unknown. doing: what a running job does.
+    rows_done, rows (0: not known): of what its running jobs do now, in units; of pool gradients over all epochs and jobs. rate: units a
+    second, 0 when none are coming. seconds_left: of the stage, None when unknown. doing: what a running job does.
     """
 
     stage: str
@@ -240,7 +240,8 @@ def as_table(status: Status) -> "RichTable":
 
 
 def _amounts(stage: StageStatus) -> tuple[str, str, str]:
-    rows = f"{stage.rows_done:,} of {stage.rows:,} {stage.unit}" if stage.rows else ""
+    of = f" of {stage.rows:,}" if stage.rows else ""
+    rows = f"{stage.rows_done:,}{of} {stage.unit}" if stage.rows or stage.rows_done else ""
     return rows, pace(stage.rate) if stage.rate else "", "" if stage.seconds_left is None else duration(stage.seconds_left)
 
 

@@ -1,9 +1,13 @@
-"""Records that say the same: exactly (`Record.key`), or nearly (MinHash over runs of words, by datasketch)."""
+"""Records that say the same: exactly (`Record.key`, by hash), or nearly (MinHash over runs of words, by datasketch)."""
 
 import re
-from typing import Any
+from array import array
+from typing import Any, Literal
+
+import numpy as np
 
 from equipoise.conversation.record import Record, message_text
+from equipoise.conversation.seen import Seen
 
 # words; a Chinese, Japanese or Korean character counts as one
 WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
@@ -13,35 +17,44 @@ PERMUTATIONS = 128
 
 
 class Duplicates:
-    """The conversations so far. near: whether those with nearly the same words count."""
+    """The conversations so far. kind: which of them are removed; near ones are looked for only then, and only then are ids kept."""
 
-    def __init__(self, near: bool) -> None:
-        self.near = near
-        self.exact: dict[str, str] = {}
-        self.sketches: list[tuple[str, Any]] = []
-        if near:
+    def __init__(self, kind: Literal["none", "exact", "near"]) -> None:
+        self.kind = kind
+        self.exact = Seen()
+        self.ids, self.ends = bytearray(), array("Q", [0])
+        self.sketches: list[tuple[int, np.ndarray]] = []
+        if kind == "near":
             from datasketch import MinHash, MinHashLSH
 
             self.empty = MinHash(num_perm=PERMUTATIONS, seed=1)
             self.index = MinHashLSH(threshold=THRESHOLD, num_perm=PERMUTATIONS)
 
     def earlier(self, record: Record) -> tuple[str, str] | None:
-        """Kind (exact or near) and id of the first record remembered that says what this one says; none where none does."""
-        self.key, self.sketch = record.key, self._sketch(record) if self.near else None
-        if self.key in self.exact:
-            return "exact", self.exact[self.key]
+        """Kind (exact or near) of the first record remembered that says what this one says, and its id where duplicates are removed."""
+        self.key, self.sketch = record.key, self._sketch(record) if self.kind == "near" else None
+        if (number := self.exact.get(self.key)) is not None:
+            return "exact", self._id(number)
         for place in sorted(self.index.query(self.sketch)) if self.sketch else ():
-            identity, sketch = self.sketches[place]
-            if sketch.jaccard(self.sketch) >= THRESHOLD:
-                return "near", identity
+            number, values = self.sketches[place]
+            if np.count_nonzero(values == self.sketch.hashvalues) >= THRESHOLD * PERMUTATIONS:
+                return "near", self._id(number)
         return None
 
     def remember(self, identity: str) -> None:
         """Keeps the record that `earlier` was last asked about, under its id."""
-        self.exact.setdefault(self.key, identity)
+        number = len(self.ends) - 1
+        if self.kind != "none":
+            self.ids += identity.encode()
+            self.ends.append(len(self.ids))
+        if self.exact.get(self.key) is None:
+            self.exact.set(self.key, number)
         if self.sketch:
             self.index.insert(len(self.sketches), self.sketch, check_duplication=False)
-            self.sketches.append((identity, self.sketch))
+            self.sketches.append((number, self.sketch.hashvalues.astype(np.uint32)))
+
+    def _id(self, number: int) -> str:
+        return self.ids[self.ends[number] : self.ends[number + 1]].decode() if self.kind != "none" else ""
 
     def _sketch(self, record: Record) -> Any:
         words = WORD.findall("\n".join(map(message_text, record.messages)).lower())

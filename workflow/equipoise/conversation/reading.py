@@ -10,10 +10,12 @@ from equipoise.conversation.duplicates import Duplicates
 from equipoise.conversation.forms import Conversation, refuse_unknown, to_conversation
 from equipoise.conversation.messages import BadRow
 from equipoise.conversation.record import Record
+from equipoise.conversation.seen import Seen
 from equipoise.conversation.sources import Row, find_files, read_rows
 from equipoise.errors import UserError
 
 NAMED = 10  # bad rows in a refusal
+LINE_BITS = 40  # of a place: a file's number above them, the line in it below
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> I
     total. Exact duplicates are removed before repeated ids are looked for: a file that is there twice is no mistake to its removal.
     """
     refuse_unknown(options.format, options.columns)
-    duplicates, places, named = Duplicates(options.deduplicate == "near"), {}, []
+    duplicates, identities, named = Duplicates(options.deduplicate), _Identities(), []
     for row in rows:
         if summary.records == options.limit:
             break
@@ -101,12 +103,12 @@ def placed_records(rows: Iterable[Row], options: Options, summary: Summary) -> I
             record = _record(row, conversation)
             if _is_removed(row, record, duplicates, options, summary):
                 continue
-            record = _with_own_id(record, places, options, summary)
+            record = _with_own_id(record, identities, options, summary)
         except BadRow as problem:
             summary.bad_rows[problem.reason] += 1
             named += [f"{row.where}: {problem}"][: NAMED - len(named)]
             continue
-        places[record.id] = row.where
+        identities.remember(record.id, row)
         duplicates.remember(record.id)
         summary.records += 1
         summary.forms[conversation.form] += 1
@@ -146,15 +148,37 @@ def _is_removed(row: Row, record: Record, duplicates: Duplicates, options: Optio
     return True
 
 
-def _with_own_id(record: Record, places: dict[str, str], options: Options, summary: Summary) -> Record:
+def _with_own_id(record: Record, identities: "_Identities", options: Options, summary: Summary) -> Record:
     """The record, under another id where its own stood before and may be changed."""
-    if record.id not in places:
+    where = identities.where(record.id)
+    if where is None:
         return record
     if options.repeated_ids == "refuse":
         remedy = "give it another, which pool.repeated_ids: rename does for a pool"
-        raise BadRow(f"its id stands before; {remedy}", f"{record.id!r} at {places[record.id]}")
+        raise BadRow(f"its id stands before; {remedy}", f"{record.id!r} at {where}")
     summary.renamed += 1
-    number = 2
-    while f"{record.id}#{number}" in places:
-        number += 1
-    return replace(record, id=f"{record.id}#{number}")
+    return replace(record, id=identities.unused(record.id))
+
+
+class _Identities:
+    """The ids so far and where each stands, at some 40 bytes an id."""
+
+    def __init__(self) -> None:
+        self._places, self._last, self._files = Seen(), Seen(), {}
+
+    def where(self, identity: str) -> str | None:
+        """The place of the row with this id, as messages say it; none where there is none."""
+        place = self._places.get(identity)
+        return None if place is None else f"{list(self._files)[place >> LINE_BITS]}:{place & ((1 << LINE_BITS) - 1)}"
+
+    def remember(self, identity: str, row: Row) -> None:
+        file = self._files.setdefault(row.file, len(self._files))
+        self._places.set(identity, file << LINE_BITS | row.line)
+
+    def unused(self, identity: str) -> str:
+        """The id with the first number, from 2, that makes it another than all so far."""
+        number = self._last.get(identity) or 2
+        while self._places.get(f"{identity}#{number}") is not None:
+            number += 1
+        self._last.set(identity, number + 1)
+        return f"{identity}#{number}"

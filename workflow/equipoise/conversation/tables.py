@@ -10,13 +10,14 @@ from equipoise.errors import UserError
 from equipoise.inputs import read_text, regular_file
 
 BATCH_ROWS = 1024
+READ_AT_ONCE = 1 << 20  # bytes of a column: without it all that a row group has of it
 
 
 def parquet_rows(path: Path) -> Iterator[tuple[int, Any, None]]:
     """Rows of a Parquet file."""
     import pyarrow.parquet as pq
 
-    return table_rows(pq.ParquetFile(path).iter_batches(BATCH_ROWS))
+    return table_rows(pq.ParquetFile(path, buffer_size=READ_AT_ONCE).iter_batches(BATCH_ROWS))
 
 
 def arrow_rows(path: Path) -> Iterator[tuple[int, Any, None]]:

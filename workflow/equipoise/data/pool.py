@@ -2,31 +2,87 @@
 
 `pool.parquet` has one row per example, in source order: row int64; id, source, messages, tools and metadata as conversation/record.py
 says; prompt and response, the texts before the last assistant turn and of that turn; tokens and completion_tokens int32 (after cutting to
-`model.max_length`; 0 completion tokens = no gradient).
+`model.max_length`; 0 completion tokens = no gradient). Rows are read, tokenised and written as they come: memory does not grow with them
+but for some 80 bytes a row, by which repeated ids and conversations are known; with `deduplicate: near` for several kilobytes.
 """
 
-from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from equipoise.config import Experiment, Pool
 from equipoise.conversation.reading import NAMED, Options, Summary, read_files, read_records
-from equipoise.conversation.record import Record, to_columns
+from equipoise.conversation.record import Record
 from equipoise.conversation.sources import dataset_rows, load_hub
+from equipoise.data.pool_file import PoolWriter
 from equipoise.data.shards import plan_shards
 from equipoise.errors import UserError
 from equipoise.files import atomic_path, file_digest
 from equipoise.progress import log, track
-from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.artefact import Artefact, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
     from equipoise.modelling.chat import Encoded
 
+Item, Made = TypeVar("Item"), TypeVar("Made")
 TOKENISED_AT_ONCE = 1000
+AHEAD = 2
+"""Batches that are read while one is tokenised."""
 LOOKED_AT = 2000
 """Rows that `look` reads."""
+
+
+class Length(NamedTuple):
+    """Of an example: its tokens, those of them with a loss, and whether it is cut before its last end token."""
+
+    tokens: int
+    completion: int
+    cut: bool
+
+
+@dataclass
+class _Counts:
+    """What log and manifest say of the rows written."""
+
+    sources: Counter[str] = field(default_factory=Counter)
+    tokens: int = 0
+    completion_tokens: int = 0
+    cut: int = 0
+    without_completion: int = 0
+    first_without: str = ""
+    with_tools: int = 0
+
+    def add(self, record: Record, length: Length) -> None:
+        self.sources[record.source] += 1
+        self.tokens += length.tokens
+        self.completion_tokens += length.completion
+        self.cut += length.cut
+        self.with_tools += record.tools is not None
+        if not length.completion:
+            self.without_completion += 1
+            self.first_without = self.first_without or record.id
+
+
+class RecordsDigest:
+    """SHA-256 of what records say, in their order: the fingerprint of their keys."""
+
+    def __init__(self) -> None:
+        self.records = 0
+        self._hash = hashlib.sha256()
+
+    def add(self, record: Record) -> None:
+        self._hash.update(f'{"," if self.records else "["}"{record.key}"'.encode())
+        self.records += 1
+
+    def hexdigest(self) -> str:
+        whole = self._hash.copy()
+        whole.update(b"]" if self.records else b"[]")
+        return whole.hexdigest()
 
 
 def prepare_pool(config: Experiment) -> None:
@@ -35,66 +91,58 @@ def prepare_pool(config: Experiment) -> None:
     With `pool.decontaminate: remove`, rows that `decontaminate` found are left out. The manifest's `reading` says what became of the
     source's rows. Raises `UserError` for unreadable or empty sources, bad rows, and more shards than 1,024-row chunks.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     from equipoise.data.encoding import told_of_cut
     from equipoise.modelling.base import load_tokenizer
     from equipoise.modelling.template import template_of
 
-    layout = config.layout
-    summary = Summary()
-    read = list(pool_records(config, summary))
+    layout, longest = config.layout, config.model.max_length
+    summary, counts = Summary(), _Counts()
+    contamination = open_artefact(config, "contamination") if config.pool.decontaminate == "remove" else None
+    tokenizer = load_tokenizer(config.model)
+    with atomic_path(layout.pool) as part:
+        records = _fit_to_tokenise(config, pool_records(config, summary), summary)
+        if contamination is not None:
+            records = _uncontaminated(contamination, records)
+        with PoolWriter(part) as writer:
+            for batch in _batches(tokenised(config, tokenizer, records, summary)):
+                for record, length in batch:
+                    counts.add(record, length)
+                kept, lengths = zip(*batch, strict=True)
+                writer.add(kept, [each.tokens for each in lengths], [each.completion for each in lengths])
+        if not writer.rows:
+            source = config.pool.dataset or ", ".join(config.pool.files)
+            raise UserError(f"pool: no example in {source} ({summary.rows} rows); name a source with at least one")
+        shards = plan_shards(writer.rows, config.pool.shards)
     for line in summary.lines():
         log(f"pool: {line}")
-    if not read:
-        source = config.pool.dataset or ", ".join(config.pool.files)
-        raise UserError(f"pool: no example in {source} ({summary.rows} rows); name a source with at least one")
-    clean = _uncontaminated(config, read) if config.pool.decontaminate == "remove" else read
-    tokenizer = load_tokenizer(config.model)
-    records, lengths = tokenised(config, tokenizer, clean, summary)
-    tokens, completion, cuts = map(list, zip(*lengths, strict=True))
-    cut = sum(cuts)
-    shards = plan_shards(len(records), config.pool.shards)
-    if said := told_of_cut(cut, len(records), config.model.max_length, "model.max_length"):
+    removed = contamination["found"] if contamination is not None else 0
+    if removed:
+        log(f"pool: {removed:,} of {contamination['rows']:,} rows share words with a test item and are left out")
+    if said := told_of_cut(counts.cut, writer.rows, longest, "model.max_length"):
         log(f"pool: {said}")
-    if not template_of(tokenizer).shows_tools and (with_tools := sum(record.tools is not None for record in records)):
-        log(f"pool: {with_tools:,} rows name tools, which the chat template does not show the model")
-    table = pa.table(
-        {
-            "row": pa.array(range(len(records)), pa.int64()),
-            "prompt": [r.prompt for r in records],
-            "response": [r.response for r in records],
-            **{name: pa.array(values, pa.string()) for name, values in to_columns(records).items()},
-            "tokens": pa.array(tokens, pa.int32()),
-            "completion_tokens": pa.array(completion, pa.int32()),
-        }
-    )
-    with atomic_path(layout.pool) as part:
-        pq.write_table(table, part)
-    flagged = [i for i, n in enumerate(completion) if n == 0]
-    if flagged:
-        first = records[flagged[0]].id
-        log(f"{len(flagged)} rows have no completion token within {config.model.max_length} tokens and cannot be selected, as {first}")
+    if not template_of(tokenizer).shows_tools and counts.with_tools:
+        log(f"pool: {counts.with_tools:,} rows name tools, which the chat template does not show the model")
+    if flagged := counts.without_completion:
+        log(f"{flagged} rows have no completion token within {longest} tokens and cannot be selected, as {counts.first_without}")
     digest = file_digest(layout.pool)
     publish(
         config,
         "pool",
         {},
         [layout.pool],
-        rows=len(records),
+        rows=writer.rows,
         digest=digest,
-        fingerprint=fingerprint({"pool": digest, "max_length": config.model.max_length}),
+        fingerprint=fingerprint({"pool": digest, "max_length": longest}),
         shards=shards,
-        sources=dict(sorted(Counter(r.source for r in records).items())),
-        tokens=sum(tokens),
-        completion_tokens=sum(completion),
-        without_completion=len(flagged),
-        cut=cut,
-        removed=len(read) - len(clean),
+        sources=dict(sorted(counts.sources.items())),
+        tokens=counts.tokens,
+        completion_tokens=counts.completion_tokens,
+        without_completion=counts.without_completion,
+        cut=counts.cut,
+        removed=removed,
         reading=summary.content(),
     )
-    log(f"pool: {len(records):,} rows, {sum(tokens):,} tokens, {len(shards)} shards -> {layout.pool}")
+    log(f"pool: {writer.rows:,} rows, {counts.tokens:,} tokens, {len(shards)} shards -> {layout.pool}")
 
 
 def pool_options(pool: Pool) -> Options:
@@ -114,52 +162,74 @@ def pool_records(config: Experiment, summary: Summary) -> Iterator[Record]:
     return read_records(dataset_rows(rows, pool.dataset), options, summary)
 
 
-def records_digest(records: list[Record]) -> str:
-    """SHA-256 of what records say, in their order."""
-    return fingerprint([record.key for record in records])
+def _fit_to_tokenise(config: Experiment, records: Iterable[Record], summary: Summary) -> Iterator[Record]:
+    """The records; from the first bad row on none, where such rows are refused at the end: the others are only counted."""
+    for record in records:
+        if not (summary.bad_rows and config.pool.bad_rows == "refuse"):
+            yield record
 
 
-def _uncontaminated(config: Experiment, records: list[Record]) -> list[Record]:
+def _uncontaminated(contamination: Artefact, records: Iterable[Record]) -> Iterator[Record]:
     """The records without those that share words with a test item. Raises `UserError` when other records were searched, or none is left."""
-    contamination = open_artefact(config, "contamination")
-    if contamination["source"] != records_digest(records):
-        raise UserError(f"{contamination.path}: was made for another pool; run decontaminate again")
     removed = set().union(*(task["rows"] for task in contamination["tasks"].values()))
-    kept = [record for number, record in enumerate(records) if number not in removed]
-    if not kept:
+    digest, kept = RecordsDigest(), 0
+    for number, record in enumerate(records):
+        digest.add(record)
+        if number not in removed:
+            kept += 1
+            yield record
+    if digest.records and contamination["source"] != digest.hexdigest():
+        raise UserError(f"{contamination.path}: was made for another pool; run decontaminate again")
+    if digest.records and not kept:
         raise UserError("pool.decontaminate: every row shares words with a test item; write report, or give another pool")
-    log(f"pool: {len(removed):,} of {len(records):,} rows share words with a test item and are left out")
-    return kept
 
 
-def tokenised(
-    config: Experiment, tokenizer: Any, records: list[Record], summary: Summary
-) -> tuple[list[Record], list[tuple[int, int, bool]]]:
-    """Records, and of each its tokens, those with a loss, and whether it is cut before its last end token.
+def tokenised(config: Experiment, tokenizer: Any, records: Iterable[Record], summary: Summary) -> Iterator[tuple[Record, Length]]:
+    """Records with their lengths, in their order, batch by batch as they come.
 
     Those that the chat template or the tokenizer cannot take are bad rows, as `pool.bad_rows` has them; `summary` counts them. Raises
-    `UserError` for them with `bad_rows: refuse`, and when none is left.
+    `UserError` for them at the end with `bad_rows: refuse`, and when none is left.
     """
-    kept: list[Record] = []
-    lengths: list[tuple[int, int, bool]] = []
-    bad: list[tuple[Record, str]] = []
-    batches = [records[i : i + TOKENISED_AT_ONCE] for i in range(0, len(records), TOKENISED_AT_ONCE)]
-    for batch in track(batches, "tokenising the pool", len(records), size=len):
-        for record, example in zip(batch, _encoded(config, tokenizer, batch), strict=True):
+    read = kept = 0
+    bad: Counter[str] = Counter()
+    named: list[str] = []
+    work = _ahead(lambda batch: _encoded(config, tokenizer, batch), _batches(records))
+    for batch, examples in track(work, "tokenising the pool", 0, size=lambda item: len(item[0])):
+        read += len(batch)
+        for record, example in zip(batch, examples, strict=True):
             if isinstance(example, str):
-                bad.append((record, example))
+                bad[example] += 1
+                named += [f"{record.id}: {example}"][: NAMED - len(named)]
             else:
-                kept.append(record)
-                lengths.append((len(example.input_ids), example.completion_tokens, example.cut))
+                kept += 1
+                yield record, Length(len(example.input_ids), example.completion_tokens, example.cut)
     if bad and (config.pool.bad_rows == "refuse" or not kept):
-        named = "; ".join(f"{record.id}: {reason}" for record, reason in bad[:NAMED]) + ("; ..." if len(bad) > NAMED else "")
-        raise UserError(f"pool: {named} ({len(bad):,} of {len(records):,} rows are bad: correct them, or write bad_rows: skip)")
-    for _, reason in bad:
-        summary.bad_rows[reason] += 1
-    for reason, n in Counter(reason for _, reason in bad).most_common():
+        text = "; ".join(named) + ("; ..." if bad.total() > len(named) else "")
+        raise UserError(f"pool: {text} ({bad.total():,} of {read:,} rows are bad: correct them, or write bad_rows: skip)")
+    summary.bad_rows += bad
+    for reason, n in bad.most_common():
         log(f"pool: {n:,} rows are left out: {reason}")
-    summary.records -= len(bad)
-    return kept, lengths
+    summary.records -= bad.total()
+
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    items = iter(items)
+    while batch := list(islice(items, TOKENISED_AT_ONCE)):
+        yield batch
+
+
+def _ahead(make: Callable[[Item], Made], items: Iterable[Item]) -> Iterator[tuple[Item, Made]]:
+    """Items and what is made of each, in their order, made in one thread beside the one that asks: the tokenizer uses the stage's other
+    threads itself, and lets go of the interpreter while it does."""
+    with ThreadPoolExecutor(1, "tokeniser") as worker:
+        waiting: deque[tuple[Item, Any]] = deque()
+        for item in items:
+            waiting.append((item, worker.submit(make, item)))
+            if len(waiting) > AHEAD:
+                first, made = waiting.popleft()
+                yield first, made.result()
+        for item, made in waiting:
+            yield item, made.result()
 
 
 def look(config: Experiment) -> list[str]:
@@ -171,8 +241,8 @@ def look(config: Experiment) -> list[str]:
     summary = Summary()
     records = list(pool_records(config.model_copy(update={"pool": first}), summary))
     lines = summary.lines()
-    _, lengths = tokenised(config, load_tokenizer(config.model), records, summary)
-    cut = told_of_cut(sum(is_cut for _, _, is_cut in lengths), len(lengths), config.model.max_length, "model.max_length")
+    lengths = [length for _, length in tokenised(config, load_tokenizer(config.model), records, summary)]
+    cut = told_of_cut(sum(length.cut for length in lengths), len(lengths), config.model.max_length, "model.max_length")
     return [*lines, *([cut] if cut else [])]
 
 
@@ -189,10 +259,3 @@ def _encoded(config: Experiment, tokenizer: Any, records: list[Record]) -> list[
             return [str(error)]
         middle = len(records) // 2
         return [*_encoded(config, tokenizer, records[:middle]), *_encoded(config, tokenizer, records[middle:])]
-
-
-def read_pool(path: str | Path, columns: list[str] | None = None) -> dict[str, list]:
-    """Columns of a prepared pool as Python lists, by name."""
-    import pyarrow.parquet as pq
-
-    return pq.read_table(path, columns=columns).to_pydict()

@@ -4,14 +4,14 @@ The source of the pool is searched, not the prepared pool, so that `prepare_pool
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from equipoise.benchmarks import BENCHMARKS
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
-from equipoise.conversation.record import message_text
-from equipoise.data.pool import pool_records, records_digest
+from equipoise.conversation.record import Record, message_text
+from equipoise.data.pool import RecordsDigest, pool_records
 from equipoise.data.task_files import held_out_records
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items
@@ -57,19 +57,25 @@ def decontaminate(config: Experiment) -> None:
             validation = set(open_artefact(config, "targets", task=name)["hashes"])
             texts[name] = [" ".join(map(message_text, record.messages)) for _, record in held_out_records(config, name, validation)[0]]
     texts = {name: texts[name] for name in config.tasks if name in texts}
-    records = list(pool_records(config, Summary()))
-    rows = ((i, " ".join(map(message_text, record.messages))) for i, record in enumerate(track(records, "decontaminate", len(records))))
-    hits = overlapping(rows, texts)
+    digest = RecordsDigest()
+    hits = overlapping(enumerate(_searched(track(pool_records(config, Summary()), "decontaminate", 0), digest)), texts)
     content = {
         "gram": GRAM,
-        "source": records_digest(records),
-        "rows": len(records),
+        "source": digest.hexdigest(),
+        "rows": digest.records,
         "found": len(set().union(*hits.values())),
         "tasks": {name: {"items": len(texts[name]), "count": len(listed), "rows": listed} for name, listed in hits.items()},
     }
     publish(config, "contamination", {}, **content, fingerprint=fingerprint(content))
     for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
+
+
+def _searched(records: Iterable[Record], digest: RecordsDigest) -> Iterator[str]:
+    """The texts of records, which `digest` is told of."""
+    for record in records:
+        digest.add(record)
+        yield " ".join(map(message_text, record.messages))
 
 
 def _texts(task: Any, doc_ids: list[int], targets: Mapping[int, str], columns: Sequence[str]) -> list[str]:

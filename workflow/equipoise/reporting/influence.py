@@ -156,12 +156,13 @@ class Influence:
         ]
         return pd.DataFrame(lines)
 
-    def pool_map(self, sources: np.ndarray, rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
+    def pool_map(self, sources: tuple[np.ndarray, np.ndarray], rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
         """First two principal components of the z-scored rows: row, source, x, y, and one boolean column per selector. The frame's
         attribute `variance` is the share of the variance of either component.
 
         Pools above `points` rows are thinned at random; all selections keep the rows that remain.
         """
+        codes, names = sources
         valid = np.flatnonzero(self.matrix.valid)
         usable = self.matrix.std > 0
         generator = np.random.default_rng(seed)
@@ -172,19 +173,22 @@ class Influence:
         if len(valid) > points:
             valid = np.sort(generator.choice(valid, points, replace=False))
         place = self.normalised(valid)[:, usable] @ axes
-        frame = pd.DataFrame({"row": valid, "source": sources[valid], "x": place[:, 0], "y": place[:, 1]})
+        frame = pd.DataFrame({"row": valid, "source": names[codes[valid]], "x": place[:, 0], "y": place[:, 1]})
         for name in self.selectors:
             frame[name] = np.isin(valid, self.selected(name, rows))
         frame.attrs["variance"] = [float(share) for share in values[[-1, -2]] / values.sum()]
         return frame
 
-    def sources(self, sources: np.ndarray, rows: int) -> pd.DataFrame:
-        """Source composition: source, share of the valid pool, then the share of each selection, largest sources first."""
-        origins, counts = np.unique(sources[self.matrix.valid], return_counts=True)
-        origins = origins[np.argsort(-counts, kind="stable")]
-        frame = pd.DataFrame({"source": origins})
-        frame["pool"] = [np.mean(sources[self.matrix.valid] == origin) for origin in origins]
+    def sources(self, sources: tuple[np.ndarray, np.ndarray], rows: int) -> pd.DataFrame:
+        """Source composition: source, share of the valid pool, then the share of each selection, largest sources first.
+
+        sources: the number of every row's source, and the names.
+        """
+        codes, names = sources
+        counts = np.bincount(codes[self.matrix.valid], minlength=len(names))
+        order = [at for at in np.argsort(-counts, kind="stable") if counts[at]]
+        frame = pd.DataFrame({"source": names[order], "pool": counts[order] / counts.sum()})
         for name in self.selectors:
-            chosen = sources[self.selected(name, rows)]
-            frame[name] = [np.mean(chosen == origin) for origin in origins]
+            chosen = self.selected(name, rows)
+            frame[name] = np.bincount(codes[chosen], minlength=len(names))[order] / len(chosen)
         return frame

@@ -21,6 +21,7 @@ from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.validated import Validated, read_validated
 from equipoise.seeds import derive_seed
 from equipoise.store.artefact import open_artefact
+from equipoise.store.table_rows import coded_column
 
 if TYPE_CHECKING:
     from equipoise.reporting.figure import Figure
@@ -83,11 +84,9 @@ class Material:
         return read_validated(self.config)
 
     @cached_property
-    def sources(self) -> np.ndarray:
-        """Name of the source of every pool row."""
-        import pyarrow.parquet as pq
-
-        return pq.read_table(open_artefact(self.config, "pool").only_file(), columns=["source"])["source"].to_numpy(zero_copy_only=False)
+    def sources(self) -> tuple[np.ndarray, np.ndarray]:
+        """The number of the source of every pool row, int32, and the sources' names in their order."""
+        return coded_column(open_artefact(self.config, "pool").only_file(), "source")
 
     @cached_property
     def valid(self) -> int:

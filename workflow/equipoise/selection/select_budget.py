@@ -17,6 +17,7 @@ from equipoise.selection.score_rows import top_tasks
 from equipoise.selection.source import Source
 from equipoise.selectors import selector as find_selector
 from equipoise.store.artefact import open_artefact, publish
+from equipoise.store.table_rows import taken_rows
 
 TOP_TASKS = 3
 
@@ -52,14 +53,14 @@ def _read_ranking(config: Experiment, selector: str, selection_seed: int) -> Ran
 
 
 def _lines(config: Experiment, ranking: Ranking, chosen: np.ndarray) -> Any:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     matrix = open_artefact(config, "matrix", matrix="influence")
     columns = matrix["columns"]
     tasks = top_tasks(Source(open_values(matrix), config.layout.matrix("influence")), chosen, [c["task"] for c in columns], TOP_TASKS)
-    pool = pq.read_table(open_artefact(config, "pool").only_file(), columns=[*TEXT_COLUMNS, *JSON_COLUMNS]).take(pa.array(chosen))
-    for at, (row, record) in enumerate(zip(chosen.tolist(), from_columns(pool.to_pydict()), strict=True)):
+    pieces = taken_rows(pq.ParquetFile(open_artefact(config, "pool").only_file()), (*TEXT_COLUMNS, *JSON_COLUMNS), chosen)
+    records = (record for piece in pieces for record in from_columns(piece.to_pydict()))
+    for at, (row, record) in enumerate(zip(chosen.tolist(), records, strict=True)):
         column = int(ranking.columns[at])
         asked = columns[column] if column != NO_COLUMN else {"id": None, "task": None}
         yield {

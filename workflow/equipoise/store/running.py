@@ -26,7 +26,7 @@ STALE = 900.0
 
 @dataclass(frozen=True)
 class Record:
-    """A running job's work: `done` of `total` units since `began`, as of `updated` (seconds since 1970).
+    """A running job's work: `done` of `total` units (0: not known) since `began`, as of `updated` (seconds since 1970).
 
     title: what it does now; nothing yet where total is 0. share, whole_began: where that is a part of something longer (a training of
     several), how much of it is done, in 0..1, and since when; else whole_began is 0.
@@ -52,7 +52,7 @@ class Record:
         """Of what it does now, or of the longer thing that this is a part of; None while that is not known."""
         if self.whole_began:
             return (self.updated - self.whole_began) * (1 - self.share) / self.share if self.share else None
-        return (self.total - self.done) / self.rate if self.rate else None
+        return (self.total - self.done) / self.rate if self.rate and self.total else None
 
     @property
     def seconds(self) -> float | None:
@@ -109,7 +109,7 @@ class _Writer:
         now = time.time()
         if title != self._title:
             self._title, self._began, self._written = title, now, 0.0
-        if now - self._written < EVERY and done < total:
+        if now - self._written < EVERY and (done < total or not total):
             return
         self._written = now
         share = self._before + self._part * self._under_way
