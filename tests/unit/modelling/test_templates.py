@@ -1,14 +1,19 @@
 """The chat template that a configuration names: the paper's, the base's own, a file's; what cannot be cut into turns is refused."""
 
 import shutil
+from functools import cache
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast
 
 from equipoise.config import Model
 from equipoise.errors import UserError
 from equipoise.modelling.base import base_identity, load_tokenizer, own_template
 from equipoise.modelling.chat import encode_conversations
-from equipoise.modelling.template import CHAT_TEMPLATE
+from equipoise.modelling.template import CHAT_TEMPLATE, template_of
 from equipoise.modelling.tokens import UnfitText
 from helpers.conversations import assistant, system, user
 from helpers.made_tokenizers import CHATML, MADE
@@ -105,3 +110,23 @@ def test_a_template_that_writes_the_date_writes_the_same_every_day(base):
     (found,) = encode_conversations(tokenizer, [[user("a"), assistant("b")]], 100)
     assert tokenizer.decode(found.input_ids).startswith("26 Jul 2024 2024-07-26<|im_start|>user")
     shutil.rmtree(tokenizer.name_or_path)
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    turns=st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), st.text(max_size=8)), min_size=1),
+    asked=st.booleans(),
+)
+@pytest.mark.parametrize("name", ["no bos", "bos"])
+def test_the_papers_template_is_what_jinja_makes_of_it(name, turns, asked):
+    tokenizer = paper_tokenizer("<bos>" if name == "bos" else None)
+    messages = [{"role": role, "content": text} for role, text in turns]
+    wanted = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=asked)
+    assert template_of(tokenizer)._render(messages, None, asked) == wanted
+
+
+@cache
+def paper_tokenizer(bos: str | None) -> PreTrainedTokenizerFast:
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE()), bos_token=bos, eos_token="<eos>")
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer

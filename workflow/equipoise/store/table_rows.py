@@ -1,4 +1,4 @@
-"""Some rows, or all, of a Parquet file without holding the whole: a row group at a time."""
+"""Some rows of a Parquet file, or a column of texts, without holding the whole: a row group at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,18 +12,6 @@ if TYPE_CHECKING:
 
 AT_ONCE = 1024
 """Rows of a piece."""
-
-
-def rows_between(file: "pq.ParquetFile", columns: Sequence[str], start: int = 0, stop: int | None = None) -> Iterator["pa.Table"]:
-    """Rows [start, stop) of a file in pieces of at most `AT_ONCE`; row groups without any are not read."""
-    first = 0
-    for group in range(file.num_row_groups):
-        last = first + file.metadata.row_group(group).num_rows
-        low, high = max(start, first), last if stop is None else min(stop, last)
-        if low < high:
-            held = file.read_row_group(group, columns=list(columns)).slice(low - first, high - low)
-            yield from (held.slice(at, AT_ONCE) for at in range(0, held.num_rows, AT_ONCE))
-        first = last
 
 
 def taken_rows(file: "pq.ParquetFile", columns: Sequence[str], rows: Sequence[int] | np.ndarray) -> Iterator["pa.Table"]:
