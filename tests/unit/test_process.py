@@ -37,4 +37,4 @@ def test_deterministic_algorithms_are_asked_for_by_configuration_alone_and_their
         config = parse_config(changed(tiny_values, {"model": {"deterministic": asked}}))
         prepare_process(config, "warm_up")
         assert (os.environ.get(DETERMINISTIC), os.environ.get("CUBLAS_WORKSPACE_CONFIG")) == (("1", ":4096:8") if asked else (None, None))
-        assert any("model.deterministic costs time" in line for line in plan(config).assumptions) == asked
+        assert any("model.deterministic takes" in line for line in plan(config).assumptions) == asked
