@@ -21,9 +21,9 @@ ROWS_AT_ONCE = 16_384
 def table_bids_balance(material: Material) -> Table:
     """How far the balance of BIDS acts. Shared: percent of its picks that Normalized, the same scores without the balance, picks too.
     Spread of M: standard deviation over validation examples of M, the mean normalised influence of the picks, which BIDS subtracts to
-    serve those that got little; spread of the largest: the same of their largest normalised influence. Where the first is far below the
-    second, the balance decides few steps. Steps of the busiest: percent of the steps that one validation example wins, and that the
-    busiest tenth of them do."""
+    serve those that got little; of the largest: the same of their largest normalised influence. Where the first is far below the
+    second, the balance decides few steps. Busiest: percent of the steps that one validation example wins; busiest tenth: that a tenth of
+    them do. Win none: validation examples that win no step."""
     influence, config = material.influence, material.config
     largest, strongest = largest_normalised(influence)
     order = np.argsort(-strongest, kind="stable")
@@ -51,10 +51,10 @@ def table_bids_balance(material: Material) -> Table:
         Column("rows", "Steps", 0),
         Column("shared", "Shared (%)", 1),
         Column("spread", "Spread of M", 2),
-        Column("largest", "Spread of the largest", 2),
-        Column("first", "Steps of the busiest (%)", 1),
-        Column("tenth", "of the busiest tenth (%)", 1),
-        Column("unserved", "Examples that win none", 0),
+        Column("largest", "of the largest", 2),
+        Column("first", "Busiest (%)", 1),
+        Column("tenth", "Busiest tenth (%)", 1),
+        Column("unserved", "Win none", 0),
     )
     return Table("", pd.DataFrame(lines), columns)
 
