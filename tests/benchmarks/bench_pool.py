@@ -2,11 +2,11 @@
 [--without-tokens] [--repeated 0.01] [--folder /tmp].
 
 Makes a pool of so many rows (--repeated of them say what an earlier one says) as JSON Lines, prepares it in a process of its own with so
-many threads, and prints rows a second, the peak memory of that process (VmHWM, libraries included), and what each row takes. Before and
-after, the bare tokenizer, `tokenizer(texts)`, has the first rows under the chat template in memory, in batches of the same size, with the
-same threads; the goal is at least 0.8 of its rows a second. Bounds: 1 GiB for 10^6 rows, 2 GiB for 10^7. --without-tokens prepares without
-a tokenizer (words are counted in its place): what reading and writing take. By default the tokenizer is a byte-level BPE of 16,384 tokens
-trained on such texts here; --base takes that of a real base.
+many threads, and prints rows a second, the peak memory of that process (VmHWM, libraries included), and what each row takes. Before and after, the bare tokenizer, `tokenizer(texts)`, has the first rows under the chat template in memory, in batches of the same
+size, with the same threads; the goal is at least 0.8 of its rows a second. Bounds: 1 GiB for 10^6 rows, 2 GiB for 10^7. --without-tokens
+prepares without a tokenizer (words are counted in its place): what reading and writing take. A further process encodes the prepared pool,
+as stages that train or collect do: the bytes a token that its peak memory grows by, and those of the arrays that it keeps. By default the
+tokenizer is a byte-level BPE of 16,384 tokens trained on such texts here; --base takes that of a real base.
 """
 
 import argparse
@@ -20,6 +20,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from equipoise.planning.host_memory import ENCODED_TOKEN
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 BASE = REPOSITORY / "workflow" / "equipoise" / "miniature" / "base"
 VOCABULARY, PHRASES, SOURCES = 20_000, 5_000, 12
@@ -31,6 +33,10 @@ CHILD = """
 import json, sys, time
 from equipoise.config_file import read_config
 from equipoise.process import prepare_process
+
+def peak():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
 
 path, mode = sys.argv[1:3]
 config = read_config(path)
@@ -53,6 +59,14 @@ if mode == "bare":
         seconds.append(time.perf_counter() - start)
         cpu.append(time.process_time() - processor)
     said = {"rows": len(texts), "seconds": min(seconds), "cpu": min(cpu), "tokens": tokens}
+elif mode == "encode":
+    from equipoise.data.encoding import encode_file
+    tokenizer, stored = load_tokenizer(config.model), sys.argv[3]
+    encode_file(stored, tokenizer, config.model.max_length, 0, 8)
+    before = peak()
+    examples = encode_file(stored, tokenizer, config.model.max_length)
+    tokens = sum(len(example.input_ids) for example in examples)
+    said = {"tokens": tokens, "grown": (peak() - before) / tokens, "kept": examples.nbytes / tokens}
 else:
     if mode == "words":
         from equipoise.modelling.chat import Encoded
@@ -60,9 +74,7 @@ else:
     start, processor = time.perf_counter(), time.process_time()
     pool.prepare_pool(config)
     said = {"seconds": time.perf_counter() - start, "cpu": time.process_time() - processor}
-with open("/proc/self/status") as status:
-    said["peak"] = next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024
-print(json.dumps(said))
+print(json.dumps(said | {"peak": peak()}))
 """
 
 
@@ -148,6 +160,7 @@ def main() -> None:
         load.append(os.getloadavg()[0])
         (written,) = folder.glob("results/**/pool.parquet")
         kept = written.stat().st_size
+        encoded = None if options.without_tokens else child(folder / "config.yaml", "encode", str(written))
     finally:
         shutil.rmtree(folder)
     print(f"{options.rows:,} rows of {size / options.rows:.0f} bytes, {options.threads} threads, deduplicate: {options.deduplicate}")
@@ -160,6 +173,11 @@ def main() -> None:
         print(f"  bare tokenizer: {rate:,.0f} rows/s, CPU {cpu * 1e6:.0f} us a row, {best['tokens'] / best['rows']:.0f} tokens a row")
         shares = options.rows / stage["seconds"] / rate, cpu / stage["cpu"] * options.rows
         print(f"  prepare_pool / bare: {shares[0]:.2f} in wall time, {shares[1]:.2f} in CPU time (goal: at least 0.80)")
+    if encoded:
+        tokens = f"{encoded['tokens']:,.0f} tokens"
+        print(
+            f"  encoding {tokens}: {encoded['grown']:.1f} bytes a token at the peak (the plan: {ENCODED_TOKEN}), {encoded['kept']:.1f} kept"
+        )
     print(f"  load average before and after: {load[0]:.1f}, {load[1]:.1f}; {time.strftime('%Y-%m-%d %H:%M')}")
 
 

@@ -256,7 +256,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "refuse_other_tensors": (2, "the adapter on disk and the model"),
         "saved_shapes": (2, "the adapter on disk"),
         "refuse_non_finite_weights": (1, "the adapter on disk"),
-        "_refuse_another_rank": (1, "the adapter on disk"),
+        "_refuse_another_rank": (2, "the adapter on disk"),
     },
     "modelling.quantised": {
         "refuse_eight_bits": (1, "the loaded base"),

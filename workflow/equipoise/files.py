@@ -109,6 +109,10 @@ def _named(path: Path, part: Path) -> Iterator[None]:
     """Errors of a block that writes `path` say so, though `part` or no name at all stands in them; a full disk is one, whoever says it."""
     try:
         yield
+    except FileNotFoundError as error:
+        if error.filename != str(part):
+            raise
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path)) from None  # a folder that takes no file, as /proc
     except OSError as error:
         if error.filename in (None, str(part)):
             error.filename = str(path)

@@ -1,5 +1,6 @@
 """The Adam map in both forms, and moments by name from our checkpoints and from a stock HF Trainer's."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -111,6 +112,15 @@ def test_an_adapter_is_loaded_with_every_tensor_by_name_and_shape_or_not_at_all(
     with pytest.raises(UserError, match=message) as refused:
         load_adapter(bare, tmp_path / "one")
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("rank", [10**9, -1, "4", [4], {"4": 4}, None])
+def test_an_adapter_whose_configuration_says_another_rank_than_its_tensors_is_refused_before_room_is_made_for_it(base, tmp_path, rank):
+    write_checkpoint(str(tmp_path / "one"), base, LORA, 1)
+    said = tmp_path / "one" / "adapter_config.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {"r": rank}))
+    with pytest.raises(UserError, match="its configuration says rank"):
+        load_adapter(load_base(base, "fp32", "cpu"), tmp_path / "one")
 
 
 class Rows(torch.utils.data.Dataset):

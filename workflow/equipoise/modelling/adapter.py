@@ -132,10 +132,12 @@ def take_off(model: "PeftModel", base: "PreTrainedModel") -> None:
 def _refuse_another_rank(saved: dict[str, list[int]], folder: Path) -> None:
     """Raises `UserError` unless an adapter's configuration says the rank that its tensors have: PEFT makes room for what it says."""
     said = read_json(folder / "adapter_config.json", "an adapter as it was saved")
-    pattern = said.get("rank_pattern") if isinstance(said, dict) else None
-    ranks = {said.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())} if isinstance(said, dict) else set()
+    if not isinstance(said, dict):
+        raise UserError(f"{folder}: its configuration holds no keys; make it again")
+    pattern = said.get("rank_pattern")
+    ranks = [said.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     held = {shape[0] for name, shape in saved.items() if ".lora_A." in name and shape}
-    if held and not ranks <= held:
+    if held and not all(type(rank) is int and rank in held for rank in ranks):
         raise UserError(f"{folder}: its configuration says rank {said.get('r')!r}, its tensors {sorted(held)}; make it again")
 
 

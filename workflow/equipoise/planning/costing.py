@@ -172,7 +172,7 @@ class Planner:
         """Peak host memory of a job."""
         pool, training = self.pool.tokens, self.config.training
         if stage in ("prepare_pool", "decontaminate"):
-            return host_memory.prepared(pool)
+            return host_memory.prepared(self.pool.rows, self.config.pool.deduplicate == "near")
         if gpu_memory is None:
             return None
         shard = pool * max(self.shard_rows) / self.pool.rows

@@ -12,14 +12,16 @@ from equipoise.planning.memory import WIDTH
 PLAIN = 0.5e9  # interpreter, pyarrow, tokenizer: 0.47 GB measured
 LIBRARIES = 0.7e9  # with torch, transformers, peft: 0.60 GB measured
 DRIVER = 3e9  # of CUDA and its libraries, per process: assumed, not measured
-READ_TOKEN = 32  # bytes a token of prepare_pool: records, texts, Arrow table; 30 measured
+STREAM = 0.25e9  # prepare_pool and decontaminate: batches and a row group of texts, whatever the pool's size
+READ_ROW = 80  # bytes a row by which they know ids and conversations; with these, 0.79 GB were measured for a million rows (bench_pool.py)
+NEAR_ROW = 4096  # with `pool.deduplicate: near`: a row's MinHash and its places in the index; assumed, not measured
 ENCODED_TOKEN = 28  # bytes a token while encoding: a row group of text, growing arrays; 25 measured
 ON_CPU = 2.2  # 1.8 (trainings) to 2.2 (a fold of trainings and evaluations) measured, 1.0 for collections
 
 
-def prepared(tokens: float) -> float:
-    """prepare_pool and decontaminate, which hold all texts of the pool."""
-    return PLAIN + READ_TOKEN * tokens
+def prepared(rows: float, near: bool) -> float:
+    """prepare_pool and decontaminate, which hold no more of a pool than what tells its rows apart. near: whether near duplicates count."""
+    return PLAIN + STREAM + rows * (READ_ROW + NEAR_ROW * near)
 
 
 def with_model(

@@ -52,7 +52,8 @@ def read_picks(path: Path, needed: Iterable[str]) -> list[dict[str, Any]]:
     for number, line in read_jsonl(path):
         for key in dict.fromkeys((*needed, *(key for key in KEYS if key in line))):
             if key not in line:
-                raise UserError(f"{path}:{number}: {key} is missing; write a file that the workflow or equipoise select has written")
+                writers = "the workflow or equipoise select has" if key in PICKED else "the workflow has"
+                raise UserError(f"{path}:{number}: {key} is missing; write a file that {writers} written")
             if not KEYS[key](line[key]):
                 raise UserError(f"{path}:{number}: {key} cannot be {repr(line[key])[:80]}; write the file as it was made")
         if "messages" in line:
@@ -99,3 +100,5 @@ KEYS: dict[str, Callable[[Any], bool]] = {
     "top_tasks": lambda value: isinstance(value, list) and all(map(_is_text, value)),
 }
 """Keys of a selection's lines, and what each may hold."""
+PICKED = ("rank", "row", "score", "column", "task")
+"""Those that `equipoise select` writes too, which knows no pool."""

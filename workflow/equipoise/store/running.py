@@ -84,7 +84,8 @@ class _Writer:
 
     def __init__(self, path: Path, stage: str):
         self._path, self._stage, self._title, self._began, self._written = path, stage, "", 0.0, 0.0
-        self._owner = os.getpid()
+        self._draft, self._owner = path.with_suffix(".part"), os.getpid()
+        self._absent = [folder for folder in path.parent.parents if not folder.exists()]
         self._whole = ""  # title of the loop whose items hold others
         self._whole_began, self._before, self._under_way, self._part = 0.0, 0.0, 0.0, 0.0  # the last three: shares of the whole
 
@@ -98,11 +99,14 @@ class _Writer:
         self.write(title, done, total, unit)
 
     def remove(self) -> None:
-        """Takes the record away, in the process that kept it."""
-        if os.getpid() == self._owner:
-            with suppress(OSError):
-                self._path.unlink(missing_ok=True)
-                self._path.parent.rmdir()
+        """Takes the record away, in the process that kept it, and the folders that it made and nothing else needs."""
+        if os.getpid() != self._owner:
+            return
+        with suppress(OSError):
+            for file in (self._path, self._draft):
+                file.unlink(missing_ok=True)
+            for folder in (self._path.parent, *self._absent):
+                folder.rmdir()
 
     def write(self, title: str, done: int, total: int, unit: str) -> None:
         """Writes the record, if it is time or the end of a loop."""
@@ -114,11 +118,10 @@ class _Writer:
         self._written = now
         share = self._before + self._part * self._under_way
         record = Record(self._stage, title, done, total, unit, self._began, now, share, self._whole_began)
-        part = self._path.with_suffix(".part")
         with suppress(OSError):
             self._path.parent.mkdir(exist_ok=True)
-            part.write_text(json.dumps({**asdict(record), "claim": asdict(claim_here())}), encoding="utf-8")
-            os.replace(part, self._path)
+            self._draft.write_text(json.dumps({**asdict(record), "claim": asdict(claim_here())}), encoding="utf-8")
+            os.replace(self._draft, self._path)
 
 
 def read_records(experiment_root: str | Path, now: float) -> list[Record]:
