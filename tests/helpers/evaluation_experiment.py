@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from equipoise.config import Experiment, Lora
+from equipoise.config_file import parse_config
+from equipoise.data.targets import prepare_targets
 from equipoise.layout import Run
 from equipoise.store.artefact import publish
 from equipoise.store.kinds import run_names
@@ -72,6 +74,16 @@ def evaluation_values(values: dict, folder: Path, test_rows: int = 30, shots: in
         "plain": {"include_path": str(definitions), "batch_size": 8, "chat": False},
     }
     return values
+
+
+def evaluation_of(values: dict, folder: Path, run: Run) -> Experiment:
+    """`evaluation_values` of eight items, `first` by answers and by loss, with validation examples and an adapter of `run`."""
+    values = evaluation_values(values, folder, test_rows=8)
+    values["suites"]["chat"]["measure"] = "both"
+    config = parse_config(values)
+    prepare_targets(config, list(config.tasks))
+    make_adapter(config, run, 1)
+    return config
 
 
 def make_adapter(config: Experiment, run: Run, seed: int) -> str:

@@ -17,7 +17,7 @@ from equipoise.evaluation.evaluate import evaluate
 from equipoise.layout import Run
 from equipoise.modelling.adapter import load_adapter, merged, take_off
 from helpers.base import random_adapter
-from helpers.evaluation_experiment import evaluation_values, make_adapter
+from helpers.evaluation_experiment import evaluation_of, evaluation_values, make_adapter
 from helpers.experiment import changed
 
 RUN = Run("bids", 0, "0.1", 1, 0)
@@ -32,11 +32,7 @@ def written(config, run, suite, part, session=None):
 
 def test_answers_choices_and_scores_are_those_of_the_adapter_apart(tiny_values, tmp_path, monkeypatch):
     """Greedy answers and choices equal, held-out loss to fp32's last places, in fp32 on a CPU."""
-    values = evaluation_values(tiny_values, tmp_path, test_rows=8)
-    values["suites"]["chat"]["measure"] = "both"
-    config = parse_config(values)
-    prepare_targets(config, list(config.tasks))
-    make_adapter(config, RUN, 1)
+    config = evaluation_of(tiny_values, tmp_path, RUN)
     parts = (("chat", 0), ("plain", 0), ("chat", "loss"))
     found = [written(config, RUN, *part) for part in parts]
     monkeypatch.setattr(session, "merges", lambda config, suite: False)

@@ -11,10 +11,9 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from equipoise.config import Lora
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
-from equipoise.data.targets import prepare_targets
 from equipoise.errors import UserError
 from equipoise.layout import Run
-from helpers.evaluation_experiment import evaluation_values, make_adapter
+from helpers.evaluation_experiment import evaluation_of
 from helpers.experiment import changed
 from helpers.gradient_experiment import collect_all, make_experiment
 from helpers.stand_in import GPU, OnStandIn, StandIn, put, stand_in_gpu
@@ -196,11 +195,7 @@ def test_evaluation(tiny_values, tmp_path, monkeypatch):
     """Answers, choices and held-out loss: those of the CPU."""
     from equipoise.evaluation.evaluate import evaluate
 
-    values = evaluation_values(tiny_values, tmp_path, test_rows=8)
-    values["suites"]["chat"]["measure"] = "both"
-    config = parse_config(values)
-    prepare_targets(config, list(config.tasks))
-    make_adapter(config, RUN, 1)
+    config = evaluation_of(tiny_values, tmp_path, RUN)
     written = []
     for place in ("cpu", "gpu"):
         for suite, seed in (("chat", 0), ("plain", 0), ("chat", "loss")):
