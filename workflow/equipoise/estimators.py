@@ -57,14 +57,14 @@ class Fitted:
     implementation: `module:class` in curvature/, as curvature/fit.py describes (`Fit`). sides: what is made with it, of pool, target (their
     rows) and matrix.
     from_rows: it is made from the rows in the pool's store at the epoch; otherwise from examples of the pool and the checkpoint.
-    reads: keys below `gradients` that determine it. cost: given what `Estimator.cost` is, but for the side.
+    reads: keys below `gradients` that determine it. cost: given what `Estimator.cost` is, but rows of the pool instead of the side.
     """
 
     implementation: str
     sides: tuple[str, ...]
     from_rows: bool
     reads: tuple[str, ...]
-    cost: Callable[["Gradients", int, Sequence[Shape]], FitCost]
+    cost: Callable[["Gradients", int, Sequence[Shape], int], FitCost]
 
     def load(self) -> Callable[..., Any]:
         """The class that fits it."""
@@ -150,7 +150,7 @@ def _ekfac_cost(sides: tuple[str, ...]) -> Callable[["Gradients", int, Sequence[
     return cost
 
 
-def _ekfac_fit_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape]) -> FitCost:
+def _ekfac_fit_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape], rows: int) -> FitCost:
     """Covariances of inputs and output gradients in float64, their eigenvectors and the eigenvalues in float32; two passes."""
     maps = linears(rank, layers)
     squares, numbers = sum(i**2 + o**2 for i, o in maps), sum(i * o for i, o in maps)
@@ -166,10 +166,11 @@ def _ekfac_fit_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape]) 
     )
 
 
-def _kernel_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape]) -> FitCost:
-    """The kernel and its Cholesky factor, float64 on the host."""
+def _kernel_cost(gradients: "Gradients", rank: int, layers: Sequence[Shape], rows: int) -> FitCost:
+    """The kernel, or the smaller one of the rows, and its Cholesky factor, float64 on the host."""
     numbers = _projected(gradients, rank, layers)
-    return FitCost(row_operations=float(numbers) ** 2, once=numbers**3 / 3, disk=8.0 * numbers**2)
+    size = min(numbers, rows)
+    return FitCost(row_operations=float(numbers) * size, once=size**3 / 3, disk=8.0 * size**2)
 
 
 CURVATURE_KEYS = ("precision", "token_budget", "ekfac.labels", "ekfac.fisher_examples")

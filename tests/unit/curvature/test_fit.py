@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from equipoise.commands.options import epochs_of
 from equipoise.curvature import ekfac, kernel
@@ -85,9 +86,11 @@ def test_unit_rows_need_the_curvature_and_differ_from_whole_ones_by_their_length
     assert not np.allclose(unit.norm[valid], plain.norm[valid])
 
 
-def test_the_kernel_is_that_of_the_stored_rows_and_follows_them(tmp_path):
-    config = made(tmp_path, "trak", trak={"damping": 0.3})
+@pytest.mark.parametrize("numbers", [8, 64])  # fewer than rows, and more
+def test_the_kernel_is_that_of_the_stored_rows_and_follows_them(tmp_path, numbers):
+    config = made(tmp_path, "trak", trak={"damping": 0.3}, projection={"dimension": numbers})
     collect_all(config, [1], ["alpha"])
+    assert len(load_file(Path(config.layout.curvature(1)) / "cholesky.safetensors")["lower"]) == min(numbers, 19)
     rows = GradientReader(config.layout.pool_gradients(1)).read(0, 20)
     phi = (rows.directions.astype(np.float64) * rows.norm[:, None])[rows.status == 0]
     damped = phi.T @ phi + 0.3 * (phi**2).sum() / phi.shape[1] * np.eye(phi.shape[1])

@@ -208,7 +208,7 @@ class Planner:
     def _fit(self) -> FitCost:
         """What the estimator's fit costs at one epoch; nothing where it fits nothing."""
         fit = self.estimator.fitted if self.estimator else None
-        return fit.cost(self.gradients, self.config.lora.rank, self.layers) if fit else FitCost()
+        return fit.cost(self.gradients, self.config.lora.rank, self.layers, self.pool.rows) if fit else FitCost()
 
     @cached_property
     def dimension(self) -> int:
