@@ -334,6 +334,11 @@ def fold(wildcards):
     return experiment.folds(CONFIG)[wildcards.selector, int(wildcards.selection_seed)]
 
 
+def longest_first(wildcards):
+    """Priority on the way to a run: those on the whole pool take longest, and begun last they would keep the other cores waiting."""
+    return 0 if selector(wildcards.selector).swept else 1
+
+
 def fold_selections(wildcards):
     """Selections that the runs of a fold train on."""
     return experiment.selections(CONFIG, fold(wildcards))

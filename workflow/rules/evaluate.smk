@@ -12,6 +12,7 @@ rule evaluate:
         log_of("evaluate", *RUN_IN_LOG, "{suite}", "{part}"),
     benchmark:
         benchmark_of("evaluate", *RUN_IN_LOG, "{suite}", "{part}")
+    priority: longest_first
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("evaluate")

@@ -13,6 +13,7 @@ rule fine_tune:
         log_of("fine_tune", *RUN_IN_LOG),
     benchmark:
         benchmark_of("fine_tune", *RUN_IN_LOG)
+    priority: longest_first
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("fine_tune")
@@ -41,6 +42,7 @@ rule fine_tune_and_evaluate:
         log_of("fine_tune_and_evaluate", "{selector}", "selection-{selection_seed}"),
     benchmark:
         benchmark_of("fine_tune_and_evaluate", "{selector}", "selection-{selection_seed}")
+    priority: longest_first
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("fine_tune_and_evaluate")

@@ -9,6 +9,7 @@ rule rank:
         log_of("rank", "{selector}", "selection-{selection_seed}"),
     benchmark:
         benchmark_of("rank", "{selector}", "selection-{selection_seed}")
+    priority: longest_first
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("rank")
@@ -30,6 +31,7 @@ rule select_budget:
         manifest=LAYOUT.selection_manifest("{selector}", "{selection_seed}", "{budget}"),
     log:
         log_of("select_budget", "{selector}", "selection-{selection_seed}", "budget-{budget}"),
+    priority: longest_first
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("select_budget")
