@@ -11,9 +11,8 @@ from equipoise.layout import Run
 from equipoise.miniature import generated_pool
 from equipoise.store.artefact import open_artefact
 from equipoise.store.kinds import run_names
-from equipoise.study import one_pool
-from equipoise.study.one_pool import read_arms, run_pool
-from equipoise.study.study import Study, pool_experiment, scale_rows
+from equipoise.study.one_pool import read_result, run_pool
+from equipoise.study.study import Study, pool_experiment
 from helpers.places import REPOSITORY
 
 
@@ -31,14 +30,15 @@ def made(tmp_path_factory):
         patch.chdir(tmp_path_factory.mktemp("study"))
         patch.setattr(generated_pool, "ROWS", 240)
         config = pool_experiment(parse_config(values), study, "conflicting", 1)
-        assert read_arms(config) is None
-        run_pool(config)
-        yield config, read_arms(config)
+        path = Path("results/pool.json")
+        assert read_result(path, config) is None
+        run_pool(config, path)
+        yield config, read_result(path, config)
 
 
 @pytest.mark.nightly
 def test_every_arm_has_scores_of_every_task_and_an_audit(made):
-    config, arms = made
+    config, arms = made[0], made[1].arms
     found = {(arm.estimator, arm.selector, arm.budget) for arm in arms}
     influence = {(e, s, b) for e in ("less", "ekfac", "ekfac_unit") for s in ("bids", "task_quota") for b in ("0.1", "0.2")}
     assert found == influence | {("", s, b) for s in ("random", "s2l") for b in ("0.1", "0.2")} | {("", "zero_shot", "1.0")}
@@ -49,12 +49,12 @@ def test_every_arm_has_scores_of_every_task_and_an_audit(made):
         assert (arm.audit is None) == (arm.selector == "zero_shot")
     shares = [arm.audit["right"] + arm.audit["wrong"] + arm.audit["verbose"] + arm.audit["off_task"] for arm in arms if arm.audit]
     assert shares == pytest.approx([100.0] * len(shares), abs=0.05)
-    assert {row["estimator"] for row in scale_rows(config)} == {"less", "ekfac", "ekfac_unit"}
+    assert {row["estimator"] for row in made[1].scales} == {"less", "ekfac", "ekfac_unit"}
 
 
 @pytest.mark.nightly
 def test_a_score_is_that_of_the_run_in_its_estimators_folder(made):
-    config, arms = made
+    config, arms = made[0], made[1].arms
     run = Run("bids", 0, "0.1", 1, 0)
     for estimator in ("less", "ekfac"):
         view = config if estimator == "less" else config.model_copy(update={"gradients": config.gradients.of(estimator)})
@@ -76,8 +76,8 @@ def test_what_is_fitted_alike_is_fitted_once(made):
 
 @pytest.mark.nightly
 def test_a_pool_goes_on_from_what_is_finished_and_gives_the_same_arms(made, monkeypatch):
-    config, arms = made
-    path = one_pool.result_path(config)
+    config, result = made
+    path = Path("results/pool.json")
     content = path.read_text(encoding="utf-8")
     path.unlink()
 
@@ -85,8 +85,8 @@ def test_a_pool_goes_on_from_what_is_finished_and_gives_the_same_arms(made, monk
         raise AssertionError("nothing is trained again")
 
     monkeypatch.setattr("equipoise.training.trainer.train", train)
-    run_pool(config)
+    run_pool(config, path)
     again = json.loads(path.read_text(encoding="utf-8"))
     assert again["arms"] == json.loads(content)["arms"]
-    assert read_arms(config) == arms
-    assert read_arms(config.model_copy(update={"budgets": [0.1]})) is None
+    assert read_result(path, config) == result
+    assert read_result(path, config.model_copy(update={"budgets": [0.1]})) is None

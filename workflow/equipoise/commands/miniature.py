@@ -105,11 +105,11 @@ def study_pool(config: Annotated[str, typer.Option(help="One pool's experiment, 
     from equipoise.store.lease import one_writer
     from equipoise.store.running import keep_record
 
-    experiment = read_config(config)
+    experiment, path = read_config(config), Path(config).with_suffix(".json")
     die_with_parent()
     keep_record(experiment.layout.experiment_root, "study")
     prepare_process(experiment, "study")
-    from equipoise.study.one_pool import result_path, run_pool
+    from equipoise.study.one_pool import run_pool
 
-    with one_writer(str(result_path(experiment))):
-        run_pool(experiment)
+    with one_writer(str(path)):
+        run_pool(experiment, path)

@@ -56,9 +56,13 @@ class Arm:
         return statistics.fmean(self.tasks.values())
 
 
-def result_path(config: Experiment) -> Path:
-    """Where the results of a pool's experiment lie."""
-    return Path(config.layout.experiment_root) / "study.json"
+@dataclass(frozen=True)
+class Result:
+    """All that a study needs of a finished pool. scales: mean standard deviation of every estimator's columns by task, which normalisation
+    evens out."""
+
+    arms: list[Arm]
+    scales: list[dict[str, object]]
 
 
 def identity(config: Experiment) -> str:
@@ -66,24 +70,23 @@ def identity(config: Experiment) -> str:
     return fingerprint(config.model_dump(mode="json"))
 
 
-def read_arms(config: Experiment) -> list[Arm] | None:
-    """The arms of a pool that is finished; none where it is not, or was made for another configuration."""
-    path = result_path(config)
+def read_result(path: Path, config: Experiment) -> Result | None:
+    """What a pool's file holds; none where it is not finished, or was made for another configuration."""
     content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return [Arm(**arm) for arm in content["arms"]] if content.get("made_for") == identity(config) else None
+    return Result([Arm(**arm) for arm in content["arms"]], content["scales"]) if content.get("made_for") == identity(config) else None
 
 
-def run_pool(config: Experiment) -> None:
-    """Makes what is missing of a pool's experiment, and writes its arms and the processor seconds of every step to `result_path`, last.
+def run_pool(config: Experiment, path: Path) -> None:
+    """Makes what is missing of a pool's experiment, and writes its result and the processor seconds of every step to `path`, last.
 
     Raises `UserError` for a run whose training does not stay finite: it has no score to compare.
     """
     watch = _Watch()
     _make_matrices(config, watch)
     arms = list(_arms(config, watch))
-    values = {"made_for": identity(config), "arms": [asdict(arm) for arm in arms], "seconds": watch.seconds}
-    write_text(result_path(config), json.dumps(values, indent=1) + "\n")
-    log(f"study: {config.experiment}: {len(arms)} arms in {sum(watch.seconds.values()):,.0f} s -> {result_path(config)}")
+    values = {"made_for": identity(config), "arms": [asdict(arm) for arm in arms], "scales": _scales(config), "seconds": watch.seconds}
+    write_text(path, json.dumps(values, indent=1) + "\n")
+    log(f"study: {config.experiment}: {len(arms)} arms in {sum(watch.seconds.values()):,.0f} s -> {path}")
 
 
 class _Watch:
@@ -255,3 +258,15 @@ def _auditor(config: Experiment) -> Callable[[list[int]], dict[str, float]]:
         return {name: round(value, 2) for name, value in (shares | {f"from {t}": s for t, s in sorted(found.tasks.items())}).items()}
 
     return audit
+
+
+def _scales(experiment: Experiment) -> list[dict[str, object]]:
+    rows = []
+    for each in compared(experiment):
+        manifest = open_artefact(each, "matrix", matrix="influence")
+        by_task: dict[str, list[float]] = {}
+        for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
+            by_task.setdefault(column["task"], []).append(deviation)
+        of = {"experiment": experiment.experiment, "estimator": each.gradients.estimator}
+        rows += [of | {"task": task, "std": statistics.fmean(deviations)} for task, deviations in by_task.items()]
+    return rows

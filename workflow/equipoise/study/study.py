@@ -13,17 +13,14 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 
-from equipoise.comparison import compared
 from equipoise.config import Experiment, Miniature
 from equipoise.config_file import parse_config, write_config
 from equipoise.errors import UserError
 from equipoise.files import write_text
 from equipoise.miniature.generated_pool import PROFILES
 from equipoise.progress import log
-from equipoise.store.artefact import open_artefact
-from equipoise.study.one_pool import read_arms
+from equipoise.study.one_pool import Result, read_result
 from equipoise.study.tables import Pool, gather, markdown
 
 STUDY = "study"
@@ -59,20 +56,22 @@ def run_study(base: Experiment, study: Study, cores: int) -> list[Pool]:
     """
     folder = study.folder(base)
     experiments = [pool_experiment(base, study, profile, seed) for profile in study.profiles for seed in study.pool_seeds]
-    missing = [each for each in experiments if read_arms(each) is None]
+    places = {each.experiment: folder / f"{each.experiment}.json" for each in experiments}
+    missing = [each for each in experiments if read_result(places[each.experiment], each) is None]
     for each in experiments:
-        write_config(each, folder / f"{each.experiment}.yaml")
+        write_config(each, places[each.experiment].with_suffix(".yaml"))
     log(f"study: {len(experiments)} pools, {len(missing)} of them to make, {cores} at a time; logs in {folder}")
     with ThreadPoolExecutor(cores) as pool:
-        failed = [path for path in pool.map(_make, [folder / f"{each.experiment}.yaml" for each in missing]) if path]
+        failed = [path for path in pool.map(_make, [places[each.experiment].with_suffix(".yaml") for each in missing]) if path]
     if failed:
         raise UserError(f"study: {failed[0].stem} failed; see {failed[0]}, fix the cause and run this again: what is finished stays")
-    pools = [_finished(each) for each in experiments]
+    found = [_finished(each, places[each.experiment]) for each in experiments]
+    pools = [Pool(each.miniature.profile, each.miniature.seed, result.arms) for each, result in zip(experiments, found, strict=True)]
     cells = gather(pools)
     write_text(folder / "table.md", markdown(cells))
     write_text(folder / "table.csv", as_csv([vars(cell) for cell in cells]))
     write_text(folder / "audit.csv", as_csv([row for each in pools for row in _audits(each)]))
-    write_text(folder / "scales.csv", as_csv([row for each in experiments for row in scale_rows(each)]))
+    write_text(folder / "scales.csv", as_csv([row for each in found for row in each.scales]))
     return pools
 
 
@@ -87,11 +86,11 @@ def _make(path: Path) -> Path | None:
     return place if code else None
 
 
-def _finished(experiment: Experiment) -> Pool:
-    arms = read_arms(experiment)
-    if arms is None:
+def _finished(experiment: Experiment, path: Path) -> Result:
+    result = read_result(path, experiment)
+    if result is None:
         raise UserError(f"study: {experiment.experiment} left no results; run this again")
-    return Pool(experiment.miniature.profile, experiment.miniature.seed, arms)
+    return result
 
 
 def pool_experiment(base: Experiment, study: Study, profile: str, seed: int) -> Experiment:
@@ -132,19 +131,6 @@ def _audits(pool: Pool) -> list[dict[str, object]]:
             of |= {"selection_seed": arm.selection_seed, "budget": arm.budget}
             rows[tuple(of.values())] = of | arm.audit
     return list(rows.values())
-
-
-def scale_rows(experiment: Experiment) -> list[dict[str, object]]:
-    """Mean standard deviation of every estimator's columns by task: the scales that normalisation evens out."""
-    rows = []
-    for each in compared(experiment):
-        manifest = open_artefact(each, "matrix", matrix="influence")
-        by_task: dict[str, list[float]] = {}
-        for column, deviation in zip(manifest["columns"], manifest["std"], strict=True):
-            by_task.setdefault(column["task"], []).append(deviation)
-        of = {"experiment": experiment.experiment, "estimator": each.gradients.estimator}
-        rows += [of | {"task": task, "std": fmean(deviations)} for task, deviations in by_task.items()]
-    return rows
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
