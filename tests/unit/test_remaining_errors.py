@@ -23,7 +23,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "attribution.assemble": {
         "_open_stores": (1, "the stores collected"),
-        "_refuse_non_finite": (1, "the rows computed"),
         "_target_rows": (2, "the stores collected"),
         "assemble_attribution": (1, "the command's argument"),
         "epoch_weights": (1, "the checkpoints"),
@@ -60,6 +59,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "OwnScores.chunks": (1, "the matrix given"),
         "_refuse_other_names": (1, "the matrix given and the pool"),
         "refuse_unfit": (3, "the matrix given and the pool"),
+    },
+    "attribution.products": {
+        "_refuse_non_finite": (1, "the rows computed"),
     },
     "attribution.seal": {
         "_shard": (1, "the manifests of the shards"),
@@ -103,6 +105,11 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_open": (1, "the file given"),
         "csv_rows": (2, "the file given"),
     },
+    "data.benchmark_examples": {
+        "_documents": (1, "the benchmark's data"),
+        "_drawn": (1, "the benchmark's data"),
+        "drawn_examples": (1, "the benchmark's data"),
+    },
     "data.encoding": {
         "encode_file": (1, "the file of examples"),
     },
@@ -123,9 +130,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
     },
     "data.targets": {
-        "_documents": (1, "the benchmark's data"),
-        "_drawn": (1, "the benchmark's data"),
-        "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (2, "the tokenizer"),
         "examined_targets": (1, "the command's argument"),
