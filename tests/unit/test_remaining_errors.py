@@ -38,7 +38,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.matrix_file": {
         "_named": (1, "the matrix given"),
         "_open_safetensors": (3, "the matrix given"),
-        "_open_zarr": (2, "the matrix given"),
         "_read_csv": (3, "the matrix given"),
         "_array": (2, "the file given"),
         "_read_parquet": (3, "the matrix given"),
@@ -47,7 +46,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "open_matrix": (4, "the matrix given"),
         "read_mask": (2, "the file given"),
         "read_tasks": (2, "the file given"),
-        "_refuse_missing_chunks": (2, "the matrix given"),
     },
     "attribution.influence_model": {
         "fit_influence_model": (1, "the number of valid rows among the sampled ones"),
@@ -66,6 +64,11 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.seal": {
         "_shard": (1, "the manifests of the shards"),
         "seal_attribution": (1, "the pool's manifest"),
+    },
+    "attribution.zarr_matrix": {
+        "Sharded.__getitem__": (1, "the matrix given"),
+        "_refuse_missing_chunks": (2, "the matrix given"),
+        "open_zarr_array": (2, "the matrix given"),
     },
     "checking.check_base": {
         "_in_one_line": (1, "the model"),

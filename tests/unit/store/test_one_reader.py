@@ -64,6 +64,7 @@ MAY_OPEN = {
     "planning.workload": "the user's files, read for their number of rows",
     "evaluation.grading": "verified ids, a file of the package",
     "attribution.matrix_file": "the user's matrix",
+    "attribution.zarr_matrix": "the user's matrix",
     "attribution.bergson_scores": "the user's scores",
     "selection.selection_file": "the user's picks, and a selection that was compared",
     "selection.explain": "a file whose caller opened its artefact",
