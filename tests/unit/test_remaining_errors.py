@@ -1,7 +1,7 @@
 """A user's mistake that the configuration alone can tell is refused when it is read (config_checks.py); the stages raise for the rest only.
 
 Every `raise UserError` of the stages stands below with what it needs besides the configuration. A new one either moves to
-`config_checks.py`, with a row in `test_config.py`, or is added here with its reason.
+`config_checks.py`, with a row in `test_config_checks.py`, or is added here with its reason.
 """
 
 import ast
