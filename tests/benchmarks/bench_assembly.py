@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from timing import timed
 
-from equipoise.attribution.assemble import Term, assemble_chunks
+from equipoise.attribution.products import Term, assemble_chunks
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import CHUNK_ROWS, GradientReader, GradientRows, chunk_bounds
 

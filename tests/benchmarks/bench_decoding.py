@@ -3,7 +3,7 @@
 PYTHONPATH=tests python -m benchmarks.bench_decoding [--layers 8] [--steps 64]
 
 A Llama with the modules of the 8 B one and maps so small that computing them takes next to nothing, on one thread; decoded plain, with an
-adapter merged into its maps, and with one beside them. `planning/costing.py`, SECONDS_PER_LAYER, holds the numbers that the plan uses.
+adapter merged into its maps, and with one beside them. `planning/evaluating.py`, SECONDS_PER_LAYER, holds the numbers that the plan uses.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from equipoise.config import Lora
 from equipoise.evaluation.decoding import decode
 from equipoise.modelling.adapter import load_adapter, merged, take_off
-from equipoise.planning.costing import SECONDS_PER_LAYER
+from equipoise.planning.evaluating import SECONDS_PER_LAYER
 from helpers.base import random_adapter
 
 ROWS = 16

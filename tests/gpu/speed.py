@@ -19,8 +19,8 @@ from equipoise.gradients.rows import LoraRows
 from equipoise.modelling.adapter import lora_parameters, merged, take_off
 from equipoise.modelling.chat import pad
 from equipoise.planning import flops
-from equipoise.planning.costing import BANDWIDTH_REACHED, SECONDS_PER_LAYER
-from equipoise.planning.hardware import GPUS
+from equipoise.planning.evaluating import SECONDS_PER_LAYER
+from equipoise.planning.hardware import BANDWIDTH_REACHED, GPUS
 from gpu.equality import Check
 from gpu.models import Scale, random_examples, random_model
 

@@ -7,7 +7,7 @@ from equipoise.config_file import parse_config
 from equipoise.data.targets import prepare_targets
 from equipoise.layout import Run
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import run_names
+from equipoise.store.kind import run_names
 from helpers.rows import texts, write_jsonl
 
 ANSWERS = """\

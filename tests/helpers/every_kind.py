@@ -13,7 +13,8 @@ from equipoise.selectors import SCORED
 from equipoise.store.artefact import open_artefact, publish
 from equipoise.store.gradient_writer import GradientStore
 from equipoise.store.gradients import listed_arrays
-from equipoise.store.kinds import KINDS, run_names
+from equipoise.store.kind import run_names
+from equipoise.store.kinds import KINDS
 from helpers.experiment import changed, tiny_values
 from helpers.rows import texts, write_jsonl
 from helpers.stores import ATTRIBUTES, DIMENSION, HIDDEN, some_rows

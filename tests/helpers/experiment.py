@@ -40,6 +40,14 @@ def tiny_values(folder: Path, base: Path | str) -> dict:
     }
 
 
+def change(values: dict, path: str, value: object) -> None:
+    """Puts a value at a path of keys, in sections that may not be there yet."""
+    *parents, last = path.split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+    values[last] = value
+
+
 def changed(values: dict, sections: dict) -> dict:
     """The values with the keys of each given section put over it; what is no section, and `tasks` and `suites`, is replaced."""
     merged = dict(values)

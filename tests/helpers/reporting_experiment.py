@@ -21,7 +21,7 @@ from equipoise.files import canonical_json, file_digest
 from equipoise.layout import CHUNK_ROWS, Layout, Run
 from equipoise.selectors import selector
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 from equipoise.store.manifest import fingerprint
 from helpers.experiment import write_pool
 from helpers.stores import ATTRIBUTES, write_store

@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from equipoise import progress
+from equipoise.store.lease import LEASES
 from helpers import experiment
 from helpers.bad_inputs import CASES
 from helpers.bad_inputs.case import Case
@@ -69,6 +70,7 @@ def test_the_sound_inputs_are_sound(sound, tmp_path, monkeypatch):
         with left_as_it_was():
             done = equipoise(*shlex.split(command))
         assert done.returncode == 0, done.stderr
+    assert list(folder.rglob(LEASES)) == []
     assert len(texts(40)) == len((folder / "pool.jsonl").read_text().splitlines())
 
 

@@ -1,7 +1,7 @@
 """A user's mistake that the configuration alone can tell is refused when it is read (config_checks.py); the stages raise for the rest only.
 
 Every `raise UserError` of the stages stands below with what it needs besides the configuration. A new one either moves to
-`config_checks.py`, with a row in `test_config.py`, or is added here with its reason.
+`config_checks.py`, with a row in `test_config_checks.py`, or is added here with its reason.
 """
 
 import ast
@@ -23,7 +23,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "attribution.assemble": {
         "_open_stores": (1, "the stores collected"),
-        "_refuse_non_finite": (1, "the rows computed"),
         "_target_rows": (2, "the stores collected"),
         "assemble_attribution": (1, "the command's argument"),
         "epoch_weights": (1, "the checkpoints"),
@@ -39,7 +38,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "attribution.matrix_file": {
         "_named": (1, "the matrix given"),
         "_open_safetensors": (3, "the matrix given"),
-        "_open_zarr": (2, "the matrix given"),
         "_read_csv": (3, "the matrix given"),
         "_array": (2, "the file given"),
         "_read_parquet": (3, "the matrix given"),
@@ -48,7 +46,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "open_matrix": (4, "the matrix given"),
         "read_mask": (2, "the file given"),
         "read_tasks": (2, "the file given"),
-        "_refuse_missing_chunks": (2, "the matrix given"),
     },
     "attribution.influence_model": {
         "fit_influence_model": (1, "the number of valid rows among the sampled ones"),
@@ -61,9 +58,17 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_refuse_other_names": (1, "the matrix given and the pool"),
         "refuse_unfit": (3, "the matrix given and the pool"),
     },
+    "attribution.products": {
+        "_refuse_non_finite": (1, "the rows computed"),
+    },
     "attribution.seal": {
         "_shard": (1, "the manifests of the shards"),
         "seal_attribution": (1, "the pool's manifest"),
+    },
+    "attribution.zarr_matrix": {
+        "Sharded.__getitem__": (1, "the matrix given"),
+        "_refuse_missing_chunks": (2, "the matrix given"),
+        "open_zarr_array": (2, "the matrix given"),
     },
     "checking.check_base": {
         "_in_one_line": (1, "the model"),
@@ -103,6 +108,11 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "_open": (1, "the file given"),
         "csv_rows": (2, "the file given"),
     },
+    "data.benchmark_examples": {
+        "_documents": (1, "the benchmark's data"),
+        "_drawn": (1, "the benchmark's data"),
+        "drawn_examples": (1, "the benchmark's data"),
+    },
     "data.encoding": {
         "encode_file": (1, "the file of examples"),
     },
@@ -123,9 +133,6 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
         "plan_shards": (1, "the number of the pool's rows, without pool.limit"),
     },
     "data.targets": {
-        "_documents": (1, "the benchmark's data"),
-        "_drawn": (1, "the benchmark's data"),
-        "_from_benchmark": (1, "the benchmark's data"),
         "_from_files": (1, "the task's files"),
         "_token_counts": (2, "the tokenizer"),
         "examined_targets": (1, "the command's argument"),

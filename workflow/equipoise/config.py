@@ -2,7 +2,8 @@
 of `config_model.py` and `config_gradients.py`).
 
 `config_file.py` reads YAML into `Experiment` and turns every mistake into one line; `config.yaml` and the JSON schema are generated from
-this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in `config_checks.py`.
+this module. The types and marks of the keys are in `config_keys.py`, the combinations that cannot work in
+`config_checks.py` and, of tasks and suites, in `config_task_checks.py`.
 """
 
 from typing import Annotated, Any, Literal

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.current_basedir).parent))
 
-from equipoise import collecting, comparison, experiment
+from equipoise import collecting, comparison, experiment, jobs
 from equipoise.cluster.console import follow
 from equipoise.cluster.ending import tell_end, tell_failure, watch_for_stop
 from equipoise.cluster.unmade import make_again
@@ -213,12 +213,12 @@ def base_files():
 
 def per_epoch(pattern):
     """`pattern` itself (a job per epoch) or all its epochs (one job), by `jobs.epochs`."""
-    return experiment.per_epoch(CONFIG, pattern)
+    return jobs.per_epoch(CONFIG, pattern)
 
 
 def per_task(pattern):
     """`pattern` itself (a job per task) or all its tasks (one job), by `jobs.tasks`."""
-    return experiment.per_task(CONFIG, pattern)
+    return jobs.per_task(CONFIG, pattern)
 
 
 def epochs_argument(wildcards):
@@ -416,7 +416,7 @@ def retrained():
 
 def outputs_of(*names):
     """Outputs of all jobs of some rules."""
-    return [output for stage in experiment.stages(CONFIG) if stage.name in names for output in stage.outputs]
+    return [output for stage in jobs.stages(CONFIG) if stage.name in names for output in stage.outputs]
 
 
 def all_manifests():

@@ -28,6 +28,11 @@ def indexed(content: object) -> Make:
     return make
 
 
+def adapter_of_rank(rank: int) -> Make:
+    """The configuration of an adapter, in the base's folder."""
+    return text("base/adapter_config.json", json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM", "r": rank, "lora_alpha": 8}))
+
+
 OWN = changed("model.chat_template", "t.jinja")
 CASES = [
     Case("base: an empty folder", emptied, CHECK, ("model.base", "has no config.json")),
@@ -55,6 +60,10 @@ CASES = [
     Case("base: an index of numbers", indexed({"weight_map": {"a": 3}}), CHECK, ("model.safetensors.index.json",)),
     Case("base: an index that is a list", indexed([]), CHECK, ("model.safetensors.index.json",)),
     Case("base: an index that leads out", indexed({"weight_map": {"a": "../m.npy"}}), CHECK, ("../m.npy is missing",)),
+    Case("base: an adapter of rank 10^9 beside it", adapter_of_rank(10**9), CHECK, ("model.base", "holds an adapter")),
+    Case("base: an adapter of rank 10^9 alone", both(emptied, adapter_of_rank(10**9)), CHECK, ("holds an adapter, no base",)),
+    Case("base: an empty folder, said by the stage", emptied, "check_base --config my.yaml", ("model.base", "has no config.json")),
+    Case("base: an adapter of rank 10^9, said by the stage", adapter_of_rank(10**9), "check_base --config my.yaml", ("holds an adapter",)),
     Case("tokenizer: empty", cut(TOKENIZER, 0), PREPARE, ("the tokenizer of base cannot be read",)),
     Case("tokenizer: a list", raw(TOKENIZER, b"[]"), PREPARE, ("the tokenizer of base cannot be read",)),
     Case("tokenizer: binary", raw(TOKENIZER, bytes(range(256))), PREPARE, ("the tokenizer of base cannot be read",)),

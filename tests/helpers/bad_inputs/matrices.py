@@ -48,6 +48,11 @@ def stored(*changes: Make, chunks: tuple[int, int] = (16, 4), **options: object)
     return both(lambda folder: zarr.create_array(str(folder / "m.zarr"), data=A, chunks=chunks, **options), *changes)
 
 
+def unwritten(folder: Path) -> None:
+    """A .zarr whose first shard lacks its second chunk: zarr leaves out what equals the fill value."""
+    zarr.create_array(str(folder / "m.zarr"), data=np.where(np.arange(40)[:, None] // 8 == 1, 0, A), chunks=(8, 4), shards=(16, 4))
+
+
 def without(name: str) -> Make:
     """A file taken away."""
     return lambda folder: (folder / name).unlink()
@@ -148,6 +153,7 @@ ZARR_CASES = [
     Case("zarr: a missing chunk", stored(without("m.zarr/c/1/0")), ZARR, ("m.zarr", "c/1/0", "missing")),
     Case("zarr: a missing chunk of version 2", both(stored(zarr_format=2), without("m.zarr/1.0")), ZARR, ("m.zarr", "1.0", "missing")),
     Case("zarr: a missing shard", stored(without("m.zarr/c/1/0"), chunks=(8, 4), shards=(16, 4)), ZARR, ("m.zarr", "c/1/0", "missing")),
+    Case("zarr: a missing chunk within a shard", unwritten, ZARR, ("m.zarr: row 8, column 0", "a missing chunk of its shard")),
     Case("zarr: a cut chunk", stored(cut("m.zarr/c/1/0", 20)), ZARR, ("m.zarr", "rows")),
     Case("zarr: a foreign chunk", stored(raw("m.zarr/c/1/0", b"mine" * 9)), ZARR, ("m.zarr", "rows")),
     Case("zarr: a chunk that is a folder", stored(folder_as("m.zarr/c/1/0")), ZARR, ("m.zarr", "c/1/0")),

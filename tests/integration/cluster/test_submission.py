@@ -184,7 +184,7 @@ def test_the_commented_example_holds_every_site_it_shows(submit):
 def test_every_rule_of_the_paper_is_asked_for_as_written_here(submit):
     """Llama-3-8B on a cluster of A100s with a day's limit: every rule's line."""
     from equipoise.config_file import read_config
-    from equipoise.experiment import stages
+    from equipoise.jobs import stages
 
     config = read_config(REPOSITORY / "workflow" / "experiments" / "llama3-8b.yaml")
     _, line = submit({"account": "lab", "gpu_partition": "gpu", "cpu_partition": "cpu", "gpu_model": "a100", "max_runtime": "24h"})

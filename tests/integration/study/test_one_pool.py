@@ -10,7 +10,7 @@ from equipoise.config_file import parse_config
 from equipoise.layout import Run
 from equipoise.miniature import generated_pool
 from equipoise.store.artefact import open_artefact
-from equipoise.store.kinds import run_names
+from equipoise.store.kind import run_names
 from equipoise.study.one_pool import read_result, run_pool
 from equipoise.study.study import Study, pool_experiment
 from helpers.places import REPOSITORY

@@ -6,7 +6,7 @@ import pytest
 
 from equipoise.config_file import parse_config
 from equipoise.determinants import READS, determinants
-from equipoise.experiment import stages
+from equipoise.jobs import stages
 from helpers.places import REPOSITORY
 from helpers.workflow_runs import Workflow, evaluated
 

@@ -13,9 +13,9 @@ from equipoise.collecting import row_shards, sampled_rows
 from equipoise.config_file import parse_config
 from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
-from equipoise.experiment import stages
 from equipoise.gradients.audit_gradients import audit
 from equipoise.gradients.collect import collect_pool_gradients, collect_pool_states, collect_target_gradients
+from equipoise.jobs import stages
 from equipoise.planning.plan import plan
 from equipoise.store.artefact import open_artefact
 from equipoise.store.gradients import GradientReader, GradientRows

@@ -15,7 +15,7 @@ from equipoise.attribution.matrix_file import open_matrix
 from equipoise.attribution.seal import attribute
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
-from equipoise.experiment import stages
+from equipoise.jobs import stages
 from equipoise.store.artefact import open_artefact
 from helpers.attribution_experiment import prepare
 from helpers.places import REPOSITORY

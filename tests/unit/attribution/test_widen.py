@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from equipoise.attribution.assemble import widened
+from equipoise.attribution.products import widened
 
 
 def test_every_finite_float16_is_widened_exactly():

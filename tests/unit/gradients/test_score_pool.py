@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from equipoise.data.encoding import encode_file
-from equipoise.experiment import stages
 from equipoise.gradients.score_pool import score_pool
+from equipoise.jobs import stages
 from equipoise.modelling.base import load_base, load_tokenizer
 from equipoise.planning.plan import plan
 from equipoise.selection.rank import _pool_columns

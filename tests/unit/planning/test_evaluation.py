@@ -5,7 +5,7 @@ import pytest
 
 from equipoise.config import Suite
 from equipoise.config_file import parse_config, read_config
-from equipoise.planning.costing import SECONDS_PER_LAYER, VLLM_SEQUENCES, decoding_steps
+from equipoise.planning.evaluating import SECONDS_PER_LAYER, VLLM_SEQUENCES, decoding_steps
 from equipoise.planning.plan import plan
 from equipoise.planning.workload import assumed_lengths, items_of
 from helpers.places import REPOSITORY

@@ -11,7 +11,7 @@ from equipoise.errors import UserError
 from equipoise.modelling.targets import carrying, shortest_names
 from equipoise.planning import flops, memory
 from equipoise.planning.architecture import KNOWN, from_config
-from equipoise.planning.costing import CHOICES
+from equipoise.planning.evaluating import CHOICES
 from equipoise.planning.plan import plan
 from equipoise.planning.workload import assumed_lengths, pool_load
 
@@ -140,7 +140,7 @@ def test_attribution_operations_are_those_torch_counts():
     import numpy as np
     import torch
 
-    from equipoise.attribution.assemble import assemble_chunks
+    from equipoise.attribution.products import assemble_chunks
 
     rows, columns, dimension = 1500, 12, 64
 

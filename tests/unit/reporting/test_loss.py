@@ -20,7 +20,7 @@ from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.reporting.table import Column, Table, cells
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 from equipoise.store.manifest import fingerprint
 from helpers.reporting_experiment import make_experiment
 

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from equipoise.config_file import read_config
-from equipoise.experiment import stages
+from equipoise.jobs import stages
 from equipoise.reporting.rule_graph import rule_edges, rule_graph
 from helpers.places import REPOSITORY
 

@@ -17,7 +17,7 @@ from equipoise.reporting.scores import read_evaluation
 from equipoise.reporting.summary import summary
 from equipoise.selection.rank import rank, seconds_path
 from equipoise.store.artefact import publish
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 from helpers.artefacts import publish_anew
 from helpers.reporting_experiment import FEW, make_experiment
 

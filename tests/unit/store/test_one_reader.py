@@ -15,7 +15,8 @@ PLACES = (
 )
 """Attributes of a layout that say where data lie, without a manifest, or where anything lies."""
 MAY_ASK = {
-    "experiment": "lists the outputs of jobs",
+    "jobs": "lists the outputs of jobs",
+    "experiment": "lists selections and score files",
     "data.pool": "writes the pool",
     "data.targets": "writes the validation examples",
     "training.epoch_checkpoints": "writes checkpoints",
@@ -36,7 +37,7 @@ MAY_ASK = {
     "reporting.experiments": "finds an experiment's configuration",
     "reporting.facts": "measures the bytes of folders",
     "cluster.ending": "names the folder of results",
-    "commands.stages": "names the folder of results, where records of running jobs lie",
+    "commands.stage": "names the folder of results, where records of running jobs lie",
     "cluster.unmade": "tells a compared estimator's artefacts from the own ones by their folder; reads none",
     "reporting.selection_audit": "names the pool in a message",
     "reporting.standing": "asks whether a run's scores exist; opens them by their manifest",
@@ -63,6 +64,7 @@ MAY_OPEN = {
     "planning.workload": "the user's files, read for their number of rows",
     "evaluation.grading": "verified ids, a file of the package",
     "attribution.matrix_file": "the user's matrix",
+    "attribution.zarr_matrix": "the user's matrix",
     "attribution.bergson_scores": "the user's scores",
     "selection.selection_file": "the user's picks, and a selection that was compared",
     "selection.explain": "a file whose caller opened its artefact",

@@ -11,7 +11,7 @@ import pytest
 from equipoise import files
 from equipoise.cluster.unmade import unmade
 from equipoise.errors import UserError
-from equipoise.experiment import stages
+from equipoise.jobs import stages
 from equipoise.store.kinds import KINDS
 from equipoise.store.manifest import read_manifest
 from equipoise.store.verify import verify, whole_content

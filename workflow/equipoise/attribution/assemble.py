@@ -2,12 +2,11 @@
 
 The products are cosines or of whole rows, as the estimator says (`scaled`). With `residual` (trak) it is their plain mean over epochs,
 times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). The matrices `last_token` and `position_weighted` hold cosines of
-hidden states at the last epoch instead. Pool rows stream in 1,024-row chunks, the next one is read while this one is multiplied;
-accumulation is float32.
+hidden states at the last epoch instead. How stored rows are multiplied stands in `products.py`; rows may also come from a file of the
+user's (`own_scores.py`) or be predicted (`influence_model.py`).
 """
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,8 @@ from equipoise.attribution.column_moments import chunk_partials
 from equipoise.attribution.influence_model import Predicted
 from equipoise.attribution.matrix_store import MatrixStore, chunk_digest
 from equipoise.attribution.own_scores import OwnScores
-from equipoise.attribution.reliability import co_moments, half
+from equipoise.attribution.products import Term, assemble_chunks
 from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
-from equipoise.compiled import Loop
 from equipoise.config import Experiment
 from equipoise.data.shards import collected_plan
 from equipoise.errors import UserError
@@ -29,40 +27,12 @@ from equipoise.experiment import fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
 from equipoise.gradients.width import NONE, projection_of
 from equipoise.layout import CHUNK_ROWS, shard_label
-from equipoise.progress import log, track
+from equipoise.progress import log
 from equipoise.selectors import MATRICES, SAMPLED
 from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
 from equipoise.store.digests import remembered_digest
-from equipoise.store.gradients import VALID, GradientReader, one_minus_p
+from equipoise.store.gradients import VALID, GradientReader
 from equipoise.store.manifest import fingerprint
-
-SCALE = np.float32(2.0**112)  # the difference of the two formats' exponent biases, 127 - 15
-
-
-@dataclass(frozen=True)
-class Term:
-    """One epoch's share of the matrix.
-
-    reader: the pool's store. targets: float32 [V, k], the columns' rows, times the epoch's weight. scaled: pool norms multiply back in.
-    state: kind of hidden state, or None for gradients. residual: the epoch's weight in the mean of 1 - p, 0 where that takes no part.
-    """
-
-    reader: GradientReader
-    targets: np.ndarray
-    scaled: bool
-    state: str | None
-    residual: float = 0.0
-
-    def read(self, start: int, stop: int, buffer: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """float32 [n, k] rows of the pool, in the first rows of `buffer`; bool [n], which of them are valid; 1 - p times `residual`."""
-        if self.state is not None:
-            values, status = self.reader.read_states(start, stop, self.state), self.reader.read_column("status", start, stop)
-            return widened(values, buffer), status == VALID, None
-        rows = self.reader.read(start, stop)
-        values = widened(rows.directions, buffer)
-        if self.scaled:
-            values *= rows.norm[:, None]
-        return values, rows.status == VALID, self.residual * one_minus_p(rows.loss) if self.residual else None
 
 
 def assemble_attribution(config: Experiment, matrix: str, shard: int) -> None:
@@ -157,52 +127,6 @@ class _FromStores:
         pairs = zip(self._stores, self._weights, strict=True)
         terms = [_term(self._config, each, weight, self._state, rows, self._residual) for each, weight in pairs]
         return assemble_chunks(terms, start, stop, halves)
-
-
-def assemble_chunks(
-    terms: list[Term], start: int, stop: int, halves: list[np.ndarray] | None = None
-) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """Yields (first row, matrix rows float32 [n, V], valid bool [n]) chunk by chunk; rows flagged in any term are NaN.
-
-    halves: is given the co-moments of each chunk's two halves (`reliability`).
-    """
-    bounds = [(at, min(at + CHUNK_ROWS, stop)) for at in range(start, stop, CHUNK_ROWS)]
-    parts = [(term, bound) for bound in bounds for term in terms]
-    # fresh pages cost as much as the reading: one buffer is filled while the other is multiplied
-    buffers = [np.empty((CHUNK_ROWS, terms[0].targets.shape[1]), np.float32) for _ in range(2)]
-    of_targets = [half(term.targets) for term in terms] if halves is not None else []
-    with ThreadPoolExecutor(1, "gradient-reader") as reader:
-        ahead = reader.submit(parts[0][0].read, *parts[0][1], buffers[0])
-        following = enumerate([*parts[1:], None], start=1)
-        for at, end in track(bounds, "assembling the matrix", stop - start, "rows", lambda bound: bound[1] - bound[0]):
-            total = np.zeros((end - at, len(terms[0].targets)), np.float32)
-            first = np.zeros_like(total)
-            valid, doubt = np.ones(end - at, bool), np.zeros(end - at)
-            for place, term in enumerate(terms):
-                values, usable, residual = ahead.result()
-                number, part = next(following)
-                if part is not None:
-                    ahead = reader.submit(part[0].read, *part[1], buffers[number % 2])
-                total += values @ term.targets.T
-                if halves is not None:
-                    first += half(values) @ of_targets[place].T
-                valid &= usable
-                doubt += 0.0 if residual is None else residual
-            if any(term.residual for term in terms):
-                total *= doubt[:, None].astype(np.float32)
-            total[~valid] = np.nan
-            _refuse_non_finite(total, valid, at)
-            if halves is not None:
-                halves.append(co_moments(first[valid], (total - first)[valid]))
-            yield at, total, valid
-
-
-def _refuse_non_finite(values: np.ndarray, valid: np.ndarray, start: int) -> None:
-    bad = ~np.isfinite(values[valid])
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        row = start + np.flatnonzero(valid)[row]
-        raise UserError(f"pool row {row}: influence on column {column} is not finite; collect its gradients again")
 
 
 def shard_plan(config: Experiment, first: int, count: int = 1, matrix: str = INFLUENCE) -> tuple[int, dict[int, list[int]]]:
@@ -321,30 +245,3 @@ def _is_current(config: Experiment, of: dict[str, str], described: dict[str, Any
     except UserError:
         return False
     return True
-
-
-@Loop
-def widen(half, bits, wide):
-    """Writes float16 rows as float32, exactly; a row with an infinity or NaN becomes all NaN. numpy's own cast is several times slower.
-
-    half: the rows' bits, uint16 [n, k]. wide: float32 [n, k], and bits: the same memory as int32 [n, k].
-    Exponent and fraction move to their float32 places; the product by 2^112 sets the bias right, also for subnormal numbers.
-    """
-    for row in range(half.shape[0]):
-        special = False
-        for column in range(half.shape[1]):
-            value = np.int32(half[row, column])
-            special |= (value & 0x7C00) == 0x7C00
-            bits[row, column] = ((value & 0x8000) << 16) | ((value & 0x7FFF) << 13)
-        for column in range(half.shape[1]):
-            wide[row, column] *= SCALE
-        if special:
-            for column in range(half.shape[1]):
-                wide[row, column] = np.nan
-
-
-def widened(half: np.ndarray, buffer: np.ndarray) -> np.ndarray:
-    """float16 [n, k] as float32, in the first rows of `buffer` (float32 [m >= n, k])."""
-    wide = buffer[: len(half)]
-    widen(np.ascontiguousarray(half).view(np.uint16), wide.view(np.int32), wide)
-    return wide

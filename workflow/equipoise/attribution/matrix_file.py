@@ -6,7 +6,6 @@ Where a file names its rows or columns, the names are read too: a text column `i
 """
 
 import json
-import math
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -19,8 +18,9 @@ from zipfile import BadZipFile
 import numpy as np
 
 from equipoise.attribution.bergson_scores import BergsonScores
+from equipoise.attribution.zarr_matrix import open_zarr_array
 from equipoise.errors import UserError, first_line
-from equipoise.inputs import read_json, regular_file, regular_tree
+from equipoise.inputs import read_json, regular_file
 from equipoise.progress import log
 
 if TYPE_CHECKING:
@@ -109,42 +109,12 @@ def _array(path: Path) -> np.ndarray:
 
 
 def _open_zarr(path: Path) -> MatrixFile:
-    import zarr
-
     if sealed := _sealed(path):
         from equipoise.attribution.matrix_store import open_values, read_valid
 
         return MatrixFile(open_values(sealed), read_valid(sealed), None, [column["id"] for column in sealed["columns"]])
-    held = regular_tree(path, "the path of a Zarr array")
-    try:
-        opened = zarr.open(str(path), mode="r")
-        arrays = {name: array for name, array in opened.arrays() if array.ndim == 2} if isinstance(opened, zarr.Group) else {}
-    except Exception as error:  # whatever of zarr, its codecs or numpy stumbles over metadata that say what cannot be
-        raise UserError(f"{path}: no Zarr array ({first_line(error)}); write the path of one") from None
-    if isinstance(opened, zarr.Group):
-        if len(arrays) != 1:
-            found = ", ".join(arrays) or "none"
-            raise UserError(f"{path}: a Zarr group must hold exactly one two-dimensional array, found {found}; write the array's own path")
-        opened = next(iter(arrays.values()))
-    _refuse_missing_chunks(opened, path, held)
-    return MatrixFile(opened, None, *_named(path, dict(opened.attrs)))
-
-
-def _refuse_missing_chunks(array: Any, path: Path, held: set[str]) -> None:
-    """Raises `UserError` for an array of which a chunk (or shard) is not among the files `held`: zarr would read it as fill values, as many
-    as the metadata claim."""
-    sizes = array.shards or array.chunks
-    if any(size < 1 for size in (*array.shape, *sizes)):
-        raise UserError(f"{path}: shape {array.shape} in chunks of {sizes}; write an N x V matrix, in chunks of at least one number")
-    grid = [-(-length // size) for length, size in zip(array.shape, sizes, strict=True)]
-    for number in range(min(math.prod(grid), len(held) + 1)):  # of more chunks than files, one is missing
-        place = []
-        for length in reversed(grid):
-            number, at = divmod(number, length)
-            place.append(at)
-        chunk = array.metadata.encode_chunk_key(tuple(reversed(place)))
-        if (f"{array.path}/{chunk}" if array.path else chunk) not in held:
-            raise UserError(f"{path / array.path / chunk}: missing chunk of {array.shape}; write all of them (write_empty_chunks=True)")
+    array = open_zarr_array(path)
+    return MatrixFile(array, None, *_named(path, dict(array.attrs)))
 
 
 def _named(path: Path, values: dict[str, Any]) -> tuple[list[str] | None, list[str] | None]:

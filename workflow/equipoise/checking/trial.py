@@ -14,7 +14,8 @@ import numpy as np
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.collecting import sample_size
 from equipoise.config import Experiment
-from equipoise.experiment import experiment_runs, gradient_epochs, stages, trained_runs
+from equipoise.experiment import experiment_runs, gradient_epochs, trained_runs
+from equipoise.jobs import stages
 from equipoise.planning.workload import PoolLoad
 from equipoise.process import stage_threads
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import Stage
+from equipoise.jobs import Stage
 from equipoise.store.running import Record
 
 LIGHT = 3.0

@@ -8,7 +8,8 @@ from equipoise.cluster.console import end_display, is_stop
 from equipoise.cluster.failures import failures
 from equipoise.config import Experiment
 from equipoise.errors import printable
-from equipoise.experiment import selections, stages
+from equipoise.experiment import selections
+from equipoise.jobs import stages
 
 _stopped: list[logging.LogRecord] = []
 

@@ -17,7 +17,8 @@ from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
-from equipoise.experiment import Stage, gradient_epochs, stages
+from equipoise.experiment import gradient_epochs
+from equipoise.jobs import Stage, stages
 from equipoise.progress import duration, pace
 from equipoise.store.artefact import open_alone
 from equipoise.store.gradients import CHUNK_ROWS

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from equipoise.comparison import compared
 from equipoise.config import Experiment
-from equipoise.experiment import Item, stages
+from equipoise.jobs import Item, stages
 from equipoise.store.artefact import is_of_another
 from equipoise.store.kinds import KINDS
 from equipoise.store.verify import whole_content

@@ -22,7 +22,7 @@ from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.modelling.base import own_template
 from equipoise.progress import log
 from equipoise.store.artefact import is_made, open_artefact, publish
-from equipoise.store.kinds import run_names, scores_names
+from equipoise.store.kind import run_names, scores_names
 from equipoise.store.manifest import fingerprint
 from equipoise.training.divergence import failure
 

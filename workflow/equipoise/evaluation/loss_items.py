@@ -13,8 +13,8 @@ from equipoise.benchmarks import BENCHMARKS
 from equipoise.config import Experiment
 from equipoise.conversation.reading import Summary
 from equipoise.conversation.record import json_text
+from equipoise.data.benchmark_examples import response_of
 from equipoise.data.encoding import encode_rows, examples_digest
-from equipoise.data.targets import response_of
 from equipoise.data.task_files import file_records, held_out_records
 from equipoise.errors import UserError
 from equipoise.evaluation.items import suite_items

@@ -1,8 +1,10 @@
-"""GPUs that a plan can be made for."""
+"""GPUs that a plan can be made for, and how much of their rates is reached."""
 
 from dataclasses import dataclass
 
 from equipoise.errors import UserError
+
+BANDWIDTH_REACHED = 0.7  # share of the data sheet's bandwidth that elementwise operations and decoding reach
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,23 @@ class Gpu:
     def peak(self, precision: str) -> float:
         """Operations per second in `bf16` or `fp32` (true fp32, torch's default for matrix products)."""
         return {"bf16": self.bf16, "fp32": self.fp32}[precision]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What is reached of a GPU's rates; mfu: share of the peak rate that matrix products reach, 0 to 1."""
+
+    gpu: Gpu
+    mfu: float
+
+    @property
+    def bandwidth(self) -> float:
+        """Bytes per second that elementwise operations and decoding reach."""
+        return self.gpu.bandwidth * BANDWIDTH_REACHED
+
+    def seconds(self, operations: float, precision: str) -> float:
+        """Of one GPU, for the operations of matrix products."""
+        return operations / (self.gpu.peak(precision) * self.mfu)
 
 
 # SXM variants with the largest memory, from NVIDIA's data sheets of A100 (2021), H100 (2023) and H200 (2024).

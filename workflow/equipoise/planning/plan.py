@@ -17,8 +17,9 @@ from equipoise.experiment import chooses_dimension, measured, tells_reliability
 from equipoise.gradients.width import NONE, known_projection
 from equipoise.measures import ACCURACY, LOSS
 from equipoise.planning.architecture import Architecture, architecture
-from equipoise.planning.costing import SLOWER_BACKWARD, Cost, CostedStage, Planner
-from equipoise.planning.hardware import Gpu, gpu
+from equipoise.planning.cost import Cost, CostedStage
+from equipoise.planning.costing import SLOWER_BACKWARD, Planner
+from equipoise.planning.hardware import Gpu, Speed, gpu
 from equipoise.planning.workload import SPREAD, pool_load
 from equipoise.store.artefact import open_alone
 
@@ -59,7 +60,7 @@ def plan(config: Experiment, gpu_name: str = "H100", mfu: float = 0.4, rows: int
     shape, source = architecture(config.model)
     pool = pool_load(config, rows, mean_tokens)
     device = gpu(gpu_name)
-    stages = Planner(config, shape, pool, device, mfu).stages()
+    stages = Planner(config, shape, pool, Speed(device, mfu)).stages()
     said = [
         f"model: {shape.parameters / 1e9:.3f}e9 parameters, adapter {shape.adapter_parameters(config.lora):,} (from {source})",
         *pool.assumptions,

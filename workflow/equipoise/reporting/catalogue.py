@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from equipoise.budgets import budget_label
+from equipoise.collecting import INFLUENCE
 from equipoise.comparison import compared
 from equipoise.config import Experiment
-from equipoise.experiment import INFLUENCE, experiment_runs, measured, tells_reliability
+from equipoise.experiment import experiment_runs, measured, tells_reliability
 from equipoise.layout import Run
 from equipoise.measures import ACCURACY, LOSS, Measure
 from equipoise.reporting.arms import (

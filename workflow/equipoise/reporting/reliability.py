@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 
 from equipoise.attribution.reliability import ENOUGH
+from equipoise.collecting import INFLUENCE
 from equipoise.comparison import compared
-from equipoise.experiment import INFLUENCE, tells_reliability
+from equipoise.experiment import tells_reliability
 from equipoise.reporting.material import Material
 from equipoise.reporting.table import Column, Table
 from equipoise.store.artefact import open_artefact

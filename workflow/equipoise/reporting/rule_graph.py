@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from itertools import islice
 
 from equipoise.config import Experiment
-from equipoise.experiment import Item, stages
+from equipoise.jobs import Item, stages
 from equipoise.reporting.escaping import html_text
 from equipoise.store.kinds import KINDS
 

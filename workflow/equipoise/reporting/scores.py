@@ -13,7 +13,7 @@ from equipoise.layout import Run
 from equipoise.measures import ACCURACY, Measure
 from equipoise.reporting.statistics import task_scores
 from equipoise.store.artefact import open_artefact
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 
 SCORE_TOLERANCE = 0.05  # points; lm-eval and a mean over logged items may round differently, nothing more
 

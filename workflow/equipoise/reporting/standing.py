@@ -5,11 +5,12 @@ from pathlib import Path
 
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import Stage, evaluations, experiment_runs, selections, stages, trained_runs
+from equipoise.experiment import evaluations, experiment_runs, selections, trained_runs
+from equipoise.jobs import Stage, stages
 from equipoise.layout import Run
 from equipoise.selectors import selector
 from equipoise.store.artefact import open_artefact
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 
 UNTRAINED = ("generate_miniature", "fetch", "prepare_targets", "check_base")
 """What the evaluation of the untouched base comes after."""

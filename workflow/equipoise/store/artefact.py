@@ -1,8 +1,8 @@
 """The one way to what a manifest vouches for: `open_artefact`. Reading and checking are one act.
 
 Opening reads the manifest, compares its seal, and what the artefact was made from with what holds now by the reader's own configuration
-(kinds.py). A file that is read whole is compared by size and SHA-256 when it is asked for (`file`, `folder`), an array chunk by chunk when
-it is read (`array`). Whoever makes an artefact publishes it with `publish`, last, when its files are on disk.
+(provenance.py). A file that is read whole is compared by size and SHA-256 when it is asked for (`file`, `folder`), an array chunk by chunk
+when it is read (`array`). Whoever makes an artefact publishes it with `publish`, last, when its files are on disk.
 
 A manifest holds, besides kind, seal and what its stage has to say: of, the names that tell it from others of its kind; configured and
 made_from, its provenance; files, [bytes, SHA-256] by path below the manifest's folder; arrays, as `stored_array` says, by such a path.
@@ -18,8 +18,10 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.files import canonical_json, file_digest, retried
 from equipoise.store.digests import digest_once
-from equipoise.store.kinds import KINDS, Names, configured, own_files, provenance
+from equipoise.store.kind import Names
+from equipoise.store.kinds import KINDS
 from equipoise.store.manifest import read_manifest, remedy, write_manifest
+from equipoise.store.provenance import configured, own_files, provenance
 from equipoise.store.stored_array import StoredArray
 
 OWN = {"files": "the experiment's files", "rows": "the shards of the matrix"}

@@ -1,24 +1,14 @@
 """The kinds of artefacts: where the manifest of each lies, what makes it, and what it is made from. One entry a kind.
 
 What an artefact is made from is known from the configuration alone: keys that count (determinants.py), manifests of other artefacts, and
-files of the user's. Whoever makes one writes it into the manifest (`provenance`), and whoever reads one compares it with what holds now:
-an artefact of another configuration, of an older run or of another place is another artefact.
+files of the user's.
 """
 
-import re
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from equipoise.collecting import INFLUENCE, STATES, is_own, is_predicted, score_files, store_kind
 from equipoise.comparison import RANDOM, Candidate, candidate, candidates, column_source, estimated_by, groups, retrainings
 from equipoise.config import Experiment
-from equipoise.conversation.sources import input_files
-from equipoise.determinants import READS, determinants
-from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import (
     ZERO_SHOT,
@@ -31,72 +21,9 @@ from equipoise.experiment import (
     shards,
     step_epochs,
 )
-from equipoise.layout import Layout, Run, part_label
 from equipoise.measures import LOSS
 from equipoise.selectors import SAMPLED, SCORED, STORED, selector
-from equipoise.store.digests import remembered_digest
-from equipoise.store.manifest import fingerprint, read_manifest
-
-Names = Mapping[str, str]
-"""What tells an artefact from the others of its kind: epoch, shard, task, ..., all as text."""
-Reference = tuple[str, Names]
-"""Kind and names of an artefact."""
-RUN = ("selector", "selection_seed", "budget", "epochs", "seed")
-NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed")
-FORMS = {"budget": r"[0-9.]+", "place": "(?:estimators/[^/]+/)?"}
-REMEMBERED = 1 << 20  # bytes; larger files of the user's are read once, and then known by size and time
-
-
-@dataclass(frozen=True)
-class Kind:
-    """stage: the command that makes it. path: of the manifest, by layout and names. inputs: artefacts it is made from. sources: files of
-    the user's that it is made from. scope: tasks and suites whose keys count; none: all. rows: made from a matrix's rows."""
-
-    name: str
-    stage: str
-    path: Callable[..., str]
-    names: tuple[str, ...] = ()
-    inputs: Callable[[Experiment, Names], Iterable[Reference]] = lambda config, of: ()
-    sources: Callable[[Experiment, Names], Iterable[str]] = lambda config, of: ()
-    scope: Callable[[Experiment, Names], dict[str, Any]] = lambda config, of: {}
-    rows: bool = False
-
-    def manifest(self, layout: Layout, of: Names) -> str:
-        """Where the manifest lies; of another estimator that is compared where the names have its `place`."""
-        placed = replace(layout, place=of.get("place", layout.place))
-        return self.path(placed, **{name: value for name, value in of.items() if name != "place"})
-
-    @cached_property
-    def pattern(self) -> re.Pattern[str]:
-        """The end of a manifest's path, with the names in it as groups, and place: of an estimator that is compared."""
-        whole = self.path(Layout("", "{experiment}", "{model}", "{place}"), **{name: f"{{{name}}}" for name in self.names})
-        seen: set[str] = set()
-
-        def group(found: re.Match) -> str:
-            repeated = found[1] in seen
-            seen.add(found[1])
-            form = r"\d+" if found[1] in NUMBERS else FORMS.get(found[1], "[^/]+")
-            return f"(?P={found[1]})" if repeated else f"(?P<{found[1]}>{form})"
-
-        parts = re.split(r"(\{\w+\})", whole.removeprefix("/"))
-        return re.compile(
-            "(?:^|/)" + "".join(re.sub(r"\{(\w+)\}", group, each) if each[:1] == "{" else re.escape(each) for each in parts) + "$"
-        )
-
-
-def run_of(of: Names) -> Run:
-    """The run of an artefact's names."""
-    return Run(*(of[name] for name in RUN))
-
-
-def run_names(run: Run) -> dict[str, str]:
-    """A run as names of artefacts."""
-    return {name: str(getattr(run, name)) for name in RUN}
-
-
-def scores_names(run: Run, suite: str, part: int | str) -> dict[str, str]:
-    """A part of a suite's evaluation of a run, as names of artefacts."""
-    return {**run_names(run), "suite": suite, "part": part_label(part)}
+from equipoise.store.kind import RUN, Kind, Names, Reference, run_of
 
 
 def _every_target(config: Experiment, of: Names) -> list[Reference]:
@@ -334,66 +261,3 @@ KINDS = {
         Kind("fold", "fine_tune_and_evaluate", lambda layout, **of: layout.fold_manifest(**of), SELECTED[:2]),
     )
 }
-
-
-def provenance(config: Experiment, kind: str, of: Names) -> dict[str, dict[str, Any]]:
-    """What an artefact made now, by this configuration, is made from: `configured`, values by key, and `made_from`, digests by name.
-
-    An input that is not there has the digest null, the user's files are left out unless all are there: what was copied elsewhere is read
-    without them. Raises `UserError` for an input whose manifest is damaged.
-    """
-    entry, layout = KINDS[kind], config.layout
-    made_from: dict[str, Any] = {}
-    for name, its in entry.inputs(config, of):
-        path = KINDS[name].manifest(layout, its)
-        made_from[path.removeprefix(f"{layout.experiment_root}/")] = identity(path, name)
-    if entry.rows:
-        made_from["rows"] = fingerprint(matrix_rows(config, of["matrix"]))
-    if files := own_files(config, kind, of):
-        made_from["files"] = files
-    return {"configured": configured(config, kind, of), "made_from": made_from}
-
-
-def configured(config: Experiment, kind: str, of: Names) -> dict[str, Any]:
-    """Values of the keys that determine an artefact, by path."""
-    entry = KINDS[kind]
-    return determinants(config, entry.stage, **entry.scope(config, of)) if entry.stage in READS else {}
-
-
-def own_files(config: Experiment, kind: str, of: Names) -> str | None:
-    """Digest of the user's files that an artefact is made from; none where there are none, or not all are here."""
-    files: list[str] = []
-    with suppress(UserError):  # a pattern that fits no file any more
-        files = input_files(list(KINDS[kind].sources(config, of)))
-    if files and all(Path(file).is_file() for file in files):
-        return fingerprint([remembered_digest(file, REMEMBERED) for file in files])
-    return None
-
-
-_known: dict[tuple[str, str], tuple[tuple[int, ...], Any]] = {}
-
-
-def _of_manifest(path: str, kind: str, what: str, take: Callable[[dict[str, Any]], Any]) -> Any:
-    """`take` of a manifest's content, or none where it is not there; read again when the file is another (a job asks for some often)."""
-    try:
-        state = Path(path).stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    seen = (state.st_ino, state.st_size, state.st_mtime_ns)
-    if _known.get((path, what), (None,))[0] != seen:
-        _known[path, what] = seen, take(read_manifest(path, kind))
-    return _known[path, what][1]
-
-
-def identity(path: str, kind: str) -> str | None:
-    """What identifies an artefact's content, however it was cut into jobs: its fingerprint, files and chunks."""
-    kept = ("kind", "of", "fingerprint", "files", "arrays", "digest")
-    return _of_manifest(path, kind, "identity", lambda content: fingerprint({key: content[key] for key in kept if key in content}))
-
-
-def matrix_rows(config: Experiment, matrix: str) -> list[str]:
-    """Digests of a matrix's chunks in row order, as the manifests of its shards list them."""
-    of_shards = (config.layout.matrix_shard_manifest(matrix, first) for first in assembled_shards(config, matrix))
-    return [
-        digest for path in of_shards for digest in _of_manifest(path, "matrix_shard", "digests", lambda content: content["digests"]) or []
-    ]

@@ -9,6 +9,7 @@ ends its process at its next heartbeat, so that after it wakes two may write for
 (full disk, stale file handle) tries again and ends its process just before others may take over.
 """
 
+import errno
 import json
 import os
 import socket
@@ -25,6 +26,10 @@ HEARTBEAT = 10.0
 PATIENCE = 60.0
 LEASES = ".leases"
 LOST = 75  # EX_TEMPFAIL: try again
+GONE = (errno.ENOENT, errno.ESTALE)
+"""Errors of a folder that another process has just taken away: of this host, and of another one."""
+ATTEMPTS = 100
+"""Times that a folder is made again which others take away, until it counts as impossible."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,6 @@ def lease(path: str | Path, heartbeat: float = HEARTBEAT, patience: float = PATI
     heartbeat: seconds between two signs of life; patience: seconds without one after which another host's holder counts as dead.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     generation = _acquire(path, heartbeat, patience)
     release = keep(path, generation, heartbeat, patience)
     try:
@@ -77,6 +81,20 @@ def keep(path: Path, generation: int, heartbeat: float, patience: float) -> Call
 
 
 @contextmanager
+def lease_beside(path: Path, heartbeat: float = HEARTBEAT) -> Iterator[None]:
+    """Holds the lease of the file or folder `path`, which lies beside it; the last holder takes away the folders that are empty again."""
+    folder = path.parent / LEASES
+    absent = [each for each in folder.parents if not each.exists()]
+    try:
+        with lease(folder / path.name, heartbeat):
+            yield
+    finally:
+        with suppress(OSError):  # something lies there by now
+            for each in (folder, *absent):
+                each.rmdir()
+
+
+@contextmanager
 def one_writer(*manifests: str) -> Iterator[None]:
     """Holds the leases of everything that `manifests` vouch for: a job of a dead controller may still be writing it.
 
@@ -85,7 +103,7 @@ def one_writer(*manifests: str) -> Iterator[None]:
     with ExitStack() as held:
         if "WORLD_SIZE" not in os.environ:
             for manifest in sorted(map(Path, manifests)):  # one order for all jobs, so that none waits for the other in a circle
-                held.enter_context(lease(manifest.parent / LEASES / manifest.name))
+                held.enter_context(lease_beside(manifest))
         yield
 
 
@@ -115,7 +133,7 @@ def is_here(claim: Claim) -> bool:
 def _acquire(path: Path, heartbeat: float, patience: float) -> int:
     waited_for: Claim | None = None
     while True:
-        existing = generations(path)
+        existing = _existing(path)
         judged = {generation: _text(path, generation) for generation in existing[:-1]}  # superseded ones are dead
         if existing and (dead := _watch(path, existing[-1], heartbeat, patience)) is None:
             claim = read_claim(path, existing[-1])
@@ -132,6 +150,18 @@ def _acquire(path: Path, heartbeat: float, patience: float) -> int:
                 log(f"{path}: the last writer died; going on from what it finished")
             return generation
         time.sleep(heartbeat * (0.1 + os.getpid() % 7 / 10))
+
+
+def _existing(path: Path) -> list[int]:
+    """Generations that exist, in a folder that is made where there is none, or none any more."""
+    for attempt in range(ATTEMPTS):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return generations(path)
+        except OSError as error:
+            if error.errno not in GONE or attempt == ATTEMPTS - 1:
+                raise
+    return []
 
 
 def _watch(path: Path, generation: int, heartbeat: float, patience: float) -> str | None:
@@ -155,6 +185,10 @@ def _create(path: Path, generation: int, dead: dict[int, str | None]) -> bool:
     try:
         os.close(os.open(claim_file(path, generation), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644))
     except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in GONE:
+            raise
         return False
     if set(generations(path)) != {generation, *dead} or any(_text(path, old) != said for old, said in dead.items()):
         claim_file(path, generation).unlink(missing_ok=True)

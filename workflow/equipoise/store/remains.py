@@ -12,7 +12,7 @@ import numpy as np
 
 from equipoise.layout import CHUNK_ROWS
 from equipoise.progress import log
-from equipoise.store.lease import LEASES, lease
+from equipoise.store.lease import lease_beside
 
 LOOKS_EVERY = 1.0  # seconds; creating or resizing a store takes far less
 
@@ -20,8 +20,7 @@ LOOKS_EVERY = 1.0  # seconds; creating or resizing a store takes far less
 @contextmanager
 def one_at_a_time(path: str | Path) -> Iterator[None]:
     """Only one job at a time creates, resizes or removes the store `path`: a lease, as other nodes may not see a file lock."""
-    path = Path(path)
-    with lease(path.parent / LEASES / path.name, heartbeat=LOOKS_EVERY):
+    with lease_beside(Path(path), heartbeat=LOOKS_EVERY):
         yield
 
 

@@ -28,7 +28,7 @@ from equipoise.miniature.composition import audit_selection, read_metadata
 from equipoise.progress import log
 from equipoise.selectors import selector
 from equipoise.store.artefact import Artefact, open_artefact
-from equipoise.store.kinds import scores_names
+from equipoise.store.kind import scores_names
 from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.layout import Run
 from equipoise.store.artefact import open_artefact
-from equipoise.store.kinds import run_names
+from equipoise.store.kind import run_names
 
 REMEDY = "try a lower training.learning_rate, a longer training.warmup_ratio, or model.precision: fp32"
 

@@ -11,7 +11,7 @@ from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.seeds import derive_seed
 from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
-from equipoise.store.kinds import run_names
+from equipoise.store.kind import run_names
 from equipoise.store.manifest import fingerprint
 from equipoise.training.divergence import Diverged, failure
 from equipoise.training.resumption import open_scratch, remove_scratch

@@ -1,4 +1,4 @@
-"""The account of an experiment's jobs (experiment.py) is the Snakefile's own, job by job and output by output."""
+"""The account of an experiment's jobs (jobs.py) is the Snakefile's own, job by job and output by output."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from equipoise.config_file import parse_config
-from equipoise.experiment import stages
+from equipoise.jobs import stages
 from helpers.places import REPOSITORY
 from helpers.rows import write_jsonl
 from helpers.workflow_runs import Workflow, evaluated
@@ -44,7 +44,7 @@ def declared_jobs(workflow: Workflow) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def planned_jobs(workflow: Workflow) -> list[tuple[str, tuple[str, ...]]]:
-    """The same from `experiment.stages`; items of a fold but its last one are no declared outputs."""
+    """The same from `jobs.stages`; items of a fold but its last one are no declared outputs."""
     jobs = []
     for stage in stages(parse_config(workflow.values)):
         for job in stage.jobs:
