@@ -38,7 +38,9 @@ def test_a_pools_experiment_differs_in_name_and_data_alone():
     assert "noisy-0" not in text
     assert text.count("clean-2/") == json.dumps(BASE.model_dump(mode="json")).count("noisy-0/") >= 9
     assert (other.training, other.validation) == (BASE.training, BASE.validation)
-    assert pool_experiment(BASE, Study(), "noisy", 0) == BASE
+    same = pool_experiment(BASE, Study(), "noisy", 0)
+    assert same.suites["miniature"].measure == "accuracy", "what a study compares"
+    assert same == BASE.model_copy(update={"suites": same.suites})
 
 
 def test_a_pool_of_conflicting_tasks_has_the_task_that_wants_the_opposite():

@@ -18,6 +18,7 @@ from equipoise.config import Experiment, Miniature
 from equipoise.config_file import parse_config, write_config
 from equipoise.errors import UserError
 from equipoise.files import write_text
+from equipoise.measures import ACCURACY
 from equipoise.miniature.generated_pool import PROFILES
 from equipoise.progress import log
 from equipoise.study.one_pool import Result, read_result
@@ -113,6 +114,8 @@ def pool_experiment(base: Experiment, study: Study, profile: str, seed: int) -> 
             values["tasks"][name] = json.loads(json.dumps(values["tasks"][skill.items_of]).replace(skill.items_of, name))
             values["tasks"][name]["capability"] = skill.capability
     values |= {key: list(asked) for key, asked in (("selectors", study.selectors), ("budgets", study.budgets)) if asked}
+    for suite in values["suites"].values():
+        suite["measure"] = ACCURACY.name  # what arms are compared by
     if study.seeds:
         values["finetune"]["seeds"] = list(study.seeds)
     if study.selectors:
