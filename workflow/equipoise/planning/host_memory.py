@@ -36,7 +36,7 @@ def with_model(
         return processes * (LIBRARIES + ON_CPU * gpu_memory) + ENCODED_TOKEN * tokens
     width = WIDTH[config.model.precision]
     largest = width * max(shape.vocabulary * shape.hidden, *(i * o for i, o in shape.linears.values()))
-    whole = width * shape.parameters if config.training.sharding == "fsdp" and processes > 1 else 0  # read on the host, then spread
+    read = width * shape.parameters if config.training.sharding == "fsdp" and processes > 1 else 0  # by the first, which spreads it
     written = 12 * shape.adapter_parameters(config.lora) if moments else 0
     examples = ENCODED_TOKEN * tokens  # by one process; all map what it has written
-    return processes * (LIBRARIES + DRIVER + 2 * largest + whole) + examples + 2 * written
+    return processes * (LIBRARIES + DRIVER + 2 * largest) + read + examples + 2 * written
