@@ -1,4 +1,4 @@
-"""The plan's host memory: what clusters are asked for suffices; what determinism costs."""
+"""The plan's host memory and hours: what clusters are asked for suffices; what determinism costs."""
 
 import re
 
@@ -11,11 +11,11 @@ from helpers.places import REPOSITORY
 EXPERIMENTS = REPOSITORY / "workflow" / "experiments"
 
 
-def asked(profile: str) -> dict[str, int]:
-    """MB of host memory that a first attempt of every rule asks for."""
+def asked(profile: str, resource: str = "mem_mb") -> dict[str, int]:
+    """What a first attempt of every rule asks for: MB of host memory, or minutes (`runtime`)."""
     text = (REPOSITORY / "profiles" / profile / "profile.yaml").read_text()
-    default = int(re.search(r"^ +mem_mb: (\d+)", text, re.M)[1])
-    return {"default": default} | {name: int(mb) for name, mb in re.findall(r"^ +(\w+): +\{.*?mem_mb: (\d+)", text, re.M)}
+    default = int(re.search(rf"^ +{resource}: (\d+)", text, re.M)[1])
+    return {"default": default} | {name: int(said) for name, said in re.findall(rf"^ +(\w+): +\{{.*?{resource}: (\d+)", text, re.M)}
 
 
 @pytest.mark.parametrize("profile", ["slurm", "kubernetes"])
@@ -26,6 +26,16 @@ def test_what_a_cluster_is_asked_for_suffices(profile, experiment):
     stages = [stage for stage in plan(read_config(EXPERIMENTS / f"{experiment}.yaml")).stages if stage.host]
     assert {"prepare_pool", "warm_up", "collect_pool_gradients"} <= {stage.name for stage in stages}
     assert {s.name: s.host / 1e6 for s in stages if s.host / 1e6 > wanted.get(s.name, wanted["default"])} == {}
+
+
+@pytest.mark.parametrize("experiment", ["llama3-8b", "mistral-7b-v0.3", "less", "smollm2-135m"])
+def test_no_job_takes_longer_than_its_first_try_may(experiment):
+    """On an H100 at 40 % of its peak rate; the full pool's four epochs are the longest."""
+    minutes = asked("slurm", "runtime")
+    made = plan(read_config(EXPERIMENTS / f"{experiment}.yaml"))
+    taken = {s.name: max(sum(cost.gpu_seconds for _, cost in job) for job in s.jobs) / 60 for s in made.stages if s.jobs}
+    assert {"warm_up", "collect_pool_gradients"} <= taken.keys()
+    assert {name: spent for name, spent in taken.items() if spent > minutes.get(name, minutes["default"])} == {}
 
 
 def test_the_processes_of_a_sharded_training_are_counted_with_one_whole_base():
