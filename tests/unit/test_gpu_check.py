@@ -17,7 +17,8 @@ def test_every_check_holds_in_small(tmp_path, capsys):
     made = json.loads(path.read_text())
     assert (made["device"], made["small"]) == ("CPU", True)
     values = {each["what"]: each for each in made["checks"]}
-    assert len(values) == len(made["checks"]) >= 16
+    assert len(values) == len(made["checks"]) >= 17
+    assert values["all of this, seconds"]["goal"] == 480
     for what, each in values.items():
         assert each["holds"] or any(speed in what for speed in SPEEDS), each  # speeds are a GPU's goals
         assert each["value"] >= 0

@@ -45,6 +45,8 @@ def test_pods_find_everything_on_the_volume(tiny_values, tmp_path):
         targets = ["results/tiny/tiny/warmup/epoch-1.json"]
         snakemake(tiny_values, tmp_path, *targets, *claim, KUBECONFIG=str(api.kubeconfig), HOME=str(tmp_path / "home"))
     assert (tmp_path / targets[0]).is_file()
+    (log,) = (tmp_path / "logs" / "warm_up").rglob("*.log")
+    assert "EQUIPOISE_STAND_IN_GPUS is set: given 1 GPUs, computing on the cpu" in log.read_text(), "a stage knows what its job was given"
     pods = [job["spec"]["template"]["spec"] for job in api.jobs.values()]
     assert len(pods) == 3  # prepare_pool and check_base, then warm_up
     assert all({"name": "equipoise", "mountPath": str(tmp_path)} in pod["containers"][0]["volumeMounts"] for pod in pods)

@@ -19,7 +19,7 @@ def dry_run(values: dict, tmp_path, site: dict | None) -> str:
     (tmp_path / "site.yaml").write_text(yaml.safe_dump(site) if site else "")
     Workflow(tmp_path, values)
     (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(evaluated(values)))
-    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm"), "-n"]
+    command = [warm.SNAKEMAKE.start(), "-m", "snakemake", "--profile", str(REPOSITORY / "profiles" / "slurm"), "-n", "-p"]
     command += [
         "--snakefile",
         str(REPOSITORY / "Snakefile"),
@@ -39,6 +39,11 @@ def resources(shown: str, rule: str) -> dict[str, str]:
     return dict(item.split("=", 1) for item in block.group(1).split(", "))
 
 
+def command_of(shown: str, rule: str) -> str:
+    """The shell command of the first planned job of a rule."""
+    return next(line for line in shown.splitlines() if f"-m equipoise {rule} " in line)
+
+
 def test_gpu_stages_ask_for_a_gpu_and_cpu_stages_never_do(tiny_values, tmp_path):
     tiny_values["model"]["device"] = "auto"
     shown = dry_run(tiny_values, tmp_path, {"gpu_partition": "a100", "cpu_partition": "cpu", "gpu_model": "a100", "account": "lab"})
@@ -46,9 +51,12 @@ def test_gpu_stages_ask_for_a_gpu_and_cpu_stages_never_do(tiny_values, tmp_path)
         asked = resources(shown, rule)
         assert (asked["gpu"], asked["gpu_model"], asked["slurm_partition"]) == ("1", "a100", "a100"), rule
         assert asked["slurm_account"] == "lab"
+        assert asked["cpus_per_task"] == "8", "cores of the site file with each GPU"
+        assert "EQUIPOISE_GPUS=1 " in command_of(shown, rule), "the stage is told what its job has"
     for rule in ("prepare_pool", "assemble_attribution", "seal_attribution", "rank", "select_budget", "report"):
         asked = resources(shown, rule)
         assert "gpu" not in asked, rule
+        assert "EQUIPOISE_GPUS" not in command_of(shown, rule), rule
         assert not asked.get("gpu_model"), rule
         assert asked["slurm_partition"] == "cpu"
 
@@ -83,9 +91,10 @@ def test_a_cpu_experiment_is_submitted_without_gpus_to_the_cpu_partition(tmp_pat
 def test_a_rule_on_two_gpus_stays_on_two(tiny_values, tmp_path):
     tiny_values["model"]["device"] = "auto"
     tiny_values["training"]["processes"] = 2
-    shown = dry_run(tiny_values, tmp_path, None)
-    assert resources(shown, "warm_up")["gpu"] == "2"
-    assert resources(shown, "collect_pool_gradients")["gpu"] == "1"
+    shown = dry_run(tiny_values, tmp_path, {"cores_per_gpu": 12})
+    asked = [resources(shown, rule) for rule in ("warm_up", "collect_pool_gradients")]
+    assert [(each["gpu"], each["cpus_per_task"]) for each in asked] == [("2", "24"), ("1", "12")]
+    assert "EQUIPOISE_GPUS=2 " in command_of(shown, "warm_up")
 
 
 def test_a_site_changes_one_rule_and_leaves_the_rest(tiny_values, tmp_path):

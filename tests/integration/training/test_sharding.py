@@ -7,15 +7,22 @@ import socket
 import traceback
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from equipoise.config import Lora, Model
 from equipoise.config_file import parse_config
 from equipoise.errors import UserError
 from equipoise.layout import Run
+from equipoise.modelling.adapter import attach_adapter
+from equipoise.modelling.base import load_base
 from equipoise.training.fine_tune import fine_tune
+from equipoise.training.sharding import shard
+from equipoise.training.trainer import loading_device
 from equipoise.training.warm_up import warm_up
+from helpers.families import FAMILIES, tiny_model
 from helpers.selections import write_selection
 from helpers.trainings import losses, prepared
 
@@ -61,6 +68,7 @@ def held(config):
     found, shard = {}, sharding.shard
 
     def looked_at(model, device):
+        found["lay on"] = {each.device.type for each in model.parameters()}
         found["plain"] = sum(each.numel() * each.element_size() for each in model.parameters())
         shard(model, device)
         found["other"] = [name for name, each in model.named_parameters() if not isinstance(each, DTensor)]
@@ -76,8 +84,9 @@ def test_two_that_hold_half_each_follow_the_curve_of_one_and_write_its_files(tin
     one, _ = prepared(tiny_values, tmp_path, "one", micro_batch_size=2, report_to=["tensorboard"])
     warm_up(one)
     two, _ = prepared(tiny_values, tmp_path, "two", **SHARDED)
-    for found in in_two(held, two):
+    for found, place in zip(in_two(held, two), ("cpu", "meta"), strict=True):
         assert isinstance(found, dict), found
+        assert found["lay on"] == {place}, "the first process alone reads the base"
         assert found["other"] == []
         assert found["whole"] == found["plain"]
         assert found["own"] * 2 == pytest.approx(found["whole"], rel=0.02)
@@ -97,6 +106,43 @@ def test_two_that_hold_half_each_follow_the_curve_of_one_and_write_its_files(tin
             for name in first:
                 assert torch.allclose(first[name], second[name], rtol=1e-2, atol=1e-4), name
     assert not Path(two.layout.checkpoint("trainer")).exists()
+
+
+def spread(folders, precision, config):
+    """What `looked_into` says of every base of `folders`, loaded as a training loads it and spread."""
+    torch.distributed.init_process_group("gloo")
+    return [looked_into(folder, precision, loading_device(config), sharded=True) for folder in folders]
+
+
+def looked_into(folder, precision, device, sharded=False):
+    """Of a base with a fresh adapter: whole parameters and their formats by name, whether the output layer is tied, logits [2, 9, v]."""
+    model = attach_adapter(load_base(Model(name="some", base=str(folder)), precision, device), Lora(rank=2, alpha=4, dropout=0.0), 5)
+    if sharded:
+        shard(model.eval(), torch.device("cpu"))
+    causal = model.get_base_model()
+    tied = causal.get_input_embeddings().weight is causal.get_output_embeddings().weight
+    values = {name: (each.full_tensor() if sharded else each).detach() for name, each in model.named_parameters()}
+    formats = {name: (str(each.dtype), each.requires_grad) for name, each in model.named_parameters()}
+    with torch.no_grad():
+        logits = model.eval()(input_ids=torch.arange(3, 21).view(2, 9)).logits
+    return {name: each.float().numpy() for name, each in values.items()}, formats, tied, logits.float().numpy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_what_the_first_process_reads_is_what_all_of_them_hold(precision, tiny_values, tmp_path):
+    config = parse_config({**tiny_values, "training": tiny_values["training"] | SHARDED})
+    folders = [tmp_path / name for name in ("llama", "gpt2", "falcon_alibi", "gemma3", "mixtral", "ministral3")]
+    for folder in folders:
+        tiny_model(FAMILIES[folder.name]).save_pretrained(folder)  # in fp32
+    alone = [looked_into(folder, precision, "cpu") for folder in folders]
+    assert {tied for _, _, tied, _ in alone} == {True, False}, "bases with and without an output layer of their own"
+    for of_process in in_two(spread, folders, precision, config):
+        assert isinstance(of_process, list), of_process
+        for folder, (values, *rest, logits), expected in zip(folders, of_process, alone, strict=True):
+            assert rest == [*expected[1:3]], folder.name
+            assert {name for name in values if (values[name] != expected[0][name]).any()} == set(), folder.name
+            np.testing.assert_allclose(logits, expected[3], rtol=1e-5, atol=1e-5, err_msg=folder.name)
 
 
 def cut_off(config, step):

@@ -73,6 +73,21 @@ WRONG = [
 ]
 
 
+PHRASINGS = [
+    "So the answer is {}.",
+    "so the answer is {}",
+    "The answer is: {}",
+    "**Answer:** {}",
+    "Answer: {}",
+    "Therefore, the correct answer is **{}**.",
+    "The final answer is {}.\n\nI hope this helps!",
+    "The answer is\n{}",
+    "The answer is `{}`.",
+    'The answer is "{}".',
+]
+OWN = Path(grading.__file__).parent / "tasks" / "bbh"
+
+
 @pytest.mark.parametrize(("answer", "target"), RIGHT)
 def test_right_answers_are_right(answer, target):
     assert bbh_results({"target": target}, [answer]) == {"exact_match": 1.0}
@@ -83,17 +98,32 @@ def test_wrong_answers_are_wrong(answer, target):
     assert bbh_results({"target": target}, [answer]) == {"exact_match": 0.0}
 
 
+@pytest.mark.parametrize("phrasing", PHRASINGS)
+def test_the_answers_of_every_subtask_are_right_in_every_phrasing_and_those_of_its_other_shots_wrong(phrasing):
+    for path in sorted(OWN.glob("equipoise_bbh_*.yaml")):
+        shots = yaml.safe_load(path.read_text())["fewshot_config"]["samples"]
+        targets = [closing(shot["target"]).removesuffix(".") for shot in shots]
+        for target in targets:
+            scores = {other: bbh_results({"target": target}, [phrasing.format(other)])["exact_match"] for other in targets}
+            assert scores == {other: float(other == target) for other in targets}, path.stem
+
+
+def test_nothing_but_a_new_question_or_the_end_of_a_turn_stops_an_answer():
+    settings = yaml.safe_load((OWN / "_equipoise_bbh_yaml").read_text().replace("!function ", ""))["generation_kwargs"]
+    assert settings["until"] == ["\nQ:"]
+    assert all("generation_kwargs" not in yaml.safe_load(path.read_text()) for path in OWN.glob("equipoise_bbh_*.yaml"))
+
+
 def test_descriptions_and_shots_are_the_stock_ones():
     """As they are in the lm-eval that is installed: 27 subtasks, each with three shots."""
     import lm_eval
 
     stock = Path(lm_eval.__file__).parent / "tasks" / "bbh" / "cot_fewshot"
-    own = Path(grading.__file__).parent / "tasks" / "bbh"
     names = {path.stem for path in stock.glob("[a-z]*.yaml")}
     assert len(names) == 27
-    assert {path.stem.removeprefix("equipoise_bbh_") for path in own.glob("equipoise_bbh_*.yaml")} == names
+    assert {path.stem.removeprefix("equipoise_bbh_") for path in OWN.glob("equipoise_bbh_*.yaml")} == names
     for name in names:
-        theirs, ours = (yaml.safe_load(path.read_text()) for path in (stock / f"{name}.yaml", own / f"equipoise_bbh_{name}.yaml"))
+        theirs, ours = (yaml.safe_load(path.read_text()) for path in (stock / f"{name}.yaml", OWN / f"equipoise_bbh_{name}.yaml"))
         assert ours["description"] == theirs["description"]
         assert ours["fewshot_config"] == theirs["fewshot_config"]
         assert len(ours["fewshot_config"]["samples"]) == 3
@@ -101,5 +131,5 @@ def test_descriptions_and_shots_are_the_stock_ones():
             said = closing(shot["target"])
             assert said, name
             assert bbh_results({"target": said.removesuffix(".")}, [shot["target"]]) == {"exact_match": 1.0}, said
-    group = yaml.safe_load((own / "equipoise_bbh.yaml").read_text())
+    group = yaml.safe_load((OWN / "equipoise_bbh.yaml").read_text())
     assert set(group["task"]) == {f"equipoise_bbh_{name}" for name in names}

@@ -53,6 +53,22 @@ def test_losses_are_those_of_a_plain_loop(tiny_config, batch_size):
     assert found == pytest.approx([plain_loss(base, example) for example in examples], rel=1e-5)
 
 
+def test_in_bf16_losses_are_those_of_fp32_logits_from_the_bf16_states(tiny_config):
+    base = load_base(tiny_config.model, "bf16", "cpu")
+    draw = np.random.default_rng(0)
+    examples = [Encoded(draw.integers(5, 60, length).tolist(), 2) for length in (9, 17, 30)]
+    expected, rounded = [], []
+    for example in examples:
+        ids = torch.tensor([example.input_ids])
+        with torch.no_grad():
+            hidden, low = base.model(input_ids=ids).last_hidden_state[0, 1:-1], base(input_ids=ids).logits[0, 1:-1].float()
+        logits = hidden.float() @ base.lm_head.weight.float().T
+        for found, each in ((expected, logits), (rounded, low)):
+            found.append(float(torch.nn.functional.cross_entropy(each, ids[0, 2:])))
+    assert losses(base, examples, 1, 0) == pytest.approx(expected, rel=1e-6)
+    assert rounded != pytest.approx(expected, rel=1e-6), "the logits' own rounding would not show"
+
+
 @pytest.fixture
 def values(tiny_values, tmp_path):
     values = evaluation_values(tiny_values, tmp_path)

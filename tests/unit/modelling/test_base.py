@@ -8,7 +8,7 @@ import torch
 from equipoise.config import Model
 from equipoise.errors import UserError
 from equipoise.files import file_digest
-from equipoise.modelling.base import base_identity, resolve_device
+from equipoise.modelling.base import base_identity, load_base, resolve_device
 
 
 def test_a_base_is_known_by_the_files_that_are_used(tiny_base, tmp_path):
@@ -30,6 +30,23 @@ def test_each_training_process_has_a_gpu_of_its_own(monkeypatch, device, placed)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert resolve_device(device) == torch.device(placed)
+
+
+def test_a_base_goes_to_its_gpu_tensor_by_tensor(tiny_config, monkeypatch):
+    """What transformers is asked for: the host never holds the whole base."""
+    from transformers import AutoModelForCausalLM
+
+    real, asked = AutoModelForCausalLM.from_pretrained, []
+
+    def loaded(*arguments, device_map, **named):
+        asked.append(device_map)
+        base, told = real(*arguments, device_map=None, **named)
+        base.to = lambda device: base
+        return base, told
+
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", loaded)
+    load_base(tiny_config.model, "bf16", "cuda:1")
+    assert asked == [{"": torch.device("cuda", 1)}]
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])

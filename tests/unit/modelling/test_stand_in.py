@@ -124,6 +124,43 @@ def test_collection_and_what_estimators_fit(tmp_path, monkeypatch, estimator):
         refuse_others(seen, (COLLECTING, seen["to host", "rows.py:finish"]))
 
 
+def test_stages_without_gradients_single_steps_and_the_pilot(tmp_path, monkeypatch):
+    """Losses of the untuned base, losses after single optimizer steps, and the pilot that chooses a width: those of the CPU."""
+    from equipoise.attribution import choose_dimension
+    from equipoise.gradients.score_pool import score_pool
+    from equipoise.selection.rank import _pool_columns
+    from equipoise.store.artefact import open_artefact
+    from equipoise.validation.measure_one_step import measure_one_step, read_one_step
+
+    columns = ("base_loss", "base_loss_alone")
+    settings = {
+        "selectors": ["ifd"],
+        "gradients": {"projection": {"dimension": "auto"}},
+        "validation": {"estimators": ["less"], "one_step": {"rows": 3}},
+    }
+
+    def measured(config):
+        for column in columns:
+            score_pool(config, column, 0)
+        measure_one_step(config, [1])
+        choose_dimension.choose_dimension(config)
+        steps, widths = read_one_step(config, 1), open_artefact(config, "projection")["measured"]
+        return [*_pool_columns(config, columns).values(), steps.before, steps.after, steps.without_gradient, [*widths.values()]]
+
+    monkeypatch.setattr(choose_dimension, "REACHED", 0.5)
+    expected = measured(make_experiment(tmp_path / "cpu", epochs=1, **settings))
+    config = make_experiment(tmp_path / "gpu", epochs=1, **settings)
+    torch.__future__.set_overwrite_module_params_on_conversion(True)  # float64: no wrapped tensor changes its format in place
+    try:
+        with stand_in_gpu(monkeypatch) as seen:
+            found = measured(config)
+    finally:
+        torch.__future__.set_overwrite_module_params_on_conversion(False)
+    assert seen["to host", "engine.py:_result"] > 0, "the stages were to compute on the stand-in"
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(("estimator", "tied"), [("less", False), ("logra", True), ("ekfac", False)])
 def test_a_base_over_two_gpus_has_the_rows_of_one(tiny_base, monkeypatch, estimator, tied):
     """Layers here and there by accelerate's hooks, as `device_map` leaves them; the output layer with the embeddings, if they are one."""

@@ -15,7 +15,7 @@ DRIVER = 3e9  # of CUDA and its libraries, per process: assumed, not measured
 STREAM = 0.25e9  # prepare_pool and decontaminate: batches and a row group of texts, whatever the pool's size
 READ_ROW = 80  # bytes a row by which they know ids and conversations; with these, 0.79 GB were measured for a million rows (bench_pool.py)
 NEAR_ROW = 4096  # with `pool.deduplicate: near`: a row's MinHash and its places in the index; assumed, not measured
-ENCODED_TOKEN = 28  # bytes a token while encoding: a row group of text, growing arrays; 25 measured
+ENCODED_TOKEN = 28  # bytes a token while encoding: a row group of text, growing arrays; 13 to 25 measured
 ON_CPU = 2.2  # 1.8 (trainings) to 2.2 (a fold of trainings and evaluations) measured, 1.0 for collections
 
 
@@ -36,7 +36,7 @@ def with_model(
         return processes * (LIBRARIES + ON_CPU * gpu_memory) + ENCODED_TOKEN * tokens
     width = WIDTH[config.model.precision]
     largest = width * max(shape.vocabulary * shape.hidden, *(i * o for i, o in shape.linears.values()))
-    whole = width * shape.parameters if config.training.sharding == "fsdp" and processes > 1 else 0  # read on the host, then spread
+    read = width * shape.parameters if config.training.sharding == "fsdp" and processes > 1 else 0  # by the first, which spreads it
     written = 12 * shape.adapter_parameters(config.lora) if moments else 0
     examples = ENCODED_TOKEN * tokens  # by one process; all map what it has written
-    return processes * (LIBRARIES + DRIVER + 2 * largest + whole) + examples + 2 * written
+    return processes * (LIBRARIES + DRIVER + 2 * largest) + read + examples + 2 * written

@@ -1,7 +1,8 @@
 """`training.sharding: fsdp`: every parameter of base and adapter lies in equal parts in the training processes (torch's fully_shard).
 
-A decoder layer is put together while it computes. Adapter and moments are gathered where a checkpoint is written, which all processes do
-together; the files are those of an unsharded training.
+The first process alone reads the base, on the host; the others have its shapes, on `meta`, and get the numbers a decoder layer at a time,
+of which each keeps its part. A decoder layer is put together while it computes. Adapter and moments are gathered where a checkpoint is
+written, which all processes do together; the files are those of an unsharded training.
 """
 
 from pathlib import Path
@@ -21,17 +22,44 @@ if TYPE_CHECKING:
 STATE = "optimizer.safetensors"
 
 
-def shard(model: "PeftModel", device: str) -> None:
-    """Spreads `model` over all processes of the group that is up, in place, a decoder layer at a time. device: `cpu` or `cuda`."""
+def shard(model: "PeftModel", device: torch.device) -> None:
+    """Spreads `model` over all processes of the group that is up, in place, a decoder layer at a time.
+
+    model: whole in the first process, whose numbers all take; of the others' only names, shapes and formats count. device: of this process.
+    """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import fully_shard
 
-    mesh = init_device_mesh(device, (torch.distributed.get_world_size(),))
-    for layer in decoder_layers(model.get_base_model()).values():
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    mesh = init_device_mesh(device.type, (torch.distributed.get_world_size(),))
+    for part in (*decoder_layers(model.get_base_model()).values(), model):
+        _take_from_first(part, device)
+        fully_shard(part, mesh=mesh)
     own, whole = sharded_bytes(model)
     log(f"fsdp: {own / 1e9:.3g} of {whole / 1e9:.3g} GB of parameters in each of {mesh.size()} processes")
+
+
+def _take_from_first(part: torch.nn.Module, device: torch.device) -> None:
+    """Puts the first process's parameters and buffers in place of those of `part`, on `device`; what is spread already stays as it is.
+
+    A parameter that two modules share stays one.
+    """
+    taken: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}  # old and new; an old one that were gone might leave its id to another
+    for module in part.modules():
+        parameters = module.named_parameters(recurse=False, remove_duplicate=False)
+        for name, own in [*parameters, *module.named_buffers(recurse=False, remove_duplicate=False)]:
+            if isinstance(own, DTensor):
+                continue
+            if id(own) not in taken:
+                whole = _from_first(own.detach(), device)
+                taken[id(own)] = own, torch.nn.Parameter(whole, own.requires_grad) if isinstance(own, torch.nn.Parameter) else whole
+            setattr(module, name, taken[id(own)][1])
+
+
+def _from_first(own: torch.Tensor, device: torch.device) -> torch.Tensor:
+    first = torch.distributed.get_rank() == 0
+    whole = own.to(device).contiguous() if first else torch.empty(own.shape, dtype=own.dtype, device=device)
+    torch.distributed.broadcast(whole.view(-1).view(torch.uint8), src=0)  # as bytes: gloo does not know every format
+    return whole
 
 
 def sharded_bytes(model: torch.nn.Module) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.modelling.chat import Encoded, pad
+from equipoise.process import first_process
 from equipoise.progress import log
 from equipoise.training.resumption import last_checkpoint, mark_whole
 from equipoise.training.schedule import steps_per_epoch, warmup_steps
@@ -51,7 +52,7 @@ def train(
     if config.training.sharding == "fsdp":
         from equipoise.training.sharding import shard
 
-        shard(model, arguments.device.type)  # the arguments have brought the processes together
+        shard(model, arguments.device)  # the arguments have brought the processes together
     trainer = BatchTrainer(
         training=config.training,
         examples=len(examples),
@@ -73,13 +74,18 @@ def train(
 
 
 def loading_device(config: Experiment) -> "torch.device":
-    """Where a base to be trained is loaded: on its device, or on the host where it will be spread over GPUs that hold it only together."""
+    """Where a base to be trained is loaded: on its device, unless the processes hold it only together.
+
+    Then the first of them reads it on the host, and the others have no more than its shapes, on `meta`, until it is spread.
+    """
     import torch
 
     from equipoise.modelling.base import resolve_device
 
     device = resolve_device(config.model.device)
-    return torch.device("cpu") if config.training.sharding == "fsdp" else device
+    if config.training.sharding == "fsdp":
+        return torch.device("cpu" if first_process() else "meta")
+    return device
 
 
 def _refuse_other_processes(wanted: int) -> None:

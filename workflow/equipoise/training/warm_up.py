@@ -77,7 +77,8 @@ def _train(config: Experiment, checkpoints: "EpochCheckpoints", scratch: Path, i
     log(f"warm-up: {len(examples):,} examples, {epochs} epochs")
     base = load_base(config.model, config.model.precision, loading_device(config))
     model = attach_adapter(base, config.lora, derive_seed(config.seed, "warmup.adapter"))
-    Engine(model.eval())  # a pass over a few tokens: what collection would refuse after the training is refused before it
+    if base.device.type != "meta":  # else the first process does it
+        Engine(model.eval())  # a pass over a few tokens: what collection would refuse after the training is refused before it
     per_epoch = steps_per_epoch(config.training, len(examples))
     saver = checkpoints.saver(model, tokenizer, per_epoch)
     seed, curves = derive_seed(config.seed, "warmup.data"), scratch.parent / "tensorboard"
