@@ -13,7 +13,7 @@ from equipoise.planning.plan import plan
 from helpers.real_base import real_base
 from helpers.rows import write_jsonl
 
-MOST = 2.5  # times what is taken: more would ask a cluster for memory that nobody needs
+MOST = 3  # times what is taken: more would ask a cluster for memory that nobody needs
 FOLD = ("--selector", "random", "--selection-seed", "0")
 STAGES = {
     "prepare_targets": (),

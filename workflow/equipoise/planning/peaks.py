@@ -41,7 +41,8 @@ def peak_host_memory(sizes: Sizes, stage: str, gpu_memory: float | None) -> floa
     encoded |= {"retrain": pool, "fine_tune": pool * sizes.largest_share, "fine_tune_and_evaluate": pool * sizes.largest_share}
     trains = stage in ("warm_up", "fine_tune", "fine_tune_and_evaluate", "retrain")
     processes = training.processes if trains else 1
-    return host_memory.with_model(sizes.config, sizes.shape, encoded.get(stage, 0.0), gpu_memory, processes, trains)
+    collects = stage.startswith(("collect_", "score_"))
+    return host_memory.with_model(sizes.config, sizes.shape, encoded.get(stage, 0.0), gpu_memory, processes, trains, collects)
 
 
 def _evaluation_memory(sizes: Sizes) -> float | None:
