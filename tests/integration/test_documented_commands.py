@@ -61,7 +61,10 @@ HERE = {
         Here("equipoise export picks.jsonl --pool pool.jsonl --format huggingface --output my-selection", "my-selection"),
     ],
     "estimators.md": [
-        Here("snakemake --configfile mine.yaml results/mine/<model>/pool/manifest.json results/mine/<model>/targets/<task>/manifest.json"),
+        Here(
+            "snakemake --configfile mine.yaml --cores 2 results/mine/<model>/pool/manifest.json "
+            "results/mine/<model>/targets/<task>/manifest.json"
+        ),
     ],
     "extending.md": [
         Here(f"{OURS}equipoise config schema > workflow/schemas/config.schema.json", "workflow/schemas/config.schema.json"),
