@@ -112,10 +112,10 @@ def prepare(
         publish(config, "checkpoint", {"epoch": e}, epoch=e, step=e, mean_learning_rate=RATES[e - 1], fingerprint="c")
         for shard, (start, stop) in enumerate(plan):
             records = write_store(layout.pool_gradients(e), pool[e], scaled, start, stop, rows)
-            _publish(config, "pool_gradients", {"epoch": e, "shard": shard_label(shard)}, layout.pool_gradients(e), records, scaled)
+            publish_store(config, "pool_gradients", {"epoch": e, "shard": shard_label(shard)}, layout.pool_gradients(e), records, scaled)
         for task in tasks:
             records = write_store(layout.target_gradients(e, task), targets[e][task], scaled)
-            _publish(config, "target_gradients", {"epoch": e, "task": task}, layout.target_gradients(e, task), records, scaled)
+            publish_store(config, "target_gradients", {"epoch": e, "task": task}, layout.target_gradients(e, task), records, scaled)
     valid = np.ones(rows, bool)
     valid[list(flagged)] = False
     return Prepared(config, layout, pool, targets, valid)
@@ -128,7 +128,7 @@ def write_store_of(config: Experiment, kind: str, epoch: int, rows: GradientRows
     for shard, (start, stop) in enumerate(ranges):
         chunks = [chunk_bounds(chunk, len(rows.norm)) for chunk in range(start // 1024, -(-stop // 1024))]
         records = [store.write(low // 1024, "f", part_of(rows, low, high)) for low, high in chunks]
-        _publish(config, kind, {"epoch": epoch, "shard": shard_label(shard)}, path, records, False, **said)
+        publish_store(config, kind, {"epoch": epoch, "shard": shard_label(shard)}, path, records, False, **said)
 
 
 def write_scores(prepared: Prepared, shards: int) -> None:
@@ -143,14 +143,14 @@ def write_scores(prepared: Prepared, shards: int) -> None:
         for shard, (start, stop) in enumerate(plan_shards(rows, shards)):
             chunks = [chunk_bounds(chunk, rows) for chunk in range(start // 1024, -(-stop // 1024))]
             records = [store.write(low // 1024, "f", part_of(whole, low, high)) for low, high in chunks]
-            _publish(config, "pool_scores", {"column": column, "shard": shard_label(shard)}, path, records, False, estimator=None)
+            publish_store(config, "pool_scores", {"column": column, "shard": shard_label(shard)}, path, records, False, estimator=None)
 
 
 def attributes(scaled: bool) -> dict[str, object]:
     return {"settings": "s", "estimator": "tracin" if scaled else "less", "side": "pool", "epoch": 1, "scaled": scaled}
 
 
-def _publish(config: Experiment, kind: str, of: dict[str, object], store: str, records: list[dict], scaled: bool, **said) -> None:
+def publish_store(config: Experiment, kind: str, of: dict[str, object], store: str, records: list[dict], scaled=False, **said) -> None:
     """Leaves the manifest of a job that wrote these chunks of a store."""
     arrays = listed_arrays(KINDS[kind].manifest(config.layout, of), store, records)
     rows, digest = [records[0]["rows"][0], records[-1]["rows"][1]], fingerprint([record["digest"] for record in records])

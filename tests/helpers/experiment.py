@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from equipoise.config import Experiment
+from equipoise.data.pool_file import GROUP_ROWS
 from equipoise.data.shards import plan_shards
 from equipoise.files import file_digest
 from equipoise.store.artefact import publish
@@ -62,7 +63,7 @@ def write_pool(config: Experiment, columns: dict[str, object], shards: int = 1) 
     layout = config.layout
     table = pa.table(columns)
     Path(layout.pool).parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(table, layout.pool)
+    pq.write_table(table, layout.pool, row_group_size=GROUP_ROWS)
     digest, plan = file_digest(layout.pool), plan_shards(table.num_rows, shards)
     counts = {each["values"]: each["counts"] for each in table["source"].value_counts().to_pylist()}
     said = {"rows": table.num_rows, "digest": digest, "fingerprint": digest, "shards": plan, "sources": counts}

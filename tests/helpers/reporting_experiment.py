@@ -110,7 +110,7 @@ def make_experiment(
     for number, selector_name in enumerate(config.selectors):
         if selector(selector_name).chooses:
             _write_selections(layout, config, selector_name, matrix, metadata, np.random.default_rng([seed, number]), dressed)
-    _write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed, dressed)
+    write_scores(layout, config, items, ADVANTAGE | (advantage or {}), seed, dressed)
     return config
 
 
@@ -258,7 +258,8 @@ SANDBOX = {"mode": "bubblewrap", "version": "bubblewrap 0.8.0"}
 """What model-written programs ran in, in every experiment."""
 
 
-def _write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int, dressed) -> None:
+def write_scores(layout: Layout, config: Experiment, items: int, advantage: dict[str, float], seed: int, dressed=str) -> None:
+    """Leaves the scores and samples of all runs."""
     tasks = list(config.tasks)
     difficulty = np.random.default_rng([seed, 1]).normal(0, 1.3, (len(tasks), items))
     level = np.linspace(-1.0, 0.8, len(tasks))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from equipoise.attribution.analyses import aid, balance, normality, thi_instance, thi_task_mean
+from equipoise.attribution.analyses import Average, aid, balance, normality, thi_instance, thi_task_mean
 from equipoise.errors import UserError
 
 VALUES = np.array([[9.0, 0.0, 5.0, 5.0], [1.0, 3.0, 0.0, 0.0], [0.0, 0.0, 0.0, 8.0]])
@@ -16,6 +16,22 @@ TASK_OF = np.array([0, 0, 1, 1])
 
 def test_aid_is_the_mean_of_the_rows():
     np.testing.assert_array_equal(aid(VALUES.astype(np.float32)), [10 / 3, 1.0, 5 / 3, 13 / 3])
+
+
+@pytest.mark.parametrize("columns", [2, 3, 50, 350])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_aid_of_rows_that_come_in_parts_is_theirs_to_the_bit(columns, dtype):
+    values = np.random.default_rng(columns).standard_normal((3000, columns)).astype(dtype)
+    average = Average()
+    for part in np.split(values, [1, 2, 900, 2999]):
+        average.add(part)
+    np.testing.assert_array_equal(average.mean(), aid(values))
+    np.testing.assert_array_equal(average.mean(), values.mean(axis=0, dtype=np.float64))
+
+
+def test_aid_of_no_parts_is_an_error():
+    with pytest.raises(UserError, match="empty set"):
+        Average().mean()
 
 
 def test_the_two_forms_of_thi_differ_where_one_example_outweighs_a_task():

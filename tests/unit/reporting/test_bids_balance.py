@@ -5,9 +5,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from equipoise.reporting.bids_balance import bids_steps_by_example, largest_normalised, steps_by_column, table_bids_balance
+from equipoise.reporting.bids_balance import bids_steps_by_example, steps_by_column, table_bids_balance
 from equipoise.reporting.influence import Influence, Ranking
 from equipoise.reporting.sealed_matrix import Matrix
+from equipoise.selection.source import Source
 from helpers import naive_selectors as naive
 
 BUDGETS = (20, 0.15)
@@ -24,7 +25,7 @@ def balanced():
     valid = np.isfinite(values).all(axis=1)
     kept = values[valid].astype(np.float64)
     columns = [{"task": "ab"[j // 4], "id": f"v{j}"} for j in range(8)]
-    matrix = Matrix(values, valid, columns, kept.mean(axis=0), kept.std(axis=0, ddof=1) * (np.arange(8) != 5))
+    matrix = Matrix(Source(values), valid, columns, kept.mean(axis=0), kept.std(axis=0, ddof=1) * (np.arange(8) != 5))
     picks, _, winners, _ = naive.bids(values, valid, 59, "zscore")
     influence = Influence.__new__(Influence)
     influence.matrix, influence.ranking = matrix, lambda name: Ranking(np.array(picks), np.array(winners))
@@ -64,4 +65,4 @@ def test_the_figure_tells_every_validation_example(balanced):
 def test_steps_that_no_column_wins_are_counted_for_none_and_flagged_rows_are_no_ones_best(balanced):
     material, *_ = balanced
     assert steps_by_column(np.array([1, -1, 1, 0]), 3).tolist() == [1, 2, 0]
-    assert largest_normalised(material.influence)[1][17] == -np.inf
+    assert material.influence.largest_normalised[1][17] == -np.inf

@@ -14,7 +14,28 @@ def aid(values: np.ndarray) -> np.ndarray:
     Columns that are NaN throughout (no spread) stay NaN. Raises `UserError` for an empty set. Source: the paper's section 3.
     """
     _refuse_empty(values)
-    return values.mean(axis=0, dtype=np.float64)
+    average = Average()
+    average.add(values)
+    return average.mean()
+
+
+class Average:
+    """`aid` of rows that come in parts. Each row is added to those before it, so that other parts give the same bits (where V > 1)."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self._sum: np.ndarray | None = None
+
+    def add(self, values: np.ndarray) -> None:
+        """Adds at least one row, [n, V]."""
+        before = [] if self._sum is None else [self._sum[None]]
+        self._sum = np.concatenate([*before, values]).sum(axis=0, dtype=np.float64)
+        self._rows += len(values)
+
+    def mean(self) -> np.ndarray:
+        """Mean of all rows added, float64 [V]. Raises `UserError` where there are none."""
+        _refuse_empty(np.empty((self._rows, 1)))
+        return self._sum / self._rows
 
 
 def thi_task_mean(values: np.ndarray, task_of: np.ndarray, tasks: int) -> np.ndarray:

@@ -3,19 +3,15 @@
 import numpy as np
 import pandas as pd
 
-from equipoise.attribution.analyses import aid
 from equipoise.budgets import budget_label, budget_rows
 from equipoise.reporting.arms import STUDIED
 from equipoise.reporting.figure import Figure
-from equipoise.reporting.influence import Influence
 from equipoise.reporting.labels import budget_text
 from equipoise.reporting.material import Material
 from equipoise.reporting.style import MUTED, WIDTH
 from equipoise.reporting.table import Column, Table
 from equipoise.selection.problem import NO_COLUMN
 from equipoise.selectors import selector
-
-ROWS_AT_ONCE = 16_384
 
 
 def table_bids_balance(material: Material) -> Table:
@@ -25,14 +21,13 @@ def table_bids_balance(material: Material) -> Table:
     second, the balance decides few steps. Busiest: percent of the steps that one validation example wins; busiest tenth: that a tenth of
     them do. Win none: validation examples that win no step."""
     influence, config = material.influence, material.config
-    largest, strongest = largest_normalised(influence)
+    largest, strongest = influence.largest_normalised
     order = np.argsort(-strongest, kind="stable")
-    lines = []
-    for budget in config.budgets:
-        rows = budget_rows(budget, material.valid)
-        ranking = influence.ranking(STUDIED)
+    ranking, lines = influence.ranking(STUDIED), []
+    sizes = [budget_rows(budget, material.valid) for budget in config.budgets]
+    levels = influence.mean_normalised(*(ranking.rows[:rows] for rows in sizes))
+    for budget, rows, level in zip(config.budgets, sizes, levels, strict=True):
         steps = np.sort(steps_by_column(ranking.columns[:rows], len(largest)))[::-1]
-        level = aid(influence.normalised(ranking.rows[:rows]))
         lines.append(
             {
                 "budget": budget_label(budget),
@@ -64,30 +59,19 @@ def steps_by_column(winners: np.ndarray, columns: int) -> np.ndarray:
     return np.bincount(winners[winners != NO_COLUMN], minlength=columns)
 
 
-def largest_normalised(influence: Influence) -> tuple[np.ndarray, np.ndarray]:
-    """Largest normalised influence of every column over the valid rows, NaN without spread, and of every row, -inf in flagged ones."""
-    matrix = influence.matrix
-    columns, rows = np.full(len(matrix.columns), -np.inf), np.full(len(matrix.values), -np.inf)
-    valid = np.flatnonzero(matrix.valid)
-    for start in range(0, len(valid), ROWS_AT_ONCE):
-        part = valid[start : start + ROWS_AT_ONCE]
-        values = influence.normalised(part)
-        columns, rows[part] = np.maximum(columns, values.max(axis=0)), np.nanmax(values, axis=1)
-    return columns, rows
-
-
 def bids_steps_by_example(material: Material) -> Figure:
     """Steps of BIDS that every validation example won, tasks side by side, and below its M and its largest normalised influence. A balance
     that acted would give the examples about as many steps each, and would draw the points of M towards one height."""
     influence = material.influence
     ranking, rows = influence.ranking(STUDIED), material.most_rows
-    largest, _ = largest_normalised(influence)
+    largest, _ = influence.largest_normalised
+    (level,) = influence.mean_normalised(ranking.rows[:rows])
     frame = pd.DataFrame(
         {
             "task": [column["task"] for column in influence.matrix.columns],
             "validation_id": [column["id"] for column in influence.matrix.columns],
             "steps": steps_by_column(ranking.columns[:rows], len(largest)),
-            "M": aid(influence.normalised(ranking.rows[:rows])),
+            "M": level,
             "largest": largest,
         }
     )

@@ -1,4 +1,8 @@
-"""What the attribution matrix says about the pool and about every selection: frames behind the figures."""
+"""What the attribution matrix says about the pool and about every selection: frames behind the figures.
+
+The matrix is read by blocks, once a frame. What is kept of a pool is one number a row, of a selection one a pick and task, and the rows
+of samples whose size does not depend on the pool.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from equipoise.attribution.analyses import aid, normality, thi_instance, thi_task_mean
+from equipoise.attribution.analyses import Average, normality, thi_instance, thi_task_mean
 from equipoise.config import Experiment
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.arms import ABLATION, LESS, STUDIED, UNNORMALIZED
@@ -16,7 +20,7 @@ from equipoise.selectors import selector
 from equipoise.store.artefact import open_artefact
 
 NORMAL_COLUMNS = 5  # sampled columns per task, as in the paper's Figure 5
-NORMAL_ROWS = 50_000  # shapes and axes need no more; a z-scored copy of the whole matrix would take 800 MB at the paper's size
+NORMAL_ROWS = 50_000  # shapes and axes need no more
 NORMAL_BINS = np.linspace(-5, 5, 41)
 CURVE_POINTS = 120
 STEP_BINS = 40
@@ -31,7 +35,7 @@ class Ranking:
 
 
 class Influence:
-    """The sealed influence matrix of an experiment with its rankings, read once."""
+    """The sealed influence matrix of an experiment with its rankings."""
 
     def __init__(self, config: Experiment):
         self.config = config
@@ -56,28 +60,44 @@ class Influence:
         """Rows of the selection with `rows` examples: a prefix of the ranking."""
         return self.ranking(name).rows[:rows]
 
-    def normalised(self, rows: np.ndarray) -> np.ndarray:
-        """z-scored rows of the matrix, float64 [rows, columns]; columns without spread are nan."""
-        spread = np.where(self.matrix.std > 0, self.matrix.std, np.nan)
-        return (self.matrix.values[rows].astype(np.float64) - self.matrix.mean) / spread
+    @cached_property
+    def largest_normalised(self) -> tuple[np.ndarray, np.ndarray]:
+        """Largest normalised influence of every column over the valid rows, NaN without spread, and of every row, -inf in flagged ones."""
+        columns, rows = np.full(len(self.matrix.columns), -np.inf), np.full(self.matrix.source.rows, -np.inf)
+        valid = np.flatnonzero(self.matrix.valid)
+        for part in self.matrix.source.parts(valid):
+            values = self.matrix.normalised(part.values)
+            columns, rows[valid[part.places]] = np.maximum(columns, values.max(axis=0)), np.nanmax(values, axis=1)
+        return columns, rows
+
+    def mean_normalised(self, *lists: np.ndarray) -> list[np.ndarray]:
+        """AID of lists of rows after z-scoring, float64 [columns] each."""
+        averages = [Average() for _ in lists]
+        for part in self.matrix.source.parts(*lists):
+            averages[part.of].add(self.matrix.normalised(part.values))
+        return [average.mean() for average in averages]
 
     def _columns(self) -> pd.DataFrame:
         return pd.DataFrame({"task": [c["task"] for c in self.matrix.columns], "validation_id": [c["id"] for c in self.matrix.columns]})
 
     def aid_pool(self) -> pd.DataFrame:
         """Figures 1 and 6: raw AID of all valid pool rows, one line per validation example."""
-        return self._columns().assign(aid=aid(self.matrix.values[self.matrix.valid]))
+        average = Average()
+        for part in self.matrix.source.parts(np.flatnonzero(self.matrix.valid)):
+            average.add(part.values)
+        return self._columns().assign(aid=average.mean())
 
     def aid_normalised(self, rows: int) -> pd.DataFrame:
         """Figures 4 and 9: AID of the ablation's selections after z-scoring, one column per selector."""
-        frame = self._columns()
-        for name in self._ablation():
-            frame[name] = aid(self.normalised(self.selected(name, rows)))
-        return frame
+        names = self._ablation()
+        means = self.mean_normalised(*(self.selected(name, rows) for name in names))
+        return self._columns().assign(**dict(zip(names, means, strict=True)))
 
     def thi_less(self, rows: int) -> pd.DataFrame:
         """Figures 2 and 7: THI of LESS's choice in the task-mean form."""
-        counts = thi_task_mean(self.matrix.values[self.selected(LESS, rows)], self.task_of, len(self.tasks))
+        counts = np.zeros(len(self.tasks), np.int64)
+        for part in self.matrix.source.parts(self.selected(LESS, rows)):
+            counts += thi_task_mean(part.values, self.task_of, len(self.tasks))
         return pd.DataFrame({"task": self.tasks, LESS: counts})
 
     def thi_ablation(self, rows: int) -> pd.DataFrame:
@@ -85,12 +105,12 @@ class Influence:
 
         The unnormalised selector is counted on raw influence, the two others on z-scored influence: each on what it ranks.
         """
-        frame = pd.DataFrame({"task": self.tasks})
-        for name in self._ablation():
-            chosen = self.selected(name, rows)
-            values = self.matrix.values[chosen] if name == UNNORMALIZED else self.normalised(chosen)
-            frame[name] = thi_instance(values, self.task_of, len(self.tasks))
-        return frame
+        names = self._ablation()
+        counts = np.zeros((len(names), len(self.tasks)), np.int64)
+        for part in self.matrix.source.parts(*(self.selected(name, rows) for name in names)):
+            values = part.values if names[part.of] == UNNORMALIZED else self.matrix.normalised(part.values)
+            counts[part.of] += thi_instance(values, self.task_of, len(self.tasks))
+        return pd.DataFrame({"task": self.tasks, **dict(zip(names, counts, strict=True))})
 
     def _ablation(self) -> list[str]:
         return [name for name in ABLATION if name in self.config.selectors]
@@ -105,7 +125,8 @@ class Influence:
         generator = np.random.default_rng(seed)
         rows = valid if len(valid) <= NORMAL_ROWS else np.sort(generator.choice(valid, NORMAL_ROWS, replace=False))
         usable = np.flatnonzero(self.matrix.std > 0)
-        normal = self.normalised(rows)[:, usable]
+        (held,) = self.matrix.taken(rows)
+        normal = self.matrix.normalised(held)[:, usable]
         drawn = [places[generator.permutation(len(places))[:NORMAL_COLUMNS]] for places in self._places(usable)]
         sampled = np.sort(np.concatenate(drawn))
         shape = normality(normal, NORMAL_BINS, quantiles=1)
@@ -126,13 +147,17 @@ class Influence:
 
     def along_ranking(self, rows: int) -> pd.DataFrame:
         """Mean z-scored influence on each task over the first picks: selector, task, picks, mean."""
+        chosen = {name: self.selected(name, rows) for name in self.selectors}
+        means = [np.empty((len(self.tasks), len(ranking))) for ranking in chosen.values()]
+        for part in self.matrix.source.parts(*chosen.values()):
+            normal = self.matrix.normalised(part.values)
+            for number in range(len(self.tasks)):
+                means[part.of][number, part.places] = np.nanmean(normal[:, self.task_of == number], axis=1)
         frames = []
-        for name in self.selectors:
-            ranking = self.selected(name, rows)
-            normal = self.normalised(ranking)
+        for (name, ranking), by_task in zip(chosen.items(), means, strict=True):
             picks = np.unique(np.geomspace(max(1, min(10, len(ranking))), len(ranking), CURVE_POINTS).astype(int))
             for number, task in enumerate(self.tasks):
-                running = np.cumsum(np.nanmean(normal[:, self.task_of == number], axis=1)) / np.arange(1, len(ranking) + 1)
+                running = np.cumsum(by_task[number]) / np.arange(1, len(ranking) + 1)
                 frames.append(pd.DataFrame({"selector": name, "task": task, "picks": picks, "mean": running[picks - 1]}))
         return pd.concat(frames, ignore_index=True)
 
@@ -148,12 +173,12 @@ class Influence:
 
     def overlap(self, rows: int) -> pd.DataFrame:
         """Jaccard overlap of every two selections of `rows` examples: selector, other, jaccard."""
-        chosen = {name: set(self.selected(name, rows).tolist()) for name in self.selectors}
-        lines = [
-            {"selector": one, "other": other, "jaccard": len(chosen[one] & chosen[other]) / len(chosen[one] | chosen[other])}
-            for one in chosen
-            for other in chosen
-        ]
+        chosen = {name: self.selected(name, rows) for name in self.selectors}
+        lines = []
+        for one, own in chosen.items():
+            for other, others in chosen.items():
+                shared = len(np.intersect1d(own, others, assume_unique=True))
+                lines.append({"selector": one, "other": other, "jaccard": shared / (len(own) + len(others) - shared)})
         return pd.DataFrame(lines)
 
     def pool_map(self, sources: tuple[np.ndarray, np.ndarray], rows: int, seed: int, points: int = 12_000) -> pd.DataFrame:
@@ -167,15 +192,15 @@ class Influence:
         usable = self.matrix.std > 0
         generator = np.random.default_rng(seed)
         basis = valid if len(valid) <= NORMAL_ROWS else generator.choice(valid, NORMAL_ROWS, replace=False)
-        values, vectors = np.linalg.eigh(np.corrcoef(self.matrix.values[basis][:, usable], rowvar=False))
+        shown = valid if len(valid) <= points else np.sort(generator.choice(valid, points, replace=False))
+        of_basis, of_shown = self.matrix.taken(basis, shown)
+        values, vectors = np.linalg.eigh(np.corrcoef(of_basis[:, usable], rowvar=False))
         axes = vectors[:, [-1, -2]]
         axes = axes * np.where(axes.sum(axis=0) < 0, -1, 1)  # an eigenvector's sign is arbitrary
-        if len(valid) > points:
-            valid = np.sort(generator.choice(valid, points, replace=False))
-        place = self.normalised(valid)[:, usable] @ axes
-        frame = pd.DataFrame({"row": valid, "source": names[codes[valid]], "x": place[:, 0], "y": place[:, 1]})
+        place = self.matrix.normalised(of_shown)[:, usable] @ axes
+        frame = pd.DataFrame({"row": shown, "source": names[codes[shown]], "x": place[:, 0], "y": place[:, 1]})
         for name in self.selectors:
-            frame[name] = np.isin(valid, self.selected(name, rows))
+            frame[name] = np.isin(shown, self.selected(name, rows))
         frame.attrs["variance"] = [float(share) for share in values[[-1, -2]] / values.sum()]
         return frame
 

@@ -4,6 +4,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
+
 from equipoise.budgets import budget_label, budget_rows
 from equipoise.experiment import selection_seeds
 from equipoise.reporting.arms import budget_order
@@ -67,9 +69,9 @@ def selected_examples(material: Material) -> dict[str, object]:
                 example = known[key]
             picks.append([place, pick["rank"], row, example, _rounded(pick["score"]), _rounded(pick["margin"])])
     for place, name in enumerate(names):
-        for rank, row in enumerate(material.influence.selected(name, material.most_rows).tolist()):
-            if row in rows:
-                rows[row][-1].append([place, rank])
+        taken = material.influence.selected(name, material.most_rows)
+        for rank in np.flatnonzero(np.isin(taken, list(rows))).tolist():
+            rows[int(taken[rank])][-1].append([place, rank])
     return {
         "selectors": [[name, selector(name).short_label] for name in names],
         "tasks": tasks,

@@ -34,7 +34,9 @@ def sums_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: i
 
 def means_by_task(source: Source, usable: np.ndarray, group: np.ndarray, tasks: int) -> np.ndarray:
     """`sums_by_task` divided by each task's number of columns."""
-    return sums_by_task(source, usable, group, tasks) / np.bincount(group, minlength=tasks)
+    means = sums_by_task(source, usable, group, tasks)
+    means /= np.bincount(group, minlength=tasks)
+    return means
 
 
 def scan_moments_of(problem: Problem) -> MomentScan:
@@ -67,15 +69,10 @@ def top_tasks(source: Source, rows: np.ndarray, tasks: Sequence[str], count: int
     names = list(dict.fromkeys(tasks))
     group = np.array([names.index(task) for task in tasks], dtype=np.int64)
     means = np.empty((len(rows), len(names)))
-    order = np.argsort(rows, kind="stable")
-    at = 0
-    for block in source.blocks():
-        end = at + int(np.searchsorted(rows[order[at:]], block.start + len(block.values)))
-        part = np.ascontiguousarray(block.values[rows[order[at:end]] - block.start])
-        sums = np.empty((len(part), len(names)))
-        task_sums(part, np.ones(len(part), np.uint8), group, sums)
-        means[order[at:end]] = sums / np.bincount(group)
-        at = end
+    for part in source.parts(rows):
+        sums = np.empty((len(part.places), len(names)))
+        task_sums(part.values, np.ones(len(sums), np.uint8), group, sums)
+        means[part.places] = sums / np.bincount(group)
     best = np.argsort(-means, axis=1, kind="stable")[:, :count]
     return [[names[task] for task in row] if np.isfinite(mean).all() else [] for row, mean in zip(best, means, strict=True)]
 

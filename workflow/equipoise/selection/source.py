@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,14 @@ class Block:
     """Consecutive rows of a matrix: `start`, and values float32 or float64 [n, V], C-contiguous. Starts are multiples of 1,024."""
 
     start: int
+    values: np.ndarray
+
+
+class Part(NamedTuple):
+    """Rows of a list that lie in one block. of: number of the list; places: int64 [n], where in it, ascending; values: the rows, [n, V]."""
+
+    of: int
+    places: np.ndarray
     values: np.ndarray
 
 
@@ -86,6 +94,20 @@ class Source:
 
         return track(self._blocks(), f"reading {self.name}", self.rows, "rows", lambda block: len(block.values))
 
+    def parts(self, *lists: np.ndarray) -> Iterator[Part]:
+        """The rows that lists of row numbers (int64) name, in one reading: block by block, those of each list that has some there.
+
+        Where the matrix is a single block, they come in the order of the list.
+        """
+        orders = [np.argsort(rows, kind="stable") for rows in lists]
+        ascending = [rows[order] for rows, order in zip(lists, orders, strict=True)]
+        for block in self.blocks():
+            bounds = (block.start, block.start + len(block.values))
+            for of, rows in enumerate(lists):
+                places = np.sort(orders[of][slice(*np.searchsorted(ascending[of], bounds))])
+                if len(places):
+                    yield Part(of, places, block.values[rows[places] - block.start])
+
     def _blocks(self) -> Iterator[Block]:
         carried: np.ndarray | None = None
         start = 0
@@ -100,7 +122,8 @@ class Source:
                 carried = None
                 yield Block(start, joined)
                 start += len(joined)
-            whole = len(piece) // CHUNK_ROWS * CHUNK_ROWS
+            is_last = start + len(piece) == self.rows
+            whole = len(piece) if is_last else len(piece) // CHUNK_ROWS * CHUNK_ROWS
             if whole:
                 yield Block(start, piece[:whole])
                 start += whole
