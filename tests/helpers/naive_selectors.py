@@ -305,11 +305,11 @@ def _facility_location(case: Case) -> Expected:
     picks: list[int] = []
 
     def worth(rows: list[int]) -> float:
-        return sum(max(1 + float(states[row] @ states[pick]) for pick in rows) for row in states)
+        return sum(max(round((1 + float(states[row] @ states[pick])) * 2**32) for pick in rows) for row in states)
 
     while len(picks) < case.rows:
         left = [row for row in states if row not in picks]
-        picks.append(min(left, key=lambda row: (-round(worth([*picks, row]), 9), row)))
+        picks.append(min(left, key=lambda row: (-worth([*picks, row]), row)))
     return Expected(picks)
 
 

@@ -59,7 +59,7 @@ def test_latex_gets_nothing_but_ascii_and_commands_of_ours(text):
     assert not re.search(r"\\[a-zA-Z]", re.sub(own, "", written))
 
 
-@given(st.lists(TEXTS, min_size=1, max_size=3))
+@given(st.lists(TEXTS.map(lambda text: text.encode(errors="ignore").decode()), min_size=1, max_size=3))  # no frame holds half a character
 def test_no_cell_of_a_csv_is_a_formula_and_nothing_else_changes(texts):
     written = csv_text(pd.DataFrame({"text": texts, "number": [-1.5] * len(texts)}))
     rows = list(csv.DictReader(io.StringIO(written, newline="")))

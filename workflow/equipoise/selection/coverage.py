@@ -14,6 +14,9 @@ from equipoise.selection.problem import NO_COLUMN, Problem, Ranking, unscored
 SAMPLE = 2048
 CENTRES = 1024
 """Rows that the greedy choice ends at where there are more rows than the sample has."""
+GRID = 2.0**32
+"""Similarities are whole numbers of 1/GRID, so that gains add up without rounding: two rows that are nearest to each other gain the same by
+either, and among equals the first row is taken, in whatever order gains are added."""
 
 
 def kcenter(problem: Problem, rows: int) -> Ranking:
@@ -46,7 +49,7 @@ def _farthest(states: np.ndarray, picks: int) -> np.ndarray:
 
 
 def _representative(states: np.ndarray, picks: int) -> np.ndarray:
-    similarity = 1 + states @ states.T
+    similarity = np.round((1 + states @ states.T) * GRID) / GRID
     covered = np.zeros(len(states))
     order = np.empty(picks, np.int64)
     free = np.ones(len(states), bool)
