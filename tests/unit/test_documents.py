@@ -31,3 +31,14 @@ def test_the_reference_of_the_configuration_is_fresh():
     committed = (REPOSITORY / "docs" / "configuration.md").read_text(encoding="utf-8")
     assert committed == reference(), "equipoise config reference > docs/configuration.md"
     assert "`tasks.<name>.benchmark`" in committed
+
+
+def test_every_citation_of_the_method_is_one_of_its_headings():
+    headings = set(re.findall(r"^## (.+)$", (REPOSITORY / "docs" / "method.md").read_text(encoding="utf-8"), re.M))
+    texts = {path: path.read_text(encoding="utf-8") for path in (REPOSITORY / "workflow" / "equipoise").rglob("*.py")}
+    cited = [(str(path), each) for path, text in texts.items() for each in re.findall(r'method\.md, "([^"]+)"', text)]
+    assert [(path, each) for path, each in cited if each not in headings] == []
+    assert len(cited) >= 20
+    # no other form: a number or a word that stands for no heading leads nowhere
+    loose = [f"{path}: {each}" for path, text in texts.items() for each in re.findall(r'method\.md(?!, ").*|\(.{0,30}\bmethod: .*', text)]
+    assert loose == []
