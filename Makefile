@@ -51,7 +51,7 @@ dry-run: $(STAMP) ## Show what `make demo` would do
 	@$(RUN) $(EARLY) --dry-run $(ARGS)
 
 validate: $(STAMP) ## What every estimator of influence is worth on the embedded experiment (ESTIMATORS="less, ekfac" picks some)
-	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS as e; print(*(x.name for x in e), sep=', ')")}"; \
+	@estimators="$${ESTIMATORS:-$$($(PYTHON) -c "from equipoise.estimators import ESTIMATORS, MATES; print(*(each.name for each in ESTIMATORS), MATES, sep=', ')")}"; \
 	$(RUN) validation --config "validation={estimators: [$$estimators], removal: {tasks: [gsm, logic, know]}}" $(ARGS)
 
 study: $(STAMP) ## The miniature on several pools; ARGS="--estimator less,ekfac_unit --selectors bids,round_robin" (docs/results.md)

@@ -1,6 +1,6 @@
-"""What every estimator adds to a plain backward pass. `python tests/benchmarks/bench_estimators.py [--runs 3]`
+"""What every estimator adds to a plain backward pass. `python tests/benchmarks/bench_estimators.py [--runs 3] [--dimension 16384]`
 
-The miniature's base with the demo's adapter (r=8 on q, k, v, o; sketch to 1,024), 128 pool examples and 64 validation examples, one
+The miniature's base with the demo's adapter (r=8 on q, k, v, o; sketch to 16,384), 128 pool examples and 64 validation examples, one
 checkpoint of random weights; CPU, fp32, medians of alternating runs.
 
 plain       unmodified PEFT model, eval mode, LoRA gradients on, model(input_ids, attention_mask, labels).loss.backward(), our batches
@@ -41,15 +41,15 @@ ROWS, TARGETS = 128, 64
 LARGE_POOL = 288_579  # rows of the paper's pool
 
 
-def experiment(folder: Path, names: list[str]) -> Experiment:
+def experiment(folder: Path, names: list[str], dimension: int) -> Experiment:
     return make_experiment(
         folder,
         rows=ROWS,
         epochs=1,
-        targets=TARGETS,
+        drawn=TARGETS,
         model={"base": str(MINIATURE), "max_length": 64},
         lora={"rank": 8, "alpha": 32, "target_modules": "attention"},
-        gradients={"token_budget": 4096, "projection": {"dimension": 1024}, "ekfac": {"fisher_examples": ROWS}},
+        gradients={"token_budget": 4096, "projection": {"dimension": dimension}, "ekfac": {"fisher_examples": ROWS}},
         validation={"estimators": names},
     )
 
@@ -119,9 +119,10 @@ def measure(config: Experiment, runs: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dimension", type=int, default=16384, help="numbers that a row is projected to")
     options = begun(parser, runs=3)
     with tempfile.TemporaryDirectory() as folder:
-        measure(experiment(Path(folder), [each.name for each in ESTIMATORS]), options.runs)
+        measure(experiment(Path(folder), [each.name for each in ESTIMATORS], options.dimension), options.runs)
 
 
 if __name__ == "__main__":

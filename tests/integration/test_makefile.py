@@ -1,11 +1,14 @@
 """The Makefile's targets that are too long to run here: what they would start."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
+from equipoise.estimators import ESTIMATORS, MATES
 from helpers.places import REPOSITORY
 
 
@@ -35,3 +38,10 @@ def test_every_day_the_unit_tests_run_alone_and_ci_leaves_out_the_nightly_ones()
     assert "-m pytest tests/unit " in would_run("test-fast")
     assert "-m nightly" in would_run("test-nightly")
     assert '-m "not slurm and not nightly"' in would_run("test-now")
+
+
+def test_every_estimator_that_needs_no_file_of_the_users_is_validated():
+    recipe = (REPOSITORY / "Makefile").read_text(encoding="utf-8")
+    program = re.search(r'-c "(from equipoise\.estimators [^"]*)"', recipe)[1]
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert said.split(", ") == [*(each.name for each in ESTIMATORS), MATES]

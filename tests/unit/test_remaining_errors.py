@@ -250,6 +250,9 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     "study.one_pool": {
         "_scores": (1, "a training that did not stay finite"),
     },
+    "study.agreement": {
+        "measures_of": (1, "what is there of a study and of validations"),
+    },
     "study.final_comparison": {
         "_refuse_second": (2, "what is there of a final comparison"),
         "run_final": (1, "the candidates' results"),

@@ -1,4 +1,4 @@
-"""Budgets: a share of the valid pool rows or a count of them, in exact arithmetic (method: selectors)."""
+"""Budgets: a share of the valid pool rows or a count of them, in exact arithmetic (method.md, "Budgets")."""
 
 from decimal import Decimal
 from fractions import Fraction

@@ -1,4 +1,7 @@
-"""The section `validation` of the configuration: how estimators are put to the proof, and how large each trial is (method: section 10)."""
+"""The section `validation` of the configuration: how estimators are put to the proof, and how large each trial is.
+
+What the trials measure: method.md, "Validation of estimators".
+"""
 
 from typing import Annotated, Literal
 

@@ -27,6 +27,17 @@ def test_the_dry_run_shows_that_the_share_is_collected(workflow):
     assert not planned.keys() & {"collect_pool_states", "fit_influence_model"}
 
 
+def test_compared_with_the_experiments_own_estimator_it_collects_its_share_alone(workflow):
+    workflow.values["pool"] |= {"shards": 10}
+    workflow.values["gradients"]["estimator"] = "less"
+    alone = workflow.planned("selections")
+    workflow.values["validation"] = {"estimators": ["mates"]}
+    planned = workflow.planned("validation")
+    assert alone["collect_pool_gradients"] == 2 * 10  # epochs x shards
+    assert planned["collect_pool_gradients"] == 2 * 10 + 2 * 5, "beside those of less the sampled half's"
+    assert (planned["fit_influence_model"], planned["collect_pool_states"], planned["validate_influence"]) == (1, 10, 1)
+
+
 @pytest.mark.nightly
 def test_predicted_influence_leads_to_a_report(workflow, tmp_path):
     workflow.values["pool"] = {"files": [write_jsonl(tmp_path / "wide.jsonl", texts(1100))], "shards": 2}

@@ -83,30 +83,43 @@ def test_a_map_without_curvature_takes_no_part():
     assert not inverse_eigenvalues(torch.zeros(2, 3), DAMPING).any()
 
 
-@pytest.mark.parametrize("completion", [2, 20])
-def test_sampled_labels_give_the_gauss_newton_matrix_of_the_mean_loss_whatever_the_length(tmp_path, completion):
-    """Its trace: mean over tokens of sum_y p_y |d log p_y|^2, against the mean squared norm of rows of drawn labels."""
-    config = make_experiment(tmp_path, gradients={"projection": {"kind": "identity"}})
-    model = model_of(config)
-    example = Encoded([1, *(7 + (3 * i) % 20 for i in range(4 + completion))], 5)
+def gauss_newton_trace(model, example):
+    """Mean over tokens of sum_y p_y |d log p_y|^2: the trace of the Gauss-Newton matrix of the example's mean loss."""
     parameters = list(lora_parameters(model).values())
     for parameter in parameters:
         parameter.requires_grad_(True)
     logits = model(input_ids=torch.tensor([example.input_ids])).logits[0, torch.tensor(example.labelled) - 1]
     trace = 0.0
-    for token in range(completion):
+    for token in range(len(logits)):
         chances, logs = torch.softmax(logits[token].detach(), 0), torch.log_softmax(logits[token], 0)
         for label, chance in enumerate(chances.tolist()):
             found = torch.autograd.grad(logs[label], parameters, retain_graph=True)
-            trace += chance * sum(float((each**2).sum()) for each in found) / completion
+            trace += chance * sum(float((each**2).sum()) for each in found) / len(logits)
+    return trace
+
+
+def test_sampled_labels_give_the_gauss_newton_matrix_of_the_mean_loss_whatever_the_lengths_in_a_set(tmp_path):
+    """Examples of 2 and of 20 tokens in the same batches: the mean squared norm of each one's rows of drawn labels is the trace of its
+    own matrix, and the eigenvalues, summed over the set, add up to those norms."""
+    config = make_experiment(tmp_path, gradients={"projection": {"kind": "identity"}})
+    lengths, times = (2, 20), 3000
+    examples = [Encoded([1, *(7 + (3 * i) % 20 for i in range(4 + length))], 5) for length in lengths]
+    traces = [gauss_newton_trace(model_of(config), example) for example in examples]
     engine = Engine(model_of(config))
     shapes = {name: rows * columns for name, (rows, columns) in engine.capture.shapes.items()}
-    generator, times = np.random.default_rng(3), 3000
+    generator = np.random.default_rng(3)
     maker, squares = LoraRows(Identity(shapes)), []
-    for _ in range(0, times, 500):
-        rows = engine.run([example] * 500, maker, draws=list(generator.random((500, completion)))).gradients
-        squares.append((rows**2).sum(axis=1))
+    bases = {name: Basis(torch.eye(shape[1]), torch.eye(shape[0]), torch.zeros(shape)) for name, shape in engine.capture.shapes.items()}
+    values = Eigenvalues(bases)
+    for start in range(0, times, 250):
+        draws = [generator.random(length) for _ in range(250) for length in lengths]
+        rows = engine.run(examples * 250, maker, draws=draws).gradients
+        squares.append((rows**2).sum(axis=1).reshape(250, 2))
+        if start == 0:
+            engine.run(examples * 250, values, draws=draws)
+            assert sum(float(each.sum()) for each in values.sums.values()) == pytest.approx(squares[0].sum(), rel=1e-4)
     squares = np.concatenate(squares)
-    error = squares.std() / len(squares) ** 0.5
-    assert abs(squares.mean() - trace) < 4 * error
-    assert error < 0.05 * trace, "a mean over tokens would be 1/T of it"
+    for own, trace in zip(squares.T, traces, strict=True):
+        error = own.std() / times**0.5
+        assert abs(own.mean() - trace) < 4 * error
+        assert error < 0.05 * trace, "a mean over tokens would be 1/T of it"

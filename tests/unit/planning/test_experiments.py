@@ -47,3 +47,24 @@ def test_an_80_gb_gpu_is_enough(name):
     made = plan(read_config(path_of(name)))
     assert made.warnings == []
     assert made.left == made.cost
+
+
+def with_curvature(budget):
+    config = read_config(path_of("llama3-8b"))
+    return config.model_copy(update={"gradients": config.gradients.model_copy(update={"estimator": "ekfac_unit", "token_budget": budget})})
+
+
+def test_what_the_curvature_of_an_8_b_model_holds_is_planned_and_told():
+    """Covariances of 128 pairs of maps, 4,096 -> 128 -> 4,096 or 1,024, in float64 on the GPU while they are summed."""
+    squares = 32 * sum(inputs**2 + 2 * 128**2 + outputs**2 for inputs, outputs in [(4096, 4096)] * 2 + [(4096, 1024)] * 2)
+    held = {}
+    for budget in (4096, 8192):
+        made = plan(with_curvature(budget))
+        (stage,) = [each for each in made.stages if each.name == "fit_curvature"]
+        held[budget] = stage.memory
+        assert stage.cost.disk == pytest.approx(4 * 4 * (squares + 109_051_904), rel=0.01)  # four epochs' eigenvectors and eigenvalues
+        assert bool(made.warnings) == (budget == 8192)
+    assert 8 * squares < held[4096] < 80e9 < held[8192]
+    warned = " ".join(plan(with_curvature(8192)).warnings)
+    assert "fit_curvature" in warned
+    assert "token_budget" in warned

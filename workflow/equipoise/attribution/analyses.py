@@ -1,4 +1,4 @@
-"""What a matrix says about a set of pool rows: influence, task frequencies, balance, normality (method: analyses)."""
+"""What a matrix says about a set of pool rows: influence, task frequencies, balance, normality (method.md, "Analyses")."""
 
 from dataclasses import dataclass
 from statistics import NormalDist

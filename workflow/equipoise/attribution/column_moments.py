@@ -1,4 +1,4 @@
-"""Column moments of a matrix: exact partial moments per 1,024-row chunk, merged in row order (method: attribution matrix).
+"""Column moments of a matrix: exact partial moments per 1,024-row chunk, merged in row order (method.md, "Normalisation").
 
 Because the partials belong to fixed chunks and are merged in row order, neither the number of shards nor of threads changes a bit.
 """

@@ -1,6 +1,6 @@
 """How far projection noise lets a matrix be trusted: the matrix from every second stored coordinate against that from the others.
 
-By column, the correlation r of the two over the valid rows, corrected to the whole width (Spearman 1910, Brown 1910): 2 r / (1 + r).
+By column, the correlation r of the two over the valid rows, corrected to the whole width: 2 r / (1 + r) (method.md, "Reliability").
 Co-moments are taken per 1,024-row chunk and merged in row order, so that the number of shards changes no bit. Rows are not scaled to unit
 length again in either half, whose lengths differ by far less than what they say.
 """

@@ -60,6 +60,9 @@ def study(
     seeds: Annotated[str, typer.Option(help="Fine-tuning seeds, separated by commas; default: the configuration's.")] = "",
     candidates: Annotated[bool, typer.Option(help="All estimators and selectors on pools 0 to 2; chooses the final comparison's.")] = False,
     final: Annotated[bool, typer.Option(help="What the candidates chose, on pools 3 to 7: for once.")] = False,
+    measures: Annotated[
+        bool, typer.Option(help="Run nothing: which measure of `make validate` told what was selected well; of the candidates by default.")
+    ] = False,
     again: Annotated[bool, typer.Option(help="Make the final comparison although it was made before.")] = False,
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
 ) -> None:
@@ -72,15 +75,23 @@ def study(
     from equipoise.miniature.generated_pool import PROFILES
     from equipoise.selectors import selector_names
     from equipoise.study import final_comparison
+    from equipoise.study.agreement import measures_of
     from equipoise.study.study import Study, fill_in, run_study
     from equipoise.study.tables import gather, markdown
+    from equipoise.study.task_tables import gather_tasks, task_markdown
 
     base, number = read_config(config), cores_of(cores)
     arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
-    if candidates or final:
+    if measures and final:
+        raise UserError("--measures: reads the candidates, or a study with --estimator; leave out --final")
+    if candidates or final or (measures and not estimator):
         named = [option for option, text in arms.items() if text]
         if named or (candidates and final):
-            raise UserError(f"{'--candidates' if candidates else '--final'}: its arms are fixed; leave out {' '.join(named) or '--final'}")
+            which = "--final" if final and not candidates else "--candidates"
+            raise UserError(f"{which}: its arms are fixed; leave out {' '.join(named) or '--final'}")
+        if measures:
+            typer.echo(measures_of(base, final_comparison.CANDIDATE_STUDY))
+            return
         typer.echo(final_comparison.run_candidates(base, number) if candidates else final_comparison.run_final(base, number, again))
         return
     chosen = Study(
@@ -91,10 +102,14 @@ def study(
         [parse_budget(text) for text in budgets.split(",")] if budgets else (),
         seeds_of("--seeds", seeds) if seeds else (),
     )
-    text = markdown(gather(run_study(base, chosen, number)))
+    if measures:
+        typer.echo(measures_of(base, chosen))
+        return
+    pools = run_study(base, chosen, number)
+    text = markdown(gather(pools))
     if chosen == Study(list(Study.profiles), list(Study.pool_seeds)):
         fill_in(final_comparison.DOCUMENT, "study", text)
-    typer.echo(text)
+    typer.echo("\n".join(filter(None, (text, task_markdown(gather_tasks(pools))))))
 
 
 @miniature.command("study-pool", epilog="Example:  equipoise miniature study-pool --config results/miniature-study/miniature-clean-1.yaml")

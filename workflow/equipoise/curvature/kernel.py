@@ -1,5 +1,7 @@
 """Fits TRAK's kernel at an epoch: K = Phi^T Phi + lambda I over the pool's stored rows Phi, its Cholesky factor, and targets' rows.
 
+Definition: method.md, "Estimators".
+
 One job streams the store in chunks of 1,024 rows in row order into one float64 matrix, so that neither the number of shards nor that of
 jobs changes a bit; lambda is `damping` times the kernel's mean eigenvalue.
 

@@ -1,4 +1,4 @@
-"""Held-out loss: the mean negative log-likelihood of an item's reference response, in nats a token; forward passes only."""
+"""Held-out loss: the mean negative log-likelihood of an item's reference response, in nats a token (method.md, "Held-out loss")."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext

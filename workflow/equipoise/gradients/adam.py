@@ -1,4 +1,4 @@
-"""The Adam map: a pool example's gradient as the step that Adam would take with it (method: gradients).
+"""The Adam map: a pool example's gradient as the step that Adam would take with it (method.md, "Gradients").
 
 less:  m' / sqrt(v' + eps), no bias correction, eps inside the root (LESS and the paper)
 torch: m^ / (sqrt(v^) + eps) with bias correction, as torch's Adam computes its next step

@@ -1,4 +1,4 @@
-"""Rows from the gradients of the adapter's parameters, projected: `less` and `tracin` (method: estimators)."""
+"""Rows from the gradients of the adapter's parameters, projected: `less` and `tracin` (method.md, "Estimators")."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any

@@ -1,7 +1,7 @@
 """Stages collect_pool_gradients and collect_target_gradients: from examples and epoch checkpoints to gradient stores.
 
-Pool rows go through Adam's map, target rows do not (method: gradients). A job takes its rows chunk by chunk, skips chunks that are already
-there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as one job per epoch.
+Pool rows go through Adam's map, target rows do not (method.md, "Gradients"). A job takes its rows chunk by chunk, skips chunks that are
+already there, and writes its manifest last. Several epochs in one job load the base once and give the same bytes as one job per epoch.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""EK-FAC: gradients times the inverse of the curvature of the adapter's linear maps (arXiv 2308.03296; method: estimators).
+"""EK-FAC: gradients times the inverse of the curvature of the adapter's linear maps (arXiv 2308.03296; method.md, "Estimators").
 
 A LoRA pair is two linear maps, into the rank and out of it. Of one with inputs x and output gradients g, the eigenvectors Q_A of E[x x^T]
 and Q_S of E[g g^T] and the corrected eigenvalues Lambda = E[(Q_S^T G Q_A)^2] are fitted beforehand (curvature/ekfac.py). Then

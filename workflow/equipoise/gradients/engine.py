@@ -162,7 +162,7 @@ def _lay_out(examples: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor, t
 
 
 def _states(hidden: torch.Tensor, lengths: list[int], kinds: Sequence[str]) -> dict[str, torch.Tensor]:
-    """Last-layer states, float32 [n, hidden]: of the last token, or the mean weighted by position 1, 2, ... (method: rds, rds_plus)."""
+    """Last-layer states, float32 [n, hidden]: of the last token, or the mean weighted by position 1, 2, ... (method.md, "States")."""
     states = {}
     length = torch.tensor(lengths, device=hidden.device)
     if "last_token" in kinds:

@@ -1,4 +1,4 @@
-"""Random maps of per-example gradients from R^p to R^k (method: projection), functions of (seed, name, coordinate) alone.
+"""Random maps of per-example gradients from R^p to R^k (method.md, "Projection"), functions of (seed, name, coordinate) alone.
 
 A projection is fed one parameter at a time: `add` adds the image of that parameter's gradients, [n, numel], to float64 rows
 [n, k]. Sums run in an order that depends on the model alone, row by row, so that equal gradients give equal bytes whatever the
@@ -23,7 +23,7 @@ GROUP = 8  # blocks whose sum is a balanced tree; groups are added one after ano
 class Sketch:
     """Block-permuted CountSketch: pad to a multiple of k, sign, shift each block of k cyclically, add the blocks.
 
-    E<Rx, Ry> = <x, y>; the variance is at most that of a dense Rademacher map (method: projection). `repeats` independent
+    E<Rx, Ry> = <x, y>; the variance is at most that of a dense Rademacher map (method.md, "Projection"). `repeats` independent
     sketches are averaged to (S1 + ... + Sr) / sqrt(r).
     """
 

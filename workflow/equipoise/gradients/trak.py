@@ -1,4 +1,4 @@
-"""TRAK's rows: projected gradients of the log-odds (arXiv 2303.14186; method: estimators).
+"""TRAK's rows: projected gradients of the log-odds (arXiv 2303.14186; method.md, "Estimators").
 
 f = log p / (1 - p) with p = exp(-loss), so that its gradient is -g / (1 - p), g the gradient of the loss. The kernel of the pool's rows is
 fitted afterwards (curvature/kernel.py) and inverted where the matrix is assembled: a stored product with its inverse would be rounded, and

@@ -1,4 +1,4 @@
-"""The greedy selectors: repeat argmax_i max_j (Z_ij - M_j), M_j what column j has from the rows chosen so far (method: selectors).
+"""The greedy selectors: repeat argmax_i max_j (Z_ij - M_j), M_j what column j has from the rows chosen so far (method.md, "Selectors").
 
 | selector | Z | M_j |
 |---|---|---|

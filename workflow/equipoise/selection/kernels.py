@@ -1,4 +1,4 @@
-"""Compiled inner loops of the selectors. They compare float64 values exactly as method.md states them; nothing is reassociated."""
+"""Compiled inner loops of the selectors. They compare float64 values exactly as method.md, "Selectors", says; nothing is reassociated."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""The two normalisations of method.md 6, and which columns carry information."""
+"""The two normalisations (method.md, "Normalisation"), and which columns carry information."""
 
 import tempfile
 import warnings

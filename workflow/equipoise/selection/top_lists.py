@@ -2,7 +2,7 @@
 
 A list holds, of its column, all usable entries above its threshold, in row order. What it does not hold is smaller than every value
 it holds, or equal to its smallest and further down the column; so a greedy selector can work on lists alone and asks for deeper ones when
-they run out (method: selectors).
+they run out (method.md, "Selectors").
 """
 
 from dataclasses import dataclass

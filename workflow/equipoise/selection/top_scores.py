@@ -1,5 +1,5 @@
 """Selectors that give every row one score and take the highest: `sum`, `task_max` (LESS), `instance_max` and `rds`,
-`instance_max_normalized` (method: selectors)."""
+`instance_max_normalized` (method.md, "Selectors")."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Selectors in which columns take rows in turn: `round_robin`, `round_robin_floor`, `rds_plus`, `task_quota`."""
+"""Selectors in which columns take rows in turn: `round_robin`, `round_robin_floor`, `rds_plus`, `task_quota` (method.md, "Selectors")."""
 
 import warnings
 

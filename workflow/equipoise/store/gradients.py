@@ -1,4 +1,4 @@
-"""The gradient store: one folder per (epoch, pool) or (epoch, task), its layout and its reader (method: gradient store).
+"""The gradient store: one folder per (epoch, pool) or (epoch, task), its layout and its reader (method.md, "Gradient store").
 
 A Zarr v3 group. Every array is cut into chunks of 1,024 rows, uncompressed, each chunk with a crc32c of its own:
 

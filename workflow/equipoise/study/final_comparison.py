@@ -20,6 +20,7 @@ from equipoise.progress import log
 from equipoise.selectors import BASELINE, SELECTORS
 from equipoise.study.study import Study, as_csv, fill_in, run_study
 from equipoise.study.tables import Pool, differences, differences_markdown, gather, macros, markdown
+from equipoise.study.task_tables import gather_tasks, task_markdown
 
 REFERENCE, STUDIED = "less", "bids"
 FIXED = ("task_max", "sum", STUDIED, "round_robin")
@@ -78,7 +79,7 @@ def run_candidates(base: Experiment, cores: int) -> str:
     write_text(_chosen_path(base), json.dumps(asdict(chosen), indent=1) + "\n")
     text = markdown(gather(pools))
     fill_in(DOCUMENT, "candidates", text)
-    return f"{text}\nchosen for the final comparison: {chosen}\n"
+    return f"{text}\n{task_markdown(gather_tasks(pools))}\nchosen for the final comparison: {chosen}\n"
 
 
 def run_final(base: Experiment, cores: int, again: bool) -> str:
@@ -103,7 +104,7 @@ def run_final(base: Experiment, cores: int, again: bool) -> str:
     rows = [vars(each) | {"arm": " ".join(each.arm), "other": " ".join(each.other)} | each.by_profile for each in made]
     write_text(finished, as_csv([{key: value for key, value in row.items() if key != "by_profile"} for row in rows]))
     fill_in(DOCUMENT, "final", text)
-    return text
+    return f"{text}\n{task_markdown(gather_tasks(pools))}"
 
 
 def compared_arms(chosen: Chosen) -> list[tuple[tuple[str, str], tuple[str, str]]]:

@@ -23,6 +23,7 @@ from equipoise.miniature.generated_pool import PROFILES
 from equipoise.progress import log
 from equipoise.study.one_pool import Result, read_result
 from equipoise.study.tables import Pool, gather, markdown
+from equipoise.study.task_tables import gather_tasks
 
 STUDY = "study"
 UNMEASURED = {"one_step": {"rows": 0}, "subsets": {"count": 0}, "removal": {"without": [], "only": []}}
@@ -51,12 +52,13 @@ class Study:
 
 
 def run_study(base: Experiment, study: Study, cores: int) -> list[Pool]:
-    """Makes every pool that is not finished, `cores` at a time, and returns all; writes table.md, table.csv, audit.csv and scales.csv.
+    """Makes every pool that is not finished, `cores` at a time, and returns all; writes its tables: table.md, and table, tasks, audit and
+    scales as .csv.
 
     Raises `UserError` for an experiment without a `miniature` section, an unknown name, or a pool that fails.
     """
     folder = study.folder(base)
-    experiments = [pool_experiment(base, study, profile, seed) for profile in study.profiles for seed in study.pool_seeds]
+    experiments = pool_experiments(base, study)
     places = {each.experiment: folder / f"{each.experiment}.json" for each in experiments}
     missing = [each for each in experiments if read_result(places[each.experiment], each) is None]
     for each in experiments:
@@ -71,9 +73,21 @@ def run_study(base: Experiment, study: Study, cores: int) -> list[Pool]:
     cells = gather(pools)
     write_text(folder / "table.md", markdown(cells))
     write_text(folder / "table.csv", as_csv([vars(cell) for cell in cells]))
+    write_text(folder / "tasks.csv", as_csv([vars(cell) for cell in gather_tasks(pools)]))
     write_text(folder / "audit.csv", as_csv([row for each in pools for row in _audits(each)]))
     write_text(folder / "scales.csv", as_csv([row for each in found for row in each.scales]))
     return pools
+
+
+def pool_experiments(base: Experiment, study: Study) -> list[Experiment]:
+    """The experiment of every pool."""
+    return [pool_experiment(base, study, profile, seed) for profile in study.profiles for seed in study.pool_seeds]
+
+
+def finished_pools(base: Experiment, study: Study) -> list[tuple[Experiment, Result]]:
+    """The pools whose results are there, made by this configuration; nothing is run."""
+    found = [(each, read_result(study.folder(base) / f"{each.experiment}.json", each)) for each in pool_experiments(base, study)]
+    return [(each, result) for each, result in found if result is not None]
 
 
 def _make(path: Path) -> Path | None:

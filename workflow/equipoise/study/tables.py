@@ -60,7 +60,7 @@ def markdown(cells: Sequence[Cell]) -> str:
     for profile in dict.fromkeys(cell.profile for cell in cells):
         own = [cell for cell in cells if cell.profile == profile]
         budgets = sorted({cell.budget for cell in own if find_selector(cell.selector).swept}, key=float)
-        names = [f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows" for budget in budgets]
+        names = [budget_name(budget) for budget in budgets]
         by_place = {(cell.estimator, cell.selector, cell.budget): cell for cell in own}
         lines = [
             f"Macro average of {profile} pools, mean ± standard deviation over {max(cell.pools for cell in own)} pool seeds:",
@@ -78,6 +78,11 @@ def markdown(cells: Sequence[Cell]) -> str:
             lines.append(f"|{f' {estimator} |' if several else ''} {name} | {' | '.join(texts)} |")
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
+
+
+def budget_name(budget: str) -> str:
+    """A budget as tables name it."""
+    return f"{float(budget) * 100:g} %" if "." in budget else f"{budget} rows"
 
 
 def _text(cell: Cell) -> str:
@@ -136,9 +141,10 @@ def differences_markdown(made: Sequence[Difference]) -> str:
     for each in made:
         own = " | ".join(f"{each.by_profile[name]:+.1f}" for name in profiles)
         span = f"{each.mean:+.1f} ({each.low:+.1f} to {each.high:+.1f})"
-        lines.append(f"| {_named(each.arm)} | {_named(each.other)} | {span} | {own} | {each.ahead} of {each.pools} | {each.p:.3f} |")
+        lines.append(f"| {named(each.arm)} | {named(each.other)} | {span} | {own} | {each.ahead} of {each.pools} | {each.p:.3f} |")
     return "\n".join(lines) + "\n"
 
 
-def _named(arm: tuple[str, str]) -> str:
+def named(arm: tuple[str, str]) -> str:
+    """An arm in words."""
     return " ".join(part for part in arm if part)

@@ -1,4 +1,4 @@
-"""Fine-tunes the target model M_t: a fresh LoRA adapter on a selection (method: target training)."""
+"""Fine-tunes the target model M_t: a fresh LoRA adapter on a selection (method.md, "Training and evaluation")."""
 
 import shutil
 from pathlib import Path

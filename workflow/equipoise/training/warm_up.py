@@ -1,4 +1,4 @@
-"""Warms up the selection model M_s and leaves a checkpoint after every epoch (method: warm-up)."""
+"""Warms up the selection model M_s and leaves a checkpoint after every epoch (method.md, "Warm-up")."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,6 @@
-"""The stage validate_influence: what every candidate is worth by each measure, with intervals, from the trials (method: section 10).
+"""The stage validate_influence: what every candidate is worth by each measure, with intervals, from the trials.
+
+The measures: method.md, "Validation of estimators".
 
 Layout.validation, kind `validation`: reference (the experiment's own estimator), candidates ({name, label}), results, excluded, ceiling.
 A result is measure (`one_step`, `subsets`, `without`, `only`), share (of the last two), candidate, value with low and high (95 %),
