@@ -6,6 +6,8 @@ from equipoise.config import Experiment
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.estimators import row_estimator
+from equipoise.experiment import epochs as checkpoints
+from equipoise.layout import Epoch
 from equipoise.store.artefact import publish
 from helpers.base import tiny_base, write_checkpoint
 from helpers.experiment import changed, tiny_values, write_target
@@ -37,16 +39,16 @@ def make_experiment(folder: Path, rows: int = 20, epochs: int = 2, drawn: int = 
     prepare_pool(config)
     for number, task in enumerate(config.tasks):
         write_target(config, task, [(sentence(50 * (number + 1) + i, 12), sentence(i, 12), i != 1) for i in range(drawn)])
-    for epoch in range(1, epochs + 1):
+    for number, epoch in enumerate(checkpoints(config), 1):
         if not Path(config.layout.checkpoint(epoch)).exists():
             folder = Path(config.layout.checkpoint(epoch))
-            write_checkpoint(folder, config.model, config.lora, epoch)
-            said = {"mean_learning_rate": 1e-4 / epoch, "fingerprint": "warm-up"}
+            write_checkpoint(folder, config.model, config.lora, number)
+            said = {"mean_learning_rate": 1e-4 / number, "fingerprint": "warm-up"}
             publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), **said)
     return config
 
 
-def collect_all(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
+def collect_all(config: Experiment, epochs: list[Epoch], tasks: list[str]) -> None:
     """All rows and states of these epochs (the pool in one shard) and what the estimator fits between them, in the workflow's order."""
     from equipoise.collecting import collects_states
     from equipoise.curvature.fit import fit_curvature

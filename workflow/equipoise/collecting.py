@@ -1,6 +1,6 @@
 """What is collected of pool and targets, and what each matrix is made from: gradients, states, or the user's own scores.
 
-An estimator of `ESTIMATORS` stores rows of the whole pool, and states of its last epoch beside them. Where it does not, states are
+An estimator of `ESTIMATORS` stores rows of the whole pool, and states of the last epoch beside them. Where it does not, states are
 collected by forward passes alone, and only if a selector ranks on them.
 """
 

@@ -120,6 +120,14 @@ class Warmup(Section):
     """The warm-up of the selection model."""
 
     epochs: int = Field(4, ge=1, description="Epochs; each leaves a checkpoint at which gradients are collected.")
+    seeds: Seeds = Field(
+        [0],
+        min_length=1,
+        description=(
+            "Seeds of the warm-ups. Influence is of the checkpoints of all; states, and losses over epochs (s2l, loss_drop), of the first "
+            "warm-up alone."
+        ),
+    )
     fraction: float = Field(1.0, gt=0, le=1, description="Share of the pool to warm up on (the paper: 1.0; LESS: 0.05).")
     files: Files = Field(
         [], description="Warm up on these instead, read as the pool's, so that new pool files leave the adapters unchanged."

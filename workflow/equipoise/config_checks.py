@@ -145,7 +145,9 @@ def _gradients(config: "Experiment") -> Iterator[str]:
         made = row_estimator(gradients.of(name))
         if made and "projection" in made.reads["pool"] and not made.halves:
             yield f"gradients.projection.dimension: auto, but the halves of {name}'s rows do not tell its reliability; write a number"
-    rows = row_estimator(gradients)
+    rows, seeds = row_estimator(gradients), config.warmup.seeds
+    if len(seeds) > 1 and rows is None and not config.validation.estimators:
+        yield f"warmup.seeds: {seeds}, but {gradients.estimator} collects nothing at their checkpoints; write one seed"
     if gradients.adam_form != "less" and "adam_form" not in (rows.reads["pool"] if rows else ()):
         yield f"gradients.adam_form: {gradients.adam_form}, but {gradients.estimator} does not use Adam; leave it out"
     file, forms = gradients.matrix.file, (".npy", ".zarr", ".parquet", ".safetensors")

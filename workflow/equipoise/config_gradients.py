@@ -66,7 +66,7 @@ class Gradients(Section):
 
     estimator: EstimatorName = Field("less", description="; ".join(f"{name}: {told}" for name, told in NAMES.items()) + ".")
     epochs: Annotated[Literal["all", "last"], JOBS] = Field(
-        "all", description="Epochs whose gradients make the influence matrix: all of the warm-up's, or its last one alone."
+        "all", description="Epochs whose gradients make the influence matrix: all of a warm-up's, or its last one alone."
     )
     adam_form: Literal["less", "torch"] = Field(
         "less", description="less: m'/sqrt(v'+eps), uncorrected; torch: m'/(sqrt(v')+eps), corrected."

@@ -1,4 +1,4 @@
-"""What an experiment consists of: its epochs, shards, matrices, runs and evaluations, from the configuration alone.
+"""What an experiment consists of: its warm-ups, epochs, shards, matrices, runs and evaluations, from the configuration alone.
 
 How it is cut into jobs stands in `jobs.py`.
 """
@@ -11,30 +11,48 @@ from equipoise.budgets import budget_label
 from equipoise.collecting import INFLUENCE, is_predicted, made_of_rows, row_shards
 from equipoise.config import Experiment, Suite
 from equipoise.estimators import Fitted, row_estimator
-from equipoise.layout import Run, shard_label
+from equipoise.layout import Epoch, Run, epoch_label, shard_label
 from equipoise.measures import ACCURACY, LOSS, MEASURES, Measure, measures_of
-from equipoise.selectors import MATRICES, SAMPLED, selector
+from equipoise.selectors import LOSSES, MATRICES, SAMPLED, selector
 from equipoise.shipped import MINIATURE, base_path
 
 FULL_BUDGET = "1.0"
 ZERO_SHOT = "zero_shot"
 
 
-def epochs(config: Experiment) -> list[int]:
-    """Warm-up epochs, from 1."""
-    return list(range(1, config.warmup.epochs + 1))
+def warm_ups(config: Experiment) -> dict[int, list[Epoch]]:
+    """The epoch checkpoints of every warm-up, in order, by its seed (`warmup.seeds`)."""
+    return {seed: [epoch_label(epoch, seed) for epoch in range(1, config.warmup.epochs + 1)] for seed in config.warmup.seeds}
 
 
-def gradient_epochs(config: Experiment) -> list[int]:
-    """Epochs at which gradients are collected: all, or the last one alone (`gradients.epochs`); none where no rows are."""
-    if row_estimator(config.gradients) is None:
-        return []
-    return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
+def epochs(config: Experiment) -> list[Epoch]:
+    """The epoch checkpoints of all warm-ups, one warm-up after the other."""
+    return [epoch for each in warm_ups(config).values() for epoch in each]
 
 
-def step_epochs(config: Experiment) -> list[int]:
-    """Epochs from which single optimizer steps are taken, whatever the estimator."""
-    return epochs(config) if config.gradients.epochs == "all" else epochs(config)[-1:]
+def first_epochs(config: Experiment) -> list[Epoch]:
+    """The epoch checkpoints of the first warm-up: what follows one training reads these alone (states, trajectories of losses)."""
+    return warm_ups(config)[config.warmup.seeds[0]]
+
+
+def last_epoch(config: Experiment) -> Epoch:
+    """The first warm-up's last checkpoint, at which states are collected."""
+    return first_epochs(config)[-1]
+
+
+def gradient_epochs(config: Experiment) -> list[Epoch]:
+    """Checkpoints at which gradients are collected: of every warm-up all, or the last one (`gradients.epochs`); none where no rows are."""
+    return step_epochs(config) if row_estimator(config.gradients) else []
+
+
+def step_epochs(config: Experiment) -> list[Epoch]:
+    """Checkpoints from which single optimizer steps are taken: those that influence is of, whatever the estimator."""
+    return epochs(config) if config.gradients.epochs == "all" else [each[-1] for each in warm_ups(config).values()]
+
+
+def column_epochs(config: Experiment, column: str) -> list[Epoch]:
+    """Checkpoints whose stores a selector's column (`selectors.STORED`) is read from: losses follow the first warm-up, norms are of all."""
+    return [epoch for epoch in gradient_epochs(config) if column != LOSSES or epoch in first_epochs(config)]
 
 
 def tells_reliability(config: Experiment, matrix: str) -> bool:
@@ -78,9 +96,9 @@ def matrices(config: Experiment) -> list[str]:
     return [*([SAMPLED] if is_predicted(config) else []), *(matrix for matrix in MATRICES if matrix in used)]
 
 
-def matrix_epochs(config: Experiment, matrix: str) -> list[int]:
-    """Epochs whose gradient stores enter a matrix: all for influence, the last one's states for the others."""
-    return gradient_epochs(config) if matrix == made_of_rows(config) else epochs(config)[-1:]
+def matrix_epochs(config: Experiment, matrix: str) -> list[Epoch]:
+    """Checkpoints whose gradient stores enter a matrix: all for influence, the first warm-up's last one's states for the others."""
+    return gradient_epochs(config) if matrix == made_of_rows(config) else [last_epoch(config)]
 
 
 def selection_seeds(config: Experiment, name: str) -> list[int]:
@@ -190,7 +208,7 @@ def what_is_fitted(config: Experiment) -> Fitted | None:
     return rows.fitted if rows else None
 
 
-def fitted(config: Experiment, side: str, epoch: int | str = "{epoch}") -> list[str]:
+def fitted(config: Experiment, side: str, epoch: Epoch = "{epoch}") -> list[str]:
     """Manifests of what the estimator fits that a side (pool, target, matrix) is made with, at an epoch: one, or none."""
     fit = what_is_fitted(config)
     return [config.layout.curvature_manifest(epoch)] if fit and side in fit.sides else []
@@ -202,7 +220,7 @@ def fitting_gpus(config: Experiment) -> int:
     return config.jobs.gpus if fit and not fit.from_rows else 0
 
 
-def fitted_from(config: Experiment, epoch: int | str = "{epoch}") -> list[str]:
+def fitted_from(config: Experiment, epoch: Epoch = "{epoch}") -> list[str]:
     """Manifests of what the estimator's fit at an epoch is made from, beside the checkpoint."""
     fit = what_is_fitted(config)
     if not fit:

@@ -15,19 +15,21 @@ from equipoise.experiment import (
     assembled_shards,
     chooses_dimension,
     collected_shards,
-    epochs,
     evaluations,
     experiment_runs,
     folds,
     gradient_epochs,
+    last_epoch,
     matrices,
     miniature_files,
     needs_hub,
     shards,
     step_epochs,
     trained_runs,
+    warm_ups,
     what_is_fitted,
 )
+from equipoise.layout import Epoch
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,9 @@ def stages(config: Experiment) -> list[Stage]:
         for column in scored_columns(config)
         for shard in shards(config)
     ]
-    checkpoints = [Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in epochs(config)]
+    checkpoints = [
+        [Item("warm_up", (epoch,), (layout.checkpoint_manifest(epoch),)) for epoch in each] for each in warm_ups(config).values()
+    ]
     only = {name: [Stage(name, [[Item(name, (), outputs)]])] if outputs else [] for name, outputs in single.items()}
     return [
         *only["generate_miniature"],
@@ -97,7 +101,7 @@ def stages(config: Experiment) -> list[Stage]:
         *only["prepare_pool"],
         *only["check_base"],
         *([Stage("score_pool", scores)] if scores else []),
-        *([Stage("warm_up", [checkpoints])] if needs_warm_up(config) else []),
+        *([Stage("warm_up", checkpoints)] if needs_warm_up(config) else []),
         *_collection(config),
         *_attribution(config),
         *_selection(config),
@@ -144,10 +148,10 @@ def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
     """Jobs of one estimator's gradients by stage."""
     layout, own = config.layout, config.gradients.estimator if config.gradients.place else ""
 
-    def pool(epoch: int, shard: str) -> Item:
+    def pool(epoch: Epoch, shard: str) -> Item:
         return Item("collect_pool_gradients", (epoch, shard), (layout.pool_gradients_manifest(epoch, shard),), own)
 
-    def target(epoch: int, task: str) -> Item:
+    def target(epoch: Epoch, task: str) -> Item:
         return Item("collect_target_gradients", (epoch, task), (layout.target_gradients_manifest(epoch, task),), own)
 
     chosen = gradient_epochs(config)
@@ -171,7 +175,7 @@ def _collected(config: Experiment) -> dict[str, list[list[Item]]]:
 
 def _states(config: Experiment) -> dict[str, list[list[Item]]]:
     """Forward passes that collect states alone, where no store of gradients holds them; the same for all estimators."""
-    layout, last = config.layout, config.warmup.epochs
+    layout, last = config.layout, last_epoch(config)
     parts = {
         "pool": [((last, shard), layout.pool_states_manifest(last, shard)) for shard in shards(config)],
         "target": [((last, task), layout.target_states_manifest(last, task)) for task in config.tasks],

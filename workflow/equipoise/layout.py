@@ -11,6 +11,17 @@ CHUNK_ROWS = 1024
 """Rows in a chunk of every store and matrix, and in a partial sum of column moments: what one job writes as a whole."""
 
 
+Epoch = int | str
+"""An epoch checkpoint, as in paths: the number of its epoch, from 1, and behind it the seed of its warm-up where that is not 0."""
+EPOCH = r"\d+(?:-seed-[1-9]\d*)?"
+"""What such names look like."""
+
+
+def epoch_label(epoch: int | str, seed: int) -> Epoch:
+    """The name of the checkpoint that an epoch of a seed's warm-up leaves: 2, or 2-seed-7."""
+    return f"{epoch}-seed-{seed}" if seed else epoch
+
+
 def shard_label(shard: int) -> str:
     """Zero-padded shard number, as in paths."""
     return f"{shard:05d}"
@@ -129,19 +140,19 @@ class Layout:
         return f"{self.root}/targets/{task}/manifest.json"
 
     # warm-up
-    def checkpoint(self, epoch: int | str) -> str:
+    def checkpoint(self, epoch: Epoch) -> str:
         """Folder of an epoch checkpoint: adapter_model.safetensors, adapter_config.json, tokenizer, moments.safetensors, state.json."""
         return f"{self.root}/warmup/epoch-{epoch}"
 
-    def checkpoint_manifest(self, epoch: int | str) -> str:
+    def checkpoint_manifest(self, epoch: Epoch) -> str:
         return f"{self.root}/warmup/epoch-{epoch}.json"
 
     # what an estimator fits at an epoch: curvature, kernel
-    def curvature(self, epoch: int | str) -> str:
+    def curvature(self, epoch: Epoch) -> str:
         """Folder of what `fit_curvature` leaves; which files, its manifest says."""
         return f"{self.root}/{self.place}curvature/epoch-{epoch}"
 
-    def curvature_manifest(self, epoch: int | str) -> str:
+    def curvature_manifest(self, epoch: Epoch) -> str:
         return f"{self.root}/{self.place}curvature/epoch-{epoch}.json"
 
     # gradient stores
@@ -150,31 +161,31 @@ class Layout:
         """What `choose_dimension` chose (`gradients.projection.dimension: auto`)."""
         return f"{self.root}/{self.place}gradients/projection.json"
 
-    def pool_gradients(self, epoch: int | str) -> str:
+    def pool_gradients(self, epoch: Epoch) -> str:
         """Gradient store of the whole pool at an epoch (each shard's job writes its own rows)."""
         return f"{self.root}/{self.place}gradients/pool/epoch-{epoch}/store"
 
-    def pool_gradients_manifest(self, epoch: int | str, shard: str) -> str:
+    def pool_gradients_manifest(self, epoch: Epoch, shard: str) -> str:
         return f"{self.root}/{self.place}gradients/pool/epoch-{epoch}/shard-{shard}.json"
 
-    def target_gradients(self, epoch: int | str, task: str) -> str:
+    def target_gradients(self, epoch: Epoch, task: str) -> str:
         return f"{self.root}/{self.place}gradients/targets/epoch-{epoch}/{task}/store"
 
-    def target_gradients_manifest(self, epoch: int | str, task: str) -> str:
+    def target_gradients_manifest(self, epoch: Epoch, task: str) -> str:
         return f"{self.root}/{self.place}gradients/targets/epoch-{epoch}/{task}.json"
 
     # states without gradients, by forward passes alone
-    def pool_states(self, epoch: int | str) -> str:
+    def pool_states(self, epoch: Epoch) -> str:
         """Store of the whole pool's states at an epoch."""
         return f"{self.root}/states/pool/epoch-{epoch}/store"
 
-    def pool_states_manifest(self, epoch: int | str, shard: str) -> str:
+    def pool_states_manifest(self, epoch: Epoch, shard: str) -> str:
         return f"{self.root}/states/pool/epoch-{epoch}/shard-{shard}.json"
 
-    def target_states(self, epoch: int | str, task: str) -> str:
+    def target_states(self, epoch: Epoch, task: str) -> str:
         return f"{self.root}/states/targets/epoch-{epoch}/{task}/store"
 
-    def target_states_manifest(self, epoch: int | str, task: str) -> str:
+    def target_states_manifest(self, epoch: Epoch, task: str) -> str:
         return f"{self.root}/states/targets/epoch-{epoch}/{task}.json"
 
     # attribution: `matrix` is influence, last_token or position_weighted
@@ -188,11 +199,11 @@ class Layout:
         return f"{self.root}/{self.place}attribution/{matrix}/manifest.json"
 
     # trials of the estimators
-    def one_step(self, epoch: int | str) -> str:
+    def one_step(self, epoch: Epoch) -> str:
         """Folder of the losses after single optimizer steps."""
         return f"{self.root}/validation/one_step/epoch-{epoch}"
 
-    def one_step_manifest(self, epoch: int | str) -> str:
+    def one_step_manifest(self, epoch: Epoch) -> str:
         return f"{self.root}/validation/one_step/epoch-{epoch}.json"
 
     def retraining(self, group: str, name: str) -> str:

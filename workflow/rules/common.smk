@@ -20,7 +20,7 @@ from equipoise.conversation.sources import input_files
 from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, OTHERS, row_estimator
-from equipoise.layout import Run
+from equipoise.layout import EPOCH, Run
 from equipoise.measures import LOSS, MEASURES
 from equipoise.process import refuse_missing_reporters, stage_threads
 from equipoise.reporting.catalogue import PAGE, SCORES, results
@@ -80,7 +80,6 @@ PLACED = replace(LAYOUT, place="{place}")  # of any estimator that is compared: 
 INTERPRETER = "EQUIPOISE_PYTHON" + re.sub(r"\W", "_", PREFIX)
 os.environ[INTERPRETER] = sys.executable if CONFIG.python == "python" else CONFIG.python
 PYTHON = shlex.quote(CONFIG.python) if DEPLOYED else f'"${INTERPRETER}"'
-EPOCHS = experiment.epochs(CONFIG)
 SHARDS = experiment.shards(CONFIG)
 TASKS = list(CONFIG.tasks)
 EPOCH_IN_LOG = ["epoch-{epoch}"] if CONFIG.jobs.epochs == "separate" else []
@@ -92,7 +91,8 @@ wildcard_constraints:
     place="|" + "|".join(f"estimators/{name}/" for name in (*(each.name for each in ESTIMATORS), *OTHERS)),
     group=r"[a-z_]+-[a-z_0-9-]+",
     training=r"[a-z]+-[A-Za-z0-9._-]+",
-    epoch=r"\d+",
+    epoch=EPOCH,
+    further=r"|-seed-[1-9]\d*",
     shard=r"\d{5}",
     task="|".join(TASKS),
     matrix="|".join((*MATRICES, SAMPLED)),
@@ -209,6 +209,15 @@ def base_files():
     rerun the pool.
     """
     return [*BASE_FILES, *([ancient(LAYOUT.fetch_manifest)] if NEEDS_HUB else [])]
+
+
+def warm_up_config(wildcards):
+    """The configuration, as a warm-up's command line takes it, and behind it the seed of a further warm-up.
+
+    So command and parameters of the first are the same whether others follow or not, and it does not run again for them.
+    """
+    seed = wildcards.further.removeprefix("-seed-")
+    return [LAYOUT.config, "--seed", seed] if seed else LAYOUT.config
 
 
 def per_epoch(pattern):

@@ -24,7 +24,7 @@ rule score_pool:
 
 
 rule collect_pool_states:
-    """Collects states of a shard's pool examples at the last checkpoint by forward passes alone, where no gradient store holds them."""
+    """Collects states of a shard's pool examples at the first warm-up's last checkpoint, where no gradient store holds them."""
     input:
         pool=LAYOUT.pool_manifest,
         checkpoint=LAYOUT.checkpoint_manifest("{epoch}"),
@@ -49,7 +49,7 @@ rule collect_pool_states:
 
 
 rule collect_target_states:
-    """Collects states of a task's validation examples at the last checkpoint by forward passes alone."""
+    """Collects states of a task's validation examples at the first warm-up's last checkpoint, by forward passes alone."""
     input:
         target=LAYOUT.target_manifest("{task}"),
         checkpoint=LAYOUT.checkpoint_manifest("{epoch}"),

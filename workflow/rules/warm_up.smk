@@ -17,18 +17,18 @@ rule check_base:
 
 
 rule warm_up:
-    """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
+    """Warms up the selection model by one seed; leaves adapter and Adam moments of every epoch."""
     input:
         pool=[] if CONFIG.warmup.files else LAYOUT.pool_manifest,
         files=WARMUP_FILES,
         base=base_files(),
         checked=LAYOUT.base_manifest,
     output:
-        manifests=expand(LAYOUT.checkpoint_manifest("{epoch}"), epoch=EPOCHS),
+        manifests=expand(LAYOUT.checkpoint_manifest("{epoch}{further}"), epoch=range(1, CONFIG.warmup.epochs + 1), allow_missing=True),
     log:
-        log_of("warm_up"),
+        log_of("warm_up", "all{further}"),
     benchmark:
-        benchmark_of("warm_up")
+        benchmark_of("warm_up", "all{further}")
     conda:
         "../../envs/equipoise.yaml"
     threads: threads_of("warm_up")
@@ -37,6 +37,6 @@ rule warm_up:
         cpus_per_task=cores("warm_up", CONFIG.training.processes),
     params:
         determined=determined("warm_up"),
-        config=LAYOUT.config,
+        config=warm_up_config,
     shell:
         stage("warm_up", gpu=True)

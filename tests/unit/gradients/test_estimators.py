@@ -19,6 +19,7 @@ from equipoise.curvature.ekfac import EkfacFit
 from equipoise.data.encoding import encode_file
 from equipoise.determinants import leaves
 from equipoise.estimators import ESTIMATORS, estimator
+from equipoise.experiment import gradient_epochs
 from equipoise.gradients.adam import load_moments
 from equipoise.gradients.audit_gradients import audit
 from equipoise.gradients.estimator import autograd_gradients
@@ -34,11 +35,13 @@ from helpers.gradient_experiment import collect_all, make_experiment
 POOL_ROWS = 12
 VALID = [i for i in range(POOL_ROWS) if i != 4]
 WEIGHTS = {1: 0.75, 2: 0.25}
+OF_TWO = {1: 0.4, 2: 0.1, "1-seed-7": 0.3, "2-seed-7": 0.2}
+"""Shares of the learning rate by checkpoint: of one warm-up, and of two."""
 
 
-def assembled(config):
+def assembled(config, weights):
     """The influence matrix as the stages make it: its valid rows, the columns of the first task."""
-    for epoch, weight in WEIGHTS.items():
+    for epoch, weight in weights.items():
         folder = Path(config.layout.checkpoint(epoch))
         publish(config, "checkpoint", {"epoch": epoch}, sorted(folder.iterdir()), mean_learning_rate=1e-4 * weight, fingerprint="warm-up")
     assemble_attribution(config, "influence", 0)
@@ -215,7 +218,7 @@ def curvature(at: Checkpoint, epoch):
 
 def ekfac(at: Checkpoint, unit=False):
     """Products of gradients in the inverse EK-FAC matrix, map by map; unit: pool rows of length one in it."""
-    inverses = curvature(at, int(at.folder.rpartition("-")[2]))
+    inverses = curvature(at, at.folder.rpartition("/epoch-")[2])
     of_pool, of_targets = ([maps_of(at.model, example, own_loss) for example in side] for side in (at.pool, at.targets))
     total, squares = 0, 0
     for name, inverse in inverses.items():
@@ -269,25 +272,42 @@ def test_every_estimator_has_a_plain_form():
 def test_an_estimators_matrix_is_that_of_its_plain_form_and_its_rows_pass_the_audit(tmp_path, name, settings):
     config = make_experiment(tmp_path, rows=POOL_ROWS, gradients={"estimator": name, **settings})
     collect_all(config, [1, 2], ["alpha", "beta"])
-    layout = config.layout
-    assert read_manifest(layout.pool_gradients_manifest(1, "00000"), "pool_gradients")["estimator"] == name
-    pool, targets = examples_of(config, layout)
+    assert read_manifest(config.layout.pool_gradients_manifest(1, "00000"), "pool_gradients")["estimator"] == name
+    compare_with_the_plain_form(config, name, WEIGHTS)
+    audited = audit(config, 1, None, 4, 0) + audit(config, 2, "alpha", 2, 0)
+    assert min(one.cosine for one in audited) > 0.9999999
+    assert all(abs(one.norm_ratio - 1) < 1e-5 for one in audited)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_several_warm_ups_add_up_as_epochs_do(tmp_path, name):
+    config = make_experiment(tmp_path, rows=POOL_ROWS, warmup={"seeds": [0, 7]}, gradients={"estimator": name, **PLAIN[name][1]})
+    assert gradient_epochs(config) == list(OF_TWO)
+    collect_all(config, gradient_epochs(config), ["alpha", "beta"])
+    compare_with_the_plain_form(config, name, OF_TWO)
+    states = [read_manifest(config.layout.pool_gradients_manifest(epoch, "00000"), "pool_gradients")["states"] for epoch in OF_TWO]
+    assert [bool(each) for each in states] == [False, True, False, False], "states are those of the first warm-up's last epoch"
+    audited = audit(config, "2-seed-7", None, 2, 0)
+    assert min(one.cosine for one in audited) > 0.9999999
+
+
+def compare_with_the_plain_form(config, name, weights):
+    """The stages' matrix is the sum over checkpoints of the plain form's, by these weights; with `residual` the mean of the matrices times
+    the mean of 1 - p."""
+    pool, targets = examples_of(config, config.layout)
     expected, doubt = 0, 0
-    for epoch, weight in WEIGHTS.items():
+    for epoch, weight in weights.items():
         if estimator(name).residual:
-            weight = 1 / len(WEIGHTS)
-        at = Checkpoint(config, model_at(config, layout, epoch), layout.checkpoint(epoch), pool, targets)
+            weight = 1 / len(weights)
+        at = Checkpoint(config, model_at(config, config.layout, epoch), config.layout.checkpoint(epoch), pool, targets)
         expected = expected + weight * PLAIN[name][0](at)
-        doubt = doubt + (1 - np.exp(-losses(at.model, pool)))[:, None] / len(WEIGHTS)
+        doubt = doubt + (1 - np.exp(-losses(at.model, pool)))[:, None] / len(weights)
     expected = expected * doubt if estimator(name).residual else expected
-    found = assembled(config)
+    found = assembled(config, weights)
     if estimator(name).scaled:
         assert np.abs(found - expected).max() <= 5e-4 * np.abs(expected).max(), "fp16 rows carry 2e-4 of a product of lengths"
     else:
         assert np.abs(found - expected).max() < 1e-3
-    audited = audit(config, 1, None, 4, 0) + audit(config, 2, "alpha", 2, 0)
-    assert min(one.cosine for one in audited) > 0.9999999
-    assert all(abs(one.norm_ratio - 1) < 1e-5 for one in audited)
 
 
 @pytest.mark.parametrize("side", ["pool", "target"])

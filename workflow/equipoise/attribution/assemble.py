@@ -26,7 +26,7 @@ from equipoise.estimators import row_estimator
 from equipoise.experiment import fitted, matrix_epochs, tells_reliability
 from equipoise.files import atomic_path
 from equipoise.gradients.width import NONE, projection_of
-from equipoise.layout import CHUNK_ROWS, shard_label
+from equipoise.layout import CHUNK_ROWS, Epoch, shard_label
 from equipoise.progress import log
 from equipoise.selectors import MATRICES, SAMPLED
 from equipoise.store.artefact import Artefact, is_made, open_artefact, publish
@@ -146,7 +146,7 @@ def matrix_plan(config: Experiment, pool: Artefact, matrix: str) -> tuple[int, l
     return collected_plan(config, pool) if matrix == SAMPLED else (pool["rows"], pool["shards"])
 
 
-def epoch_weights(config: Experiment, epochs: list[int]) -> list[float]:
+def epoch_weights(config: Experiment, epochs: list[Epoch]) -> list[float]:
     """Mean learning rate of each epoch, divided by their sum."""
     rates = [open_artefact(config, "checkpoint", epoch=epoch)["mean_learning_rate"] for epoch in epochs]
     if not sum(rates) > 0:
@@ -174,7 +174,7 @@ class _Stores:
     path, target_paths: of the pool's store, and of every task's.
     """
 
-    epoch: int
+    epoch: Epoch
     path: str
     target_paths: dict[str, str]
     pool: list[Artefact]
@@ -188,7 +188,7 @@ class _Stores:
         return [*fit, *([part["fingerprint"], part["digest"]] for part in (*self.pool, *self.targets.values()))]
 
 
-def _open_stores(config: Experiment, matrix: str, epoch: int, shards: dict[int, list[int]]) -> _Stores:
+def _open_stores(config: Experiment, matrix: str, epoch: Epoch, shards: dict[int, list[int]]) -> _Stores:
     pool, layout = [], config.layout
     of_pool, of_targets = (store_kind(config, side, matrix) for side in ("pool", "target"))
     for shard, rows in shards.items():

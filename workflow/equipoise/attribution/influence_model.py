@@ -17,7 +17,7 @@ from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.collecting import SAMPLED, sampled_rows
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import shards
+from equipoise.experiment import last_epoch, shards
 from equipoise.files import atomic_path
 from equipoise.layout import CHUNK_ROWS
 from equipoise.progress import log, track
@@ -110,8 +110,8 @@ class Predicted:
 
 
 def open_states(config: Experiment) -> GradientReader:
-    """States and losses of every pool row at the last epoch."""
-    last = config.warmup.epochs
+    """States and losses of every pool row at the first warm-up's last epoch."""
+    last = last_epoch(config)
     parts = [open_artefact(config, "pool_states", epoch=last, shard=shard) for shard in shards(config)]
     return GradientReader(config.layout.pool_states(last), parts, open_artefact(config, "pool")["rows"])
 

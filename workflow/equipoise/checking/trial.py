@@ -14,7 +14,7 @@ import numpy as np
 from equipoise.budgets import budget_rows, parse_budget
 from equipoise.collecting import sample_size
 from equipoise.config import Experiment
-from equipoise.experiment import experiment_runs, gradient_epochs, trained_runs
+from equipoise.experiment import epochs, experiment_runs, gradient_epochs, trained_runs
 from equipoise.jobs import stages
 from equipoise.planning.workload import PoolLoad
 from equipoise.process import stage_threads
@@ -119,7 +119,7 @@ def expected(config: Experiment, speed: Speed, lengths: Sequence[int], items: Se
     each = load.trained(config.training.micro_batch_size).tokens / len(taken)  # of a row, padded
     collected = load.collected(config.gradients.token_budget).tokens
     tokens = {
-        "warm_up": speed.training * each * len(taken) * config.warmup.fraction * config.warmup.epochs,
+        "warm_up": speed.training * each * len(taken) * config.warmup.fraction * len(epochs(config)),
         "collect_pool_gradients": speed.gradients * collected * sample_size(config, len(taken)) / len(taken) * len(gradient_epochs(config)),
         "collect_target_gradients": speed.gradients * validation * len(gradient_epochs(config)),
         "collect_pool_states": speed.forward * collected,

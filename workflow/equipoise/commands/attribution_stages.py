@@ -14,6 +14,7 @@ from equipoise.commands.panels import STAGES
 from equipoise.commands.stage import ConfigOption, Epochs, EstimatorOption, Matrix, Shard, Tasks, open_for, open_for_training
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, row_estimator
+from equipoise.experiment import last_epoch, warm_ups
 from equipoise.layout import shard_label
 from equipoise.process import distributed
 from equipoise.selectors import MATRICES, SAMPLED, SCORED
@@ -84,16 +85,19 @@ def score_pool_command(
 
 
 @stage("warm_up", epilog="Example:  equipoise warm_up --config config.yaml")
-def warm_up_command(config: ConfigOption) -> None:
+def warm_up_command(
+    config: ConfigOption, seed: Annotated[str, typer.Option(help="Seed of one warm-up, of warmup.seeds; default: all.")] = ""
+) -> None:
     """Warms up the selection model; leaves adapter and Adam moments of every epoch."""
     experiment = open_for_training(config, "warm_up")
-    with one_writer(experiment.layout.checkpoint_manifest(experiment.warmup.epochs)):
-        from equipoise.training.warm_up import share_warmup_examples, warm_up
+    known = warm_ups(experiment)
+    for each in some_of("--seed", seed, map(str, known)):
+        with one_writer(experiment.layout.checkpoint_manifest(known[int(each)][-1])):
+            from equipoise.training.warm_up import share_warmup_examples, warm_up
 
-        again = ["warm_up", "--config", config]
-        if distributed(experiment.training.processes, again, lambda: share_warmup_examples(experiment)):
-            return
-        warm_up(experiment)
+            again = ["warm_up", "--config", config, "--seed", each]
+            if not distributed(experiment.training.processes, again, partial(share_warmup_examples, experiment, int(each))):
+                warm_up(experiment, int(each))
 
 
 @stage("fit_curvature", epilog="Example:  equipoise fit_curvature --config config.yaml --epochs 1")
@@ -157,12 +161,12 @@ def collect_target_gradients_command(config: ConfigOption, epochs: Epochs = "", 
 
 @stage("collect_pool_states", epilog="Example:  equipoise collect_pool_states --config config.yaml --shard 0")
 def collect_pool_states_command(config: ConfigOption, shard: Shard) -> None:
-    """Collects states of a shard's pool examples at the last checkpoint, by forward passes alone."""
+    """Collects states of a shard's pool examples at the first warm-up's last checkpoint, by forward passes alone."""
     from equipoise.attribution.assemble import shard_plan
     from equipoise.gradients.collect import collect_pool_states
 
     experiment = open_for(config, "collect_pool_states")
-    last = experiment.warmup.epochs
+    last = last_epoch(experiment)
     shard_plan(experiment, shard)  # raises for a shard that does not exist
     refuse_missing_checkpoints(experiment, [last])
     with one_writer(experiment.layout.pool_states_manifest(last, shard_label(shard))):
@@ -171,11 +175,11 @@ def collect_pool_states_command(config: ConfigOption, shard: Shard) -> None:
 
 @stage("collect_target_states", epilog="Example:  equipoise collect_target_states --config config.yaml --tasks gsm")
 def collect_target_states_command(config: ConfigOption, tasks: Tasks = "") -> None:
-    """Collects states of validation examples at the last checkpoint, by forward passes alone."""
+    """Collects states of validation examples at the first warm-up's last checkpoint, by forward passes alone."""
     from equipoise.gradients.collect import collect_target_states
 
     experiment = open_for(config, "collect_target_states")
-    last, names = experiment.warmup.epochs, some_of("--tasks", tasks, experiment.tasks)
+    last, names = last_epoch(experiment), some_of("--tasks", tasks, experiment.tasks)
     refuse_missing_targets(experiment, names)
     refuse_missing_checkpoints(experiment, [last])
     with one_writer(*(experiment.layout.target_states_manifest(last, name) for name in names)):

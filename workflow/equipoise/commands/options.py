@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, OTHERS
-from equipoise.layout import Run
+from equipoise.layout import Epoch, Run
 
 if TYPE_CHECKING:
     from equipoise.config import Experiment
@@ -44,17 +44,13 @@ def seeds_of(option: str, text: str) -> list[int]:
     return [int(part) for part in text.split(",")]
 
 
-def epochs_of(config: "Experiment", text: str) -> list[int]:
-    """Epochs of the warm-up from a comma-separated text, those of `gradients.epochs` for an empty one. Raises `UserError` that says which
+def epochs_of(config: "Experiment", text: str) -> list[Epoch]:
+    """Epoch checkpoints from a comma-separated text, those of `gradients.epochs` for an empty one. Raises `UserError` that says which
     exist."""
-    if not text:
-        from equipoise.experiment import gradient_epochs
+    from equipoise.experiment import epochs, gradient_epochs
 
-        return gradient_epochs(config)
-    try:
-        return [int(epoch) for epoch in some_of("--epochs", text, map(str, range(1, config.warmup.epochs + 1)))]
-    except UserError:
-        raise UserError(f"--epochs {text}: write epochs from 1 to {config.warmup.epochs}, separated by commas") from None
+    named = {str(epoch): epoch for epoch in epochs(config)}
+    return [named[name] for name in some_of("--epochs", text, named)] if text else gradient_epochs(config)
 
 
 def run_of(config: "Experiment", text: str, trained: bool) -> Run:
@@ -76,7 +72,7 @@ def run_of(config: "Experiment", text: str, trained: bool) -> Run:
     return run
 
 
-def refuse_missing_checkpoints(config: "Experiment", epochs: Iterable[int]) -> None:
+def refuse_missing_checkpoints(config: "Experiment", epochs: Iterable[Epoch]) -> None:
     """Raises `UserError` for an epoch whose checkpoint `warm_up` has not left."""
     from equipoise.store.artefact import open_artefact
 

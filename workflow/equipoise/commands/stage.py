@@ -15,7 +15,7 @@ ConfigOption = Annotated[
     str, typer.Option("--config", help="An experiment's YAML; the workflow passes <results>/<experiment>/config.yaml.")
 ]
 Shard = Annotated[int, typer.Option(help="Number of the shard, from 0.")]
-Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas; default: all.")]
+Epochs = Annotated[str, typer.Option(help="Epochs, separated by commas, of a further warm-up as 1-seed-7; default: all.")]
 Tasks = Annotated[str, typer.Option(help="Target tasks, separated by commas; default: all.")]
 Matrix = Annotated[str, typer.Option(help="influence, last_token, position_weighted, or sampled (estimator mates).")]
 EstimatorOption = Annotated[str, typer.Option("--estimator", help="One of validation.estimators; default: gradients.estimator.")]

@@ -52,7 +52,7 @@ def verify(
 )
 def audit_gradients(
     config: Annotated[str, typer.Option("--config", help="An experiment's YAML.")],
-    epoch: Annotated[int, typer.Option(help="Epoch checkpoint.")] = 1,
+    epoch: Annotated[str, typer.Option(help="Epoch checkpoint, of a further warm-up as 1-seed-7.")] = "1",
     task: Annotated[str, typer.Option(help="A target task; default: the pool.")] = "",
     rows: Annotated[int, typer.Option(min=1, help="Number of rows to recompute.")] = 16,
     seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
@@ -61,16 +61,18 @@ def audit_gradients(
     """Recomputes some stored gradients in fp32, one example at a time, and prints the cosines."""
     from equipoise.commands.options import one_of
     from equipoise.config_file import read_config
+    from equipoise.experiment import epochs
     from equipoise.process import prepare_process
 
     experiment = read_config(config)
-    one_of("--epoch", str(epoch), map(str, range(1, experiment.warmup.epochs + 1)))
+    named = {str(each): each for each in epochs(experiment)}
+    at = named[one_of("--epoch", epoch, named)]
     if task:
         one_of("--task", task, experiment.tasks)
     prepare_process(experiment, "collect_pool_gradients")
     from equipoise.gradients.audit_gradients import audit
 
-    audited = audit(experiment, epoch, task or None, rows, seed)
+    audited = audit(experiment, at, task or None, rows, seed)
     if json:
         print_json([vars(one) for one in audited])
         return

@@ -24,6 +24,7 @@ from equipoise.gradients.ekfac import BASES, EIGENVALUES, Basis
 from equipoise.gradients.hashing import stream_key, words
 from equipoise.gradients.rows import SLICE_NUMBERS, outer_products
 from equipoise.gradients.sample import pool_sample
+from equipoise.layout import Epoch
 from equipoise.modelling.base import base_identity
 from equipoise.modelling.chat import Encoded
 from equipoise.progress import log, track
@@ -125,11 +126,11 @@ class EkfacFit:
     def _sample(self) -> Sequence[Encoded]:
         return pool_sample(self._config, self._options.fisher_examples)
 
-    def inputs(self, epoch: int) -> dict[str, Any]:
+    def inputs(self, epoch: Epoch) -> dict[str, Any]:
         """As `Fit.inputs`: the base and the sample's tokens."""
         return {"base": base_identity(self._config.model), "sample": examples_digest(self._sample)}
 
-    def fit(self, epoch: int, parts: Parts) -> dict[str, Any]:
+    def fit(self, epoch: Epoch, parts: Parts) -> dict[str, Any]:
         """As `Fit.fit`: how many examples and positions there were, and what was left out.
 
         Raises `UserError` where fewer than two examples have a finite gradient."""
@@ -151,7 +152,7 @@ class EkfacFit:
             rest = parts.write(EIGENVALUES, values, without_curvature=empty)
         return {"examples": len(self._sample), **notes, **rest}
 
-    def _eigenvalues(self, epoch: int, parts: Parts, non_finite: int) -> dict[str, torch.Tensor]:
+    def _eigenvalues(self, epoch: Epoch, parts: Parts, non_finite: int) -> dict[str, torch.Tensor]:
         from safetensors.torch import load_file
 
         vectors = load_file(parts.path(BASES), device=str(self._engine_at(epoch).device))
@@ -165,12 +166,12 @@ class EkfacFit:
         count = len(self._sample) - non_finite
         return {name: (each / count).float().cpu() for name, each in sums.sums.items()}
 
-    def _engine_at(self, epoch: int) -> "Engine":
+    def _engine_at(self, epoch: Epoch) -> "Engine":
         if self._at != epoch:
             self._engine, self._at = engine_at(self._config, epoch, self._engine), epoch
         return self._engine
 
-    def _run(self, epoch: int, sums: _Pass, title: str) -> None:
+    def _run(self, epoch: Epoch, sums: _Pass, title: str) -> None:
         engine, sample = self._engine_at(epoch), self._sample
         batches = plan_batches([len(example.input_ids) for example in sample], self._config.gradients.token_budget)
         for batch in track(batches, title, len(sample), size=len):
@@ -179,7 +180,7 @@ class EkfacFit:
             engine.run([sample[i] for i in batch], sums, draws=draws)
             sums.refused |= {batch[place] for place in sums.refused_in_batch()}
 
-    def draws(self, epoch: int, place: int, example: Encoded) -> np.ndarray:
+    def draws(self, epoch: Epoch, place: int, example: Encoded) -> np.ndarray:
         """A number in [0, 1) for each completion token of the sample's example at `place`, float64."""
         drawn = words(stream_key(self._config.seed, f"labels epoch {epoch}", str(place)), 0, example.completion_tokens)
         return (drawn >> np.uint64(11)) * 2.0**-53

@@ -14,6 +14,7 @@ from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.files import atomic_path, file_digest
 from equipoise.gradients.fitted import fit_settings
+from equipoise.layout import Epoch
 from equipoise.progress import log
 from equipoise.store.artefact import publish
 from equipoise.store.manifest import fingerprint, read_manifest, write_manifest
@@ -28,13 +29,13 @@ PART_KIND = "curvature_part"
 class Fit(Protocol):
     """Fits one estimator's curvature; made from the experiment."""
 
-    def inputs(self, epoch: int) -> Any:
+    def inputs(self, epoch: Epoch) -> Any:
         """What it is made from beside configuration and adapter, JSON-able."""
 
-    def fit(self, epoch: int, parts: "Parts") -> dict[str, Any]:
+    def fit(self, epoch: Epoch, parts: "Parts") -> dict[str, Any]:
         """Leaves all files through `parts`; returns what the manifest also says."""
 
-    def solved(self, epoch: int, targets: "np.ndarray") -> "np.ndarray":
+    def solved(self, epoch: Epoch, targets: "np.ndarray") -> "np.ndarray":
         """Only where `matrix` is among the entry's sides: what becomes of targets' rows, float64 [V, k], when the matrix is assembled."""
 
 
@@ -82,7 +83,7 @@ class Parts:
         return self._folder / f"{name}.json"
 
 
-def fit_curvature(config: Experiment, epochs: list[int]) -> None:
+def fit_curvature(config: Experiment, epochs: list[Epoch]) -> None:
     """Fits what the estimator needs at the checkpoints of `epochs`; what is whole and of the same inputs is left alone.
 
     Raises `UserError` for inputs that are missing.

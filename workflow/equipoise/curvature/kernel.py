@@ -18,7 +18,7 @@ from equipoise.config import Experiment
 from equipoise.curvature.fit import Parts
 from equipoise.errors import UserError
 from equipoise.gradients.fitted import open_fitted, pool_rows_identity
-from equipoise.layout import CHUNK_ROWS
+from equipoise.layout import CHUNK_ROWS, Epoch
 from equipoise.progress import log, track
 from equipoise.store.gradients import LEAST_DOUBT, VALID, GradientReader, one_minus_p, open_pool_rows
 
@@ -32,11 +32,11 @@ class KernelFit:
     def __init__(self, config: Experiment):
         self._config = config
 
-    def inputs(self, epoch: int) -> list[list[str]]:
+    def inputs(self, epoch: Epoch) -> list[list[str]]:
         """As `Fit.inputs`: the pool's rows."""
         return pool_rows_identity(self._config, epoch)
 
-    def solved(self, epoch: int, targets: np.ndarray) -> np.ndarray:
+    def solved(self, epoch: Epoch, targets: np.ndarray) -> np.ndarray:
         """Rows of targets, float64 [V, k], times the kernel's inverse. Raises `UserError` for a fit that is missing, damaged or stale."""
         from safetensors.numpy import load_file
         from scipy.linalg import cho_solve
@@ -48,7 +48,7 @@ class KernelFit:
         phi = pool_rows(open_pool_rows(self._config, epoch), f"kernel, epoch {epoch}")[0]
         return (targets - cho_solve((lower, True), phi @ targets.T, check_finite=False).T @ phi) / made["ridge"]
 
-    def fit(self, epoch: int, parts: Parts) -> dict[str, Any]:
+    def fit(self, epoch: Epoch, parts: Parts) -> dict[str, Any]:
         """As `Fit.fit`: how many rows there were, and for how many 1 - p was raised to its floor. Raises `UserError` without a row."""
         from scipy.linalg import cholesky
 

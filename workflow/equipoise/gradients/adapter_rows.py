@@ -11,6 +11,7 @@ from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.projection import Projector, build_projector
 from equipoise.gradients.rows import LoraRows
 from equipoise.gradients.width import projection_of
+from equipoise.layout import Epoch
 from equipoise.modelling.adapter import lora_parameters
 from equipoise.modelling.chat import Encoded
 from equipoise.store.artefact import open_artefact
@@ -31,14 +32,14 @@ class Tracin:
     def __init__(self, config: Experiment):
         self._config = config
 
-    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: Epoch) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: nothing more."""
         return {}
 
-    def maker(self, engine: "Engine", side: str, epoch: int) -> LoraRows:
+    def maker(self, engine: "Engine", side: str, epoch: Epoch) -> LoraRows:
         return LoraRows(self._projector_of(engine), self._adam(engine.model, side, epoch))
 
-    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: Epoch) -> Recompute:
         import torch
 
         projector = self._projector({name: parameter.numel() for name, parameter in lora_parameters(model).items()})
@@ -60,10 +61,10 @@ class Tracin:
     def _projector(self, sizes: dict[str, int]) -> Projector:
         return build_projector(projection_of(self._config), sizes, self._config.seed)
 
-    def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
+    def _adam(self, model: "PeftModel", side: str, epoch: Epoch) -> dict[str, Constants] | None:
         return None
 
-    def _turned(self, side: str, epoch: int) -> Turned:
+    def _turned(self, side: str, epoch: Epoch) -> Turned:
         """What `recompute` does to an example's gradients before they are projected, and by what their row is multiplied."""
         return lambda gradients, loss: (gradients, 1.0)
 
@@ -71,11 +72,11 @@ class Tracin:
 class Less(Tracin):
     """Adam's steps on the pool's side, plain gradients on the targets' (arXiv 2402.04333)."""
 
-    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: Epoch) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: Adam's moments for the pool."""
         return {"moments": moments_identity(open_artefact(self._config, "checkpoint", epoch=epoch).folder())} if side == "pool" else {}
 
-    def _adam(self, model: "PeftModel", side: str, epoch: int) -> dict[str, Constants] | None:
+    def _adam(self, model: "PeftModel", side: str, epoch: Epoch) -> dict[str, Constants] | None:
         if side == "target":
             return None
         return adam_constants(

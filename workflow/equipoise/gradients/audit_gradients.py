@@ -11,6 +11,7 @@ from equipoise.config_keys import UNQUANTISED
 from equipoise.data.encoding import encode_file
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
+from equipoise.layout import Epoch
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.quantised import dequantised
@@ -28,7 +29,7 @@ class Audited:
     loss_ratio: float
 
 
-def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int) -> list[Audited]:
+def audit(config: Experiment, epoch: Epoch, task: str | None, rows: int, seed: int) -> list[Audited]:
     """Recomputes `rows` valid rows, drawn by seed, of the pool's store (or of a task's) at an epoch, in row order.
 
     The model is the unmodified PEFT model in fp32 (a quantised base dequantised), one example at a time; the estimator says how a row is
@@ -50,7 +51,7 @@ def audit(config: Experiment, epoch: int, task: str | None, rows: int, seed: int
     return [_audited(*recompute(examples[row]), reader, row) for row in drawn]
 
 
-def _open(config: Experiment, epoch: int, task: str | None) -> tuple[GradientReader, Path]:
+def _open(config: Experiment, epoch: Epoch, task: str | None) -> tuple[GradientReader, Path]:
     """The store of the pool or of a task, and the file of its examples."""
     if task is None:
         return open_pool_rows(config, epoch), open_artefact(config, "pool").only_file()

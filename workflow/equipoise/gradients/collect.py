@@ -14,10 +14,10 @@ from equipoise.data.encoding import encode_file
 from equipoise.data.shards import collected_plan
 from equipoise.determinants import determinants
 from equipoise.estimators import row_estimator
-from equipoise.experiment import chooses_dimension
+from equipoise.experiment import chooses_dimension, last_epoch
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.width import projection_of
-from equipoise.layout import shard_label
+from equipoise.layout import Epoch, shard_label
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import base_identity, load_base, load_tokenizer, resolve_device
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
@@ -48,7 +48,7 @@ class _Part:
     title: str
 
 
-def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) -> None:
+def collect_pool_gradients(config: Experiment, epochs: list[Epoch], shard: int) -> None:
     """Collects the Adam-form gradients of one shard of the pool at the checkpoints of `epochs`."""
     layout, pool = config.layout, open_artefact(config, "pool")
     rows, plan = collected_plan(config, pool)
@@ -57,7 +57,7 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
     chosen = sampled_rows(config, pool["rows"]) if is_predicted(config) else None
     examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn, chosen=chosen)
 
-    def part(epoch: int) -> _Part:
+    def part(epoch: Epoch) -> _Part:
         store, manifest = layout.pool_gradients(epoch), layout.pool_gradients_manifest(epoch, shard_label(shard))
         of = {"epoch": epoch, "shard": shard_label(shard)}
         return _Part(store, manifest, of, start, rows, examples, {"shard": shard}, f"pool shard {shard}")
@@ -65,7 +65,7 @@ def collect_pool_gradients(config: Experiment, epochs: list[int], shard: int) ->
     _collect(config, "pool", {epoch: [part(epoch)] for epoch in epochs})
 
 
-def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[str]) -> None:
+def collect_target_gradients(config: Experiment, epochs: list[Epoch], tasks: list[str]) -> None:
     """Collects the plain gradients of the validation examples of `tasks` at the checkpoints of `epochs`."""
     layout = config.layout
     tokenizer = load_tokenizer(config.model)
@@ -73,7 +73,7 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
     files = {task: open_artefact(config, "targets", task=task).only_file() for task in tasks}
     examples = {task: encode_file(file, tokenizer, longest, last_turn=config.training.last_turn) for task, file in files.items()}
 
-    def part(epoch: int, task: str) -> _Part:
+    def part(epoch: Epoch, task: str) -> _Part:
         store, manifest = layout.target_gradients(epoch, task), layout.target_gradients_manifest(epoch, task)
         return _Part(store, manifest, {"epoch": epoch, "task": task}, 0, len(examples[task]), examples[task], {"task": task}, task)
 
@@ -81,8 +81,8 @@ def collect_target_gradients(config: Experiment, epochs: list[int], tasks: list[
 
 
 def collect_pool_states(config: Experiment, shard: int) -> None:
-    """Collects losses and states of one shard of the pool at the last checkpoint, by forward passes alone."""
-    layout, pool, epoch = config.layout, open_artefact(config, "pool"), config.warmup.epochs
+    """Collects losses and states of one shard of the pool at the first warm-up's last checkpoint, by forward passes alone."""
+    layout, pool, epoch = config.layout, open_artefact(config, "pool"), last_epoch(config)
     start, stop = pool["shards"][shard]
     tokenizer, last_turn = load_tokenizer(config.model), config.training.last_turn
     examples = encode_file(pool.only_file(), tokenizer, config.model.max_length, start, stop, last_turn=last_turn)
@@ -92,8 +92,8 @@ def collect_pool_states(config: Experiment, shard: int) -> None:
 
 
 def collect_target_states(config: Experiment, tasks: list[str]) -> None:
-    """Collects losses and states of the validation examples of `tasks` at the last checkpoint, by forward passes alone."""
-    layout, epoch, parts = config.layout, config.warmup.epochs, []
+    """Collects losses and states of the validation examples of `tasks` at the first warm-up's last checkpoint, by forward passes alone."""
+    layout, epoch, parts = config.layout, last_epoch(config), []
     tokenizer, longest = load_tokenizer(config.model), config.targets.longest(config.model)
     for task in tasks:
         file = open_artefact(config, "targets", task=task).only_file()
@@ -104,7 +104,7 @@ def collect_target_states(config: Experiment, tasks: list[str]) -> None:
 
 
 def _collect_states(config: Experiment, side: str, parts: list[_Part]) -> None:
-    epoch = config.warmup.epochs
+    epoch = last_epoch(config)
     determined = {
         "format": STORE_FORMAT,
         "side": side,
@@ -121,7 +121,7 @@ def _collect_states(config: Experiment, side: str, parts: list[_Part]) -> None:
         _publish(config, f"{side}_states", part, collection, 0, collect(collection, part.examples, engine, None))
 
 
-def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], rows: "Rows") -> dict[str, object]:
+def settings(config: Experiment, side: str, epoch: Epoch, base: dict[str, str], rows: "Rows") -> dict[str, object]:
     """All that determines a row besides its own tokens. base: `base_identity`."""
     return {
         "format": STORE_FORMAT,
@@ -135,8 +135,8 @@ def settings(config: Experiment, side: str, epoch: int, base: dict[str, str], ro
     }
 
 
-def _states(config: Experiment, epoch: int) -> tuple[str, ...]:
-    return STATES if epoch == config.warmup.epochs else ()
+def _states(config: Experiment, epoch: Epoch) -> tuple[str, ...]:
+    return STATES if epoch == last_epoch(config) else ()
 
 
 def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> None:
@@ -163,7 +163,7 @@ def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> No
             _publish(config, f"{side}_gradients", part, collection, maker.dimension, records)
 
 
-def engine_at(config: Experiment, epoch: int, engine: "Engine | None" = None) -> "Engine":
+def engine_at(config: Experiment, epoch: Epoch, engine: "Engine | None" = None) -> "Engine":
     """The engine at an epoch's checkpoint; one from another epoch, if given, is taken there, so that the base is loaded once."""
     from equipoise.gradients.engine import Engine
 

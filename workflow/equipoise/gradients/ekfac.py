@@ -21,6 +21,7 @@ from equipoise.gradients.adapter_rows import Tracin, Turned
 from equipoise.gradients.fitted import open_fitted
 from equipoise.gradients.projection import Projector
 from equipoise.gradients.rows import LoraRows
+from equipoise.layout import Epoch
 
 if TYPE_CHECKING:
     import numpy as np
@@ -98,14 +99,14 @@ class Ekfac(Tracin):
         super().__init__(config)
         self._opened = cache(lambda epoch: open_fitted(config, epoch))
 
-    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: Epoch) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: the curvature, where the side's rows are made with it."""
         if not self._preconditions(side):
             return {}
         manifest, _ = self._opened(epoch)
         return {"curvature": [manifest["fingerprint"], manifest["files"]]}
 
-    def maker(self, engine: "Engine", side: str, epoch: int) -> LoraRows:
+    def maker(self, engine: "Engine", side: str, epoch: Epoch) -> LoraRows:
         if not self._preconditions(side):
             return super().maker(engine, side, epoch)
         bases = self._bases(epoch, torch.float32, engine.device)
@@ -114,7 +115,7 @@ class Ekfac(Tracin):
     def _preconditions(self, side: str) -> bool:
         return side == "target"
 
-    def _bases(self, epoch: int, kind: torch.dtype, device: torch.device | str) -> dict[str, Basis]:
+    def _bases(self, epoch: Epoch, kind: torch.dtype, device: torch.device | str) -> dict[str, Basis]:
         """By saved name of the map's parameter."""
         from safetensors.torch import load_file
 
@@ -128,7 +129,7 @@ class Ekfac(Tracin):
             for name in values
         }
 
-    def _turned(self, side: str, epoch: int) -> Turned:
+    def _turned(self, side: str, epoch: Epoch) -> Turned:
         """In float64, from the whole gradients; the curvature itself is the fitted one."""
         if not self._preconditions(side):
             return super()._turned(side, epoch)

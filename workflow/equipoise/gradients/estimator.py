@@ -6,6 +6,8 @@ The audit holds the engine to torch's own autograd through PEFT's layers.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+from equipoise.layout import Epoch
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -22,13 +24,13 @@ Recompute = Callable[["Encoded"], tuple["np.ndarray", float]]
 class Rows(Protocol):
     """Makes the rows of an experiment's stores. side: pool or target; epoch: that of the checkpoint whose adapter the model carries."""
 
-    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: Epoch) -> dict[str, Any]:
         """Digests of what the rows are made from beside configuration, base, adapter and their own tokens, for the fingerprint."""
 
-    def maker(self, engine: "Engine", side: str, epoch: int) -> "RowMaker":
+    def maker(self, engine: "Engine", side: str, epoch: Epoch) -> "RowMaker":
         """Makes rows while the engine's backward pass runs."""
 
-    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: Epoch) -> Recompute:
         """Makes them one example at a time by torch's autograd, for the audit; shares with `maker` as little as possible."""
 
 

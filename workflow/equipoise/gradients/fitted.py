@@ -11,6 +11,7 @@ from equipoise.determinants import determinants
 from equipoise.errors import UserError
 from equipoise.estimators import row_estimator
 from equipoise.experiment import collected_shards
+from equipoise.layout import Epoch
 from equipoise.modelling.checkpoint import adapter_identity
 from equipoise.store.artefact import Artefact, open_artefact
 from equipoise.store.manifest import fingerprint
@@ -18,7 +19,7 @@ from equipoise.store.manifest import fingerprint
 FORMAT = 1
 
 
-def fit_settings(config: Experiment, epoch: int) -> str:
+def fit_settings(config: Experiment, epoch: Epoch) -> str:
     """Fingerprint of the configuration and adapter that determine a fit at an epoch; what it is made from besides is its `inputs`."""
     fitted = row_estimator(config.gradients).fitted
     values = determinants(config, "fit_curvature")
@@ -26,13 +27,13 @@ def fit_settings(config: Experiment, epoch: int) -> str:
     return fingerprint({"format": FORMAT, "fit": fitted.implementation, "config": values, "adapter": adapter})
 
 
-def pool_rows_identity(config: Experiment, epoch: int) -> list[list[str]]:
+def pool_rows_identity(config: Experiment, epoch: Epoch) -> list[list[str]]:
     """Fingerprint and digest of the pool's rows at an epoch, shard by shard: the inputs of a fit that is made from them."""
     parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
     return [[part["fingerprint"], part["digest"]] for part in parts]
 
 
-def open_fitted(config: Experiment, epoch: int) -> tuple[Artefact, Path]:
+def open_fitted(config: Experiment, epoch: Epoch) -> tuple[Artefact, Path]:
     """Manifest and folder of what was fitted at an epoch, all files sound.
 
     Raises `UserError` for one that is missing, damaged, or made with other settings, another adapter or other rows of the pool.

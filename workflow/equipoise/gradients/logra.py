@@ -23,6 +23,7 @@ from equipoise.gradients.estimator import Recompute, autograd_gradients
 from equipoise.gradients.hashing import signs, stream_key
 from equipoise.gradients.rows import outer_products
 from equipoise.gradients.sample import pool_sample
+from equipoise.layout import Epoch
 from equipoise.modelling.chat import Encoded
 
 if TYPE_CHECKING:
@@ -105,11 +106,11 @@ class Logra:
     def _sample(self) -> Sequence[Encoded]:
         return pool_sample(self._config, self._options.fisher_examples)
 
-    def inputs(self, side: str, epoch: int) -> dict[str, Any]:
+    def inputs(self, side: str, epoch: Epoch) -> dict[str, Any]:
         """As `estimator.Rows.inputs`: the Fisher matrix's examples for targets."""
         return {"fisher": examples_digest(self._sample)} if side == "target" else {}
 
-    def maker(self, engine: "Engine", side: str, epoch: int) -> LograRows:
+    def maker(self, engine: "Engine", side: str, epoch: Epoch) -> LograRows:
         layers = engine.capture.layers
         inverse = self._inverse(engine) if side == "target" else None
         return LograRows(layers, self._options.rank, self._config.seed, inverse)
@@ -118,7 +119,7 @@ class Logra:
         rows = LograRows(engine.capture.layers, self._options.rank, self._config.seed)
         return damped_inverse(engine, rows, self._sample, self._config.gradients.token_budget, self._options.damping)
 
-    def recompute(self, model: "PeftModel", side: str, epoch: int) -> Recompute:
+    def recompute(self, model: "PeftModel", side: str, epoch: Epoch) -> Recompute:
         """As `estimator.Rows.recompute`: P G Q^T of every layer's whole weight gradient G; the inverse Fisher matrix is the engine's."""
         from equipoise.gradients.engine import Engine
 

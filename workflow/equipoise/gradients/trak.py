@@ -11,6 +11,7 @@ import numpy as np
 
 from equipoise.gradients.adapter_rows import Tracin, Turned
 from equipoise.gradients.rows import LoraRows
+from equipoise.layout import Epoch
 from equipoise.store.gradients import one_minus_p
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ class LogOddsRows(LoraRows):
 class Trak(Tracin):
     """Gradients of the log-odds on both sides."""
 
-    def maker(self, engine: "Engine", side: str, epoch: int) -> LoraRows:
+    def maker(self, engine: "Engine", side: str, epoch: Epoch) -> LoraRows:
         return LogOddsRows(self._projector_of(engine))
 
-    def _turned(self, side: str, epoch: int) -> Turned:
+    def _turned(self, side: str, epoch: Epoch) -> Turned:
         def turned(gradients: "dict[str, torch.Tensor]", loss: float) -> "tuple[dict[str, torch.Tensor], float]":
             return gradients, 1 / -float(one_minus_p(np.float64(loss)))
 

@@ -10,7 +10,7 @@ from equipoise.data.shards import CHUNK_ROWS
 from equipoise.experiment import gradient_epochs, matrix_epochs
 from equipoise.gradients.width import PILOT
 from equipoise.jobs import Item, stages
-from equipoise.layout import Run
+from equipoise.layout import Epoch, Run
 from equipoise.planning import flops
 from equipoise.planning.cost import TEXT_BYTES, Cost, CostedStage
 from equipoise.planning.evaluating import evaluation_cost
@@ -77,7 +77,7 @@ class Planner(Sizes):
         }
         return costs[item.kind](*item.key) if item.kind in costs else Cost()
 
-    def _fitted(self, epoch: int) -> Cost:
+    def _fitted(self, epoch: Epoch) -> Cost:
         fit, precision = self.fit_cost, self.config.gradients.precision
         examples = min(fit.examples, self.pool.rows)
         share = examples / self.pool.rows
@@ -96,12 +96,12 @@ class Planner(Sizes):
         once += self._collected("target", load, load.tokens, columns)
         return once * (2 * len(gradient_epochs(self.config)))
 
-    def _pool_gradients(self, epoch: int, shard: str) -> Cost:
+    def _pool_gradients(self, epoch: Epoch, shard: str) -> Cost:
         rows = self.collected_rows[int(shard)]
         share = rows / self.pool.rows
         return self._collected("pool", self.pool_load * share, self.pool.tokens * share, rows) + Cost(disk=self.store_bytes(rows, epoch))
 
-    def _target_gradients(self, epoch: int, task: str) -> Cost:
+    def _target_gradients(self, epoch: Epoch, task: str) -> Cost:
         size = self.config.targets.size
         load = flops.Load(TARGET_TOKENS * size, TARGET_TOKENS**2 * size, TARGET_TOKENS * size / 2)
         cost = self._collected("target", load, load.tokens, size) + Cost(disk=self.store_bytes(size, epoch))
@@ -122,12 +122,12 @@ class Planner(Sizes):
         disk = 13.0 * (-(-rows // CHUNK_ROWS) * CHUNK_ROWS)
         return Cost(tokens * share, work, self.speed.seconds(work, self.config.gradients.precision), disk)
 
-    def _pool_states(self, epoch: int, shard: str) -> Cost:
+    def _pool_states(self, epoch: Epoch, shard: str) -> Cost:
         rows = self.shard_rows[int(shard)]
         share = rows / self.pool.rows
         return self._passed(self.pool_load * share, self.pool.tokens * share) + Cost(disk=self.states_bytes(rows))
 
-    def _target_states(self, epoch: int, task: str) -> Cost:
+    def _target_states(self, epoch: Epoch, task: str) -> Cost:
         size = self.config.targets.size
         load = flops.Load(TARGET_TOKENS * size, TARGET_TOKENS**2 * size, TARGET_TOKENS * size / 2)
         return self._passed(load, load.tokens) + Cost(disk=self.states_bytes(size))
@@ -191,7 +191,7 @@ class Planner(Sizes):
         work = flops.reference(self.shape, self.config.lora, size, half, half)
         return Cost(TARGET_TOKENS * size, work, self.speed.seconds(work, self.config.model.precision))
 
-    def _stepped(self, epoch: int) -> Cost:
+    def _stepped(self, epoch: Epoch) -> Cost:
         """Single steps: a forward pass over the validation examples after each, in float64."""
         passes = min(self.config.validation.one_step.rows, self.pool.rows) + 2
         once = self._validation_pass

@@ -9,8 +9,9 @@ from equipoise.config import Experiment
 from equipoise.config_gradients import Gradients
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
-from equipoise.experiment import experiment_runs
+from equipoise.experiment import experiment_runs, last_epoch
 from equipoise.gradients.width import known_projection, projected_by
+from equipoise.layout import Epoch
 from equipoise.planning.architecture import Architecture
 from equipoise.planning.flops import Load
 from equipoise.planning.workload import Items, PoolLoad, items_of
@@ -92,10 +93,10 @@ class Sizes:
         """The whole pool as the gradient stages run it."""
         return self.pool.collected(self.config.gradients.token_budget)
 
-    def store_bytes(self, rows: int, epoch: int) -> float:
-        """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; states in the last epoch."""
+    def store_bytes(self, rows: int, epoch: Epoch) -> float:
+        """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; the last one also states."""
         stored = -(-rows // CHUNK_ROWS) * CHUNK_ROWS
-        states = 2 * 2 * self.shape.hidden if epoch == self.config.warmup.epochs else 0
+        states = 2 * 2 * self.shape.hidden if epoch == last_epoch(self.config) else 0
         return stored * (2 * self.dimension + 13 + states)
 
     def states_bytes(self, rows: int) -> float:

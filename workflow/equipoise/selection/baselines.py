@@ -20,7 +20,10 @@ def longest(problem: Problem, rows: int) -> Ranking:
 
 
 def gradient_norm(problem: Problem, rows: int) -> Ranking:
-    """The rows with the largest mean norm of their stored gradients over epochs. Source: GraNd, Paul et al. 2021 (arXiv 2107.07075)."""
+    """The rows with the largest mean norm of their stored gradients over the epochs of every warm-up.
+
+    Source: GraNd, Paul et al. 2021 (arXiv 2107.07075).
+    """
     return _ranked(problem, problem.pool[NORMS].astype(np.float64).mean(axis=1), rows)
 
 
@@ -49,8 +52,8 @@ def ifd(problem: Problem, rows: int) -> Ranking:
 def loss_drop(problem: Problem, rows: int) -> Ranking:
     """The smallest share of the total loss drop, from the untuned base to the last epoch, that happens in the first epoch.
 
-    Such rows are learned late. Rows whose loss does not drop come last. Source: learning percentage, Mekala et al. 2024 (arXiv 2402.10430),
-    of losses instead of perplexities.
+    Such rows are learned late; of several warm-ups the first counts. Rows whose loss does not drop come last. Source: learning percentage,
+    Mekala et al. 2024 (arXiv 2402.10430), of losses instead of perplexities.
     """
     before, after = problem.pool[BASE_LOSS].astype(np.float64), problem.pool[LOSSES].astype(np.float64)
     total = before - after[:, -1]
@@ -63,7 +66,7 @@ def s2l(problem: Problem, rows: int) -> Ranking:
     """Clusters of the loss trajectories over epochs (`selection.clusters`), in turns: every cluster gives one row a turn until it has none.
 
     k-means by Lloyd's algorithm in float64, started at the rows that stand evenly spaced in the order of mean loss; within a cluster the
-    order is random, the same every time. Source: S2L, Yang et al. 2024 (arXiv 2403.07384).
+    order is random, the same every time. Of several warm-ups the first counts. Source: S2L, Yang et al. 2024 (arXiv 2403.07384).
     """
     losses = problem.pool[LOSSES].astype(np.float64)
     usable = np.flatnonzero(problem.valid & np.isfinite(losses).all(axis=1))

@@ -11,7 +11,7 @@ from equipoise.budgets import budget_rows
 from equipoise.collecting import store_kind
 from equipoise.config import Experiment
 from equipoise.errors import UserError
-from equipoise.experiment import gradient_epochs, shards
+from equipoise.experiment import column_epochs, last_epoch, shards
 from equipoise.files import atomic_path, write_text
 from equipoise.progress import log, logged_warnings
 from equipoise.selection.problem import Problem
@@ -92,7 +92,7 @@ def _pool_columns(config: Experiment, names: tuple[str, ...]) -> dict[str, np.nd
     import pyarrow.parquet as pq
 
     found = {name: _scores(config, name) for name in names if name in SCORED}
-    found |= {name: _stored(config, {LOSSES: "loss", NORMS: "norm"}[name]) for name in names if name in STORED}
+    found |= {name: _stored(config, name) for name in names if name in STORED}
     if own := [name for name in names if name not in found]:
         table = pq.read_table(open_artefact(config, "pool").only_file(), columns=own)
         found |= {name: table[name].to_numpy() for name in own}
@@ -106,13 +106,14 @@ def _scores(config: Experiment, column: str) -> np.ndarray:
 
 
 def _stored(config: Experiment, column: str) -> np.ndarray:
-    readers = [open_pool_rows(config, epoch) for epoch in gradient_epochs(config)]
-    return np.stack([reader.read_column(column, 0, reader.rows) for reader in readers], axis=1)
+    array = {LOSSES: "loss", NORMS: "norm"}[column]
+    readers = [open_pool_rows(config, epoch) for epoch in column_epochs(config, column)]
+    return np.stack([reader.read_column(array, 0, reader.rows) for reader in readers], axis=1)
 
 
 def _states(config: Experiment, kind: str) -> tuple[Source, np.ndarray]:
     """The pool's states, and which rows have any."""
-    of_pool, last = store_kind(config, "pool", kind), config.warmup.epochs
+    of_pool, last = store_kind(config, "pool", kind), last_epoch(config)
     parts = [open_artefact(config, of_pool, epoch=last, shard=shard) for shard in shards(config)]
     path, rows = getattr(config.layout, of_pool)(last), open_artefact(config, "pool")["rows"]
     array = parts[0].array(relative(parts[0].path, Path(path) / kind), rows, parts[1:])

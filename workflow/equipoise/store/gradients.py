@@ -32,7 +32,7 @@ from equipoise.collecting import sample_size
 from equipoise.config import Experiment
 from equipoise.errors import UserError
 from equipoise.experiment import collected_shards
-from equipoise.layout import CHUNK_ROWS
+from equipoise.layout import CHUNK_ROWS, Epoch
 from equipoise.selectors import MATRICES
 from equipoise.store.artefact import Artefact, open_artefact, relative
 from equipoise.store.manifest import read_manifest, remedy
@@ -200,7 +200,7 @@ class GradientReader:
         return self._arrays[name].read(start, stop)
 
 
-def open_pool_rows(config: Experiment, epoch: int) -> GradientReader:
+def open_pool_rows(config: Experiment, epoch: Epoch) -> GradientReader:
     """The pool's rows at an epoch (the sampled ones), all their shards."""
     parts = [open_artefact(config, "pool_gradients", epoch=epoch, shard=shard) for shard in collected_shards(config)]
     return GradientReader(config.layout.pool_gradients(epoch), parts, sample_size(config, open_artefact(config, "pool")["rows"]))

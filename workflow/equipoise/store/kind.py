@@ -7,15 +7,15 @@ from functools import cached_property
 from typing import Any
 
 from equipoise.config import Experiment
-from equipoise.layout import Layout, Run, part_label
+from equipoise.layout import EPOCH, Layout, Run, part_label
 
 Names = Mapping[str, str]
 """What tells an artefact from the others of its kind: epoch, shard, task, ..., all as text."""
 Reference = tuple[str, Names]
 """Kind and names of an artefact."""
 RUN = ("selector", "selection_seed", "budget", "epochs", "seed")
-NUMBERS = ("epoch", "epochs", "shard", "seed", "selection_seed")
-FORMS = {"budget": r"[0-9.]+", "place": "(?:estimators/[^/]+/)?"}
+NUMBERS = ("epochs", "shard", "seed", "selection_seed")
+FORMS = {"epoch": EPOCH, "budget": r"[0-9.]+", "place": "(?:estimators/[^/]+/)?"}
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from equipoise.experiment import (
     assembled_shards,
     chooses_dimension,
     collected_shards,
+    column_epochs,
     fitted,
     gradient_epochs,
+    last_epoch,
     matrix_epochs,
     shards,
     step_epochs,
@@ -85,7 +87,7 @@ def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
     if is_own(config, of["matrix"]):
         return [("pool", {}), *_every_target(config, of)]
     if is_predicted(config, of["matrix"]):
-        own = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": s}) for s in assembled_shards(config).get(of["shard"], [])]
+        own = [("pool_states", {"epoch": str(last_epoch(config)), "shard": s}) for s in assembled_shards(config).get(of["shard"], [])]
         return [("influence_model", {}), *own, *_every_target(config, of)]
     epochs = [str(epoch) for epoch in matrix_epochs(config, of["matrix"])]
     pool, target = (store_kind(config, side, of["matrix"]) for side in ("pool", "target"))
@@ -99,7 +101,7 @@ def _shard_inputs(config: Experiment, of: Names) -> list[Reference]:
 
 
 def _model_inputs(config: Experiment, of: Names) -> list[Reference]:
-    states = [("pool_states", {"epoch": str(config.warmup.epochs), "shard": shard}) for shard in shards(config)]
+    states = [("pool_states", {"epoch": str(last_epoch(config)), "shard": shard}) for shard in shards(config)]
     return [("pool", {}), ("matrix", {"matrix": SAMPLED}), *states]
 
 
@@ -107,9 +109,9 @@ def _ranking_inputs(config: Experiment, of: Names) -> list[Reference]:
     entry = selector(of["selector"])
     used = dict.fromkeys([INFLUENCE, entry.matrix or INFLUENCE])
     scored = [("pool_scores", {"column": name, "shard": shard}) for name in entry.pool if name in SCORED for shard in shards(config)]
-    epochs = gradient_epochs(config) if set(entry.pool) & set(STORED) else []
+    epochs = dict.fromkeys(epoch for name in entry.pool if name in STORED for epoch in column_epochs(config, name))
     stored = [("pool_gradients", {"epoch": str(epoch), "shard": shard}) for epoch in epochs for shard in collected_shards(config)]
-    last, kind = str(config.warmup.epochs), store_kind(config, "pool", entry.states) if entry.states else ""
+    last, kind = str(last_epoch(config)), store_kind(config, "pool", entry.states) if entry.states else ""
     states = [(kind, {"epoch": last, "shard": shard}) for shard in shards(config)] if entry.states else []
     return [("pool", {}), *(("matrix", {"matrix": name}) for name in used), *scored, *stored, *states]
 
@@ -140,7 +142,7 @@ def _candidate_inputs(config: Experiment, each: Candidate) -> list[Reference]:
     """What a candidate's predictions are read from."""
     if each.column:
         place = column_source(config).gradients.place
-        return [("pool_gradients", {"epoch": str(config.warmup.epochs), "shard": shard, "place": place}) for shard in shards(config)]
+        return [("pool_gradients", {"epoch": str(last_epoch(config)), "shard": shard, "place": place}) for shard in shards(config)]
     place = estimated_by(config, each.estimator or "").gradients.place
     return [("matrix", {"matrix": each.matrix or INFLUENCE, "place": place})] if each.by_task else []
 

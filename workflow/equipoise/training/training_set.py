@@ -36,14 +36,22 @@ def pool_examples(
     return _with_completion(encode_file(pool_path, tokenizer, config.model.max_length, last_turn=last_turn, chosen=chosen))
 
 
-def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path | None) -> Examples:
-    """What the selection model warms up on: `warmup.files` where given, else the pool; a seeded share of it if asked for."""
+def warmup_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase", pool_path: str | Path | None, seed: int = 0) -> Examples:
+    """What a selection model warms up on: `warmup.files` where given, else the pool; a share of it, drawn by seed, if asked for.
+
+    seed: of the warm-up, so that each draws a share of its own.
+    """
     examples = _file_examples(config, tokenizer) if config.warmup.files else pool_examples(config, tokenizer, pool_path)
     if config.warmup.fraction < 1:
         size = max(1, int(config.warmup.fraction * len(examples)))
-        chosen = np.random.default_rng(derive_seed(config.seed, "warmup.fraction")).choice(len(examples), size, replace=False)
+        chosen = np.random.default_rng(warmup_seed(config, "fraction", seed)).choice(len(examples), size, replace=False)
         examples = examples.take(np.sort(chosen))
     return examples
+
+
+def warmup_seed(config: Experiment, purpose: str, seed: int) -> int:
+    """What the warm-up of a seed draws by, for a purpose; the draws of seed 0 depend on the experiment's seed alone."""
+    return derive_seed(config.seed, f"warmup.{purpose}", *([seed] if seed else []))
 
 
 def _file_examples(config: Experiment, tokenizer: "PreTrainedTokenizerBase") -> Examples:

@@ -5,6 +5,7 @@ import numpy as np
 from equipoise.attribution.matrix_store import open_values, read_valid
 from equipoise.comparison import Candidate, column_source, estimated_by
 from equipoise.config import Experiment
+from equipoise.experiment import last_epoch
 from equipoise.layout import CHUNK_ROWS
 from equipoise.seeds import derive_seed
 from equipoise.selectors import MATRICES
@@ -27,7 +28,7 @@ class Predictions:
             self.tasks = np.array([column["task"] for column in matrix["columns"]])
             self.identity: str = matrix["fingerprint"]
         else:
-            self._reader = open_pool_rows(column_source(config), config.warmup.epochs) if candidate.column else None
+            self._reader = open_pool_rows(column_source(config), last_epoch(config)) if candidate.column else None
             self.tasks, self.identity = np.array([""]), candidate.name
         self.columns = len(self.tasks)
 

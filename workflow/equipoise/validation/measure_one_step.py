@@ -15,6 +15,7 @@ from equipoise.config import Experiment
 from equipoise.curvature.fit import Parts
 from equipoise.determinants import determinants
 from equipoise.gradients.adam import load_moments, moments_identity
+from equipoise.layout import Epoch
 from equipoise.modelling.adapter import load_adapter
 from equipoise.modelling.base import load_base, load_tokenizer, resolve_device
 from equipoise.modelling.checkpoint import adapter_identity, swap_adapter
@@ -35,7 +36,7 @@ PART, BATCH_SIZE = 20, 64
 START = "start"
 
 
-def measure_one_step(config: Experiment, epochs: list[int]) -> None:
+def measure_one_step(config: Experiment, epochs: list[Epoch]) -> None:
     """Leaves parts and manifest of every epoch; what is whole and of the same inputs is left alone.
 
     Raises `UserError` for missing inputs.
@@ -45,7 +46,7 @@ def measure_one_step(config: Experiment, epochs: list[int]) -> None:
         _measure(config, epoch, steps)
 
 
-def _measure(config: Experiment, epoch: int, steps: "_Steps") -> None:
+def _measure(config: Experiment, epoch: Epoch, steps: "_Steps") -> None:
     layout, identity = config.layout, one_step_fingerprint(config, epoch)
     rows = one_step_rows(usable_rows(config), config.validation.one_step.rows, config.seed)
     parts = Parts(Path(layout.one_step(epoch)), identity)
@@ -79,7 +80,7 @@ class Measured:
     after: np.ndarray
 
 
-def read_one_step(config: Experiment, epoch: int) -> Measured:
+def read_one_step(config: Experiment, epoch: Epoch) -> Measured:
     """What was measured at an epoch. Raises `UserError` where it is missing or damaged."""
     from safetensors.numpy import load_file
 
@@ -95,7 +96,7 @@ def part_name(start: int) -> str:
     return f"rows-{start:05d}"
 
 
-def one_step_fingerprint(config: Experiment, epoch: int) -> str:
+def one_step_fingerprint(config: Experiment, epoch: Epoch) -> str:
     """What the losses after steps at an epoch depend on."""
     checkpoint = open_artefact(config, "checkpoint", epoch=epoch)
     determined = {
@@ -127,7 +128,7 @@ class _Steps:
         """Pool rows as tokens."""
         return pool_examples(self._config, self._tokenizer, open_artefact(self._config, "pool").only_file(), rows.tolist())
 
-    def at(self, epoch: int) -> "OneStep":
+    def at(self, epoch: Epoch) -> "OneStep":
         """Steps from an epoch's checkpoint."""
         from equipoise.validation.one_step import OneStep
 
