@@ -115,6 +115,10 @@ def refusal(values, *changes):
         ),
         ({"gradients.adam_form": "torch"}, []),
         (
+            {"warmup.seeds": [0, 1], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
+            ["warmup.seeds: [0, 1], but matrix collects nothing at their checkpoints; write one seed"],
+        ),
+        (
             {"selectors": ["s2l", "rds"], "gradients.estimator": "matrix", "gradients.matrix.file": "mine.npy"},
             [
                 "selectors: s2l reads losses of every pool row's gradients, and gradients.estimator: matrix leaves no store of them; leave "

@@ -20,8 +20,8 @@ SUBSET, WITHOUT, ONLY = "subset", "without", "only"
 class Candidate:
     """What ranks pool rows by what they are worth to validation examples.
 
-    estimator: whose matrix it is; matrix: one of hidden states; column: of the pool's gradient store at the last epoch, one number
-    a row for all validation examples. None of them: random numbers.
+    estimator: whose matrix it is; matrix: one of hidden states; column: of the pool's gradient store at the first warm-up's last
+    epoch, one number a row for all validation examples. None of them: random numbers.
     """
 
     name: str

@@ -35,9 +35,14 @@ def first_epochs(config: Experiment) -> list[Epoch]:
     return warm_ups(config)[config.warmup.seeds[0]]
 
 
+def last_epochs(config: Experiment) -> list[Epoch]:
+    """The last checkpoint of every warm-up; stores of gradients hold states beside them there, so that any may come first."""
+    return [each[-1] for each in warm_ups(config).values()]
+
+
 def last_epoch(config: Experiment) -> Epoch:
-    """The first warm-up's last checkpoint, at which states are collected."""
-    return first_epochs(config)[-1]
+    """The first warm-up's last checkpoint, whose states are read."""
+    return last_epochs(config)[0]
 
 
 def gradient_epochs(config: Experiment) -> list[Epoch]:
@@ -47,7 +52,7 @@ def gradient_epochs(config: Experiment) -> list[Epoch]:
 
 def step_epochs(config: Experiment) -> list[Epoch]:
     """Checkpoints from which single optimizer steps are taken: those that influence is of, whatever the estimator."""
-    return epochs(config) if config.gradients.epochs == "all" else [each[-1] for each in warm_ups(config).values()]
+    return epochs(config) if config.gradients.epochs == "all" else last_epochs(config)
 
 
 def column_epochs(config: Experiment, column: str) -> list[Epoch]:

@@ -13,7 +13,7 @@ from typing import Any
 from equipoise.errors import UserError
 
 MATRICES = ("influence", "last_token", "position_weighted")
-"""What a selector may rank on: the attribution matrix, or cosines of last-layer states at the last epoch."""
+"""What a selector may rank on: the attribution matrix, or cosines of last-layer states at the first warm-up's last epoch."""
 SAMPLED = "sampled"
 """The matrix beside them that holds the influence of the sampled rows alone, which a model of it is fitted on (estimator mates)."""
 BASE_LOSS, ALONE = SCORED = ("base_loss", "base_loss_alone")

@@ -166,6 +166,12 @@ def test_a_real_run_reruns_only_what_depends_on_a_change(workflow, tmp_path):
     (tmp_path / "elsewhere").rename(workflow.results)
     assert workflow.planned("selections") == {}, "a copy of the results stays valid"
 
+    # A further warm-up costs itself and the gradients at its checkpoints; the first one's are kept.
+    workflow.values["warmup"]["seeds"] = [0, 7]
+    added = {"warm_up": 1, "collect_pool_gradients": 4, "collect_target_gradients": 4}
+    assert workflow.planned("matrix") == {**added, "assemble_attribution": 2, "seal_attribution": 1}
+    del workflow.values["warmup"]["seeds"]
+
     # A new budget is a prefix: no ranking is made again.
     workflow.values["budgets"] = [0.05, 0.1, 0.2]
     assert workflow.planned("selections") == {"select_budget": 2}

@@ -60,6 +60,15 @@ def test_every_cut_into_jobs(tiny_values, tmp_path, cut):
     assert declared_jobs(workflow) == planned_jobs(workflow)
 
 
+def test_a_job_for_every_warm_up(tiny_values, tmp_path):
+    values = evaluated(tiny_values | {"selectors": ["bids", "rds"], "warmup": {"epochs": 3, "seeds": [5, 0, 12]}})
+    workflow = Workflow(tmp_path, values | {"gradients": values["gradients"] | {"estimator": "trak", "epochs": "last"}})
+    jobs = planned_jobs(workflow)
+    assert declared_jobs(workflow) == jobs
+    assert [len(outputs) for rule, outputs in jobs if rule == "warm_up"] == [3, 3, 3]
+    assert Counter(rule for rule, _ in jobs)["fit_curvature"] == 3
+
+
 @pytest.mark.parametrize("own", [False, True], ids=["mates", "matrix"])
 def test_estimators_that_leave_no_gradients_of_every_row(tiny_values, tmp_path, own):
     settings = {"estimator": "matrix", "matrix": {"file": "scores.npy"}} if own else {"estimator": "mates", "mates": {"share": 0.5}}

@@ -120,6 +120,8 @@ def test_the_last_epoch_alone_is_what_is_collected_by_default(tmp_path):
     config = made(tmp_path, epochs="last")
     assert epochs_of(config, "") == [2]
     assert epochs_of(config, "1,2") == [1, 2]
+    with pytest.raises(UserError, match=r"--epochs 3: unknown; write one of 1, 2$"):
+        epochs_of(config, "1,3")
 
 
 def test_every_class_that_fits_is_there():

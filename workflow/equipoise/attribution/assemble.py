@@ -1,8 +1,8 @@
 """Assembles a shard's rows of a matrix: A[i, j] = sum_e w_e * <pool gradient i, validation gradient j>, w_e = lr_e / sum lr.
 
 The products are cosines or of whole rows, as the estimator says (`scaled`). With `residual` (trak) it is their plain mean over epochs,
-times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). The matrices `last_token` and `position_weighted` hold cosines of
-hidden states at the last epoch instead. How stored rows are multiplied stands in `products.py`; rows may also come from a file of the
+times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). Epochs are those of every warm-up. The matrices `last_token` and
+`position_weighted` hold cosines of hidden states at the first warm-up's last epoch instead. How stored rows are multiplied stands in `products.py`; rows may also come from a file of the
 user's (`own_scores.py`) or be predicted (`influence_model.py`).
 """
 

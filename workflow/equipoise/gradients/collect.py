@@ -14,7 +14,7 @@ from equipoise.data.encoding import encode_file
 from equipoise.data.shards import collected_plan
 from equipoise.determinants import determinants
 from equipoise.estimators import row_estimator
-from equipoise.experiment import chooses_dimension, last_epoch
+from equipoise.experiment import chooses_dimension, last_epoch, last_epochs
 from equipoise.gradients.loop import Collection, collect
 from equipoise.gradients.width import projection_of
 from equipoise.layout import Epoch, shard_label
@@ -136,7 +136,7 @@ def settings(config: Experiment, side: str, epoch: Epoch, base: dict[str, str], 
 
 
 def _states(config: Experiment, epoch: Epoch) -> tuple[str, ...]:
-    return STATES if epoch == last_epoch(config) else ()
+    return STATES if epoch in last_epochs(config) else ()
 
 
 def _collect(config: Experiment, side: str, parts: dict[int, list[_Part]]) -> None:

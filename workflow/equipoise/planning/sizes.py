@@ -9,7 +9,7 @@ from equipoise.config import Experiment
 from equipoise.config_gradients import Gradients
 from equipoise.data.shards import CHUNK_ROWS, chunk_count, plan_shards
 from equipoise.estimators import Estimator, FitCost, Shape, row_estimator
-from equipoise.experiment import experiment_runs, last_epoch
+from equipoise.experiment import experiment_runs, last_epochs
 from equipoise.gradients.width import known_projection, projected_by
 from equipoise.layout import Epoch
 from equipoise.planning.architecture import Architecture
@@ -94,9 +94,9 @@ class Sizes:
         return self.pool.collected(self.config.gradients.token_budget)
 
     def store_bytes(self, rows: int, epoch: Epoch) -> float:
-        """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; the last one also states."""
+        """Bytes of a gradient store: whole chunks of fp16 rows, fp32 norm and loss, int32 tokens, int8 status; at last epochs states."""
         stored = -(-rows // CHUNK_ROWS) * CHUNK_ROWS
-        states = 2 * 2 * self.shape.hidden if epoch == last_epoch(self.config) else 0
+        states = 2 * 2 * self.shape.hidden if epoch in last_epochs(self.config) else 0
         return stored * (2 * self.dimension + 13 + states)
 
     def states_bytes(self, rows: int) -> float:

@@ -85,7 +85,7 @@ class _Comparison:
         return resamples(rows, tasks, derive_seed(self._config.seed, "validation", "bootstrap", measure))
 
     def one_step(self) -> list[Result]:
-        """Fall of the losses by single steps, added up over epochs, against what is predicted of the rows."""
+        """Fall of the losses by single steps, added up over epochs and warm-ups, against what is predicted of the rows."""
         if not self._config.validation.one_step.rows:
             return []
         epochs = [read_one_step(self._config, epoch) for epoch in step_epochs(self._config)]
