@@ -2,8 +2,8 @@
 
 The products are cosines or of whole rows, as the estimator says (`scaled`). With `residual` (trak) it is their plain mean over epochs,
 times the mean over epochs of 1 - p_i, p_i = exp(-loss of pool row i). Epochs are those of every warm-up. The matrices `last_token` and
-`position_weighted` hold cosines of hidden states at the first warm-up's last epoch instead. How stored rows are multiplied stands in `products.py`; rows may also come from a file of the
-user's (`own_scores.py`) or be predicted (`influence_model.py`).
+`position_weighted` hold cosines of hidden states at the first warm-up's last epoch instead. How stored rows are multiplied stands in
+`products.py`; rows may also come from a file of the user's (`own_scores.py`) or be predicted (`influence_model.py`).
 """
 
 from collections.abc import Iterator
