@@ -38,8 +38,9 @@ def said(tiny_config, tmp_path, monkeypatch):
     [
         ("collect_pool_gradients --shard 99", ["shard 99", "write 0 to 0"]),
         ("collect_pool_gradients --shard -1", ["shard -1", "write 0 to 0"]),
-        ("collect_pool_gradients --shard 0 --epochs 3", ["--epochs 3", "from 1 to 2"]),
-        ("collect_pool_gradients --shard 0 --epochs one", ["--epochs one", "from 1 to 2"]),
+        ("collect_pool_gradients --shard 0 --epochs 3", ["--epochs 3", "write one of 1, 2"]),
+        ("collect_pool_gradients --shard 0 --epochs one", ["--epochs one", "write one of 1, 2"]),
+        ("warm_up --seed 3", ["--seed 3", "write one of 0"]),
         ("collect_target_gradients --tasks third", ["--tasks third", "first, second"]),
         ("prepare_targets --tasks first,third", ["--tasks third", "first, second"]),
         ("assemble_attribution --shard 1", ["shard 1", "write 0 to 0"]),

@@ -52,7 +52,7 @@ def verify(
 )
 def audit_gradients(
     config: Annotated[str, typer.Option("--config", help="An experiment's YAML.")],
-    epoch: Annotated[str, typer.Option(help="Epoch checkpoint, of a further warm-up as 1-seed-7.")] = "1",
+    epoch: Annotated[str, typer.Option(help="Epoch checkpoint, of a further warm-up as 1-seed-7; default: the first.")] = "",
     task: Annotated[str, typer.Option(help="A target task; default: the pool.")] = "",
     rows: Annotated[int, typer.Option(min=1, help="Number of rows to recompute.")] = 16,
     seed: Annotated[int, typer.Option(help="Draws the rows.")] = 0,
@@ -66,7 +66,7 @@ def audit_gradients(
 
     experiment = read_config(config)
     named = {str(each): each for each in epochs(experiment)}
-    at = named[one_of("--epoch", epoch, named)]
+    at = named[one_of("--epoch", epoch or next(iter(named)), named)]
     if task:
         one_of("--task", task, experiment.tasks)
     prepare_process(experiment, "collect_pool_gradients")
