@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner
 
 from equipoise.commands.reporting import app
@@ -33,6 +34,40 @@ def test_compare_finds_what_changed_and_pairs_equal_items(tmp_path):
     with pytest.raises(UserError, match="first, second"):
         find_experiment("third", str(tmp_path))
     assert second.experiment in table.title
+
+
+def compared_on_a_terminal(monkeypatch, width: int, *arguments: str) -> str:
+    """What `equipoise compare` prints on a terminal of `width` columns."""
+    monkeypatch.setattr("equipoise.commands.panels.console", lambda: Console(width=width, highlight=False))
+    done = CliRunner().invoke(app, ["compare", *arguments])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_what_decides_is_shown_at_every_width(tmp_path, monkeypatch):
+    make_experiment(tmp_path, name="first", seeds=(0, 1, 2), **FEW | {"items": 60})
+    make_experiment(tmp_path, name="second", seeds=(0, 1, 2), advantage={"bids": 3.0}, **FEW | {"items": 60})
+    both = ("first", "second", "--results", str(tmp_path))
+    at_80 = compared_on_a_terminal(monkeypatch, 80, *both)
+    head = next(line for line in at_80.splitlines() if "Selector" in line)
+    assert [word for word in head.replace("┃", " ").split()][:5] == ["Selector", "Difference", "Verdict", "First", "Second"]
+    row = next(line for line in at_80.splitlines() if "BIDS" in line and "higher" in line)
+    assert "+" in row
+    at_40 = compared_on_a_terminal(monkeypatch, 40, *both)
+    table = [line for line in at_40.splitlines() if "│" in line or "┃" in line]
+    assert all(len(line) <= 40 for line in table)
+    assert {"Selector", "Difference", "Verdict"} <= set(table[0].replace("┃", " ").split())
+    assert "…" not in at_40
+    assert "Second" in at_40.partition("Columns left out at this width:")[2]
+
+
+def test_experiments_of_equal_name_are_told_apart_by_their_folders(tmp_path, monkeypatch):
+    for folder in ("here", "there"):
+        make_experiment(tmp_path / folder, name="same", **FEW)
+    monkeypatch.chdir(tmp_path)
+    said = compared_on_a_terminal(monkeypatch, 200, "here/same", "there/same")
+    assert said.startswith("there/same against here/same: shown to differ in none of 4 comparisons.\n")
+    assert "there/same (second) minus here/same (first): macro averages" in said
 
 
 def test_compare_command_prints_the_table(tmp_path):

@@ -33,6 +33,7 @@ MAY_ASK = {
     "selection.selection_file": "finds a run's selection, and opens it by its manifest",
     "evaluation.evaluate": "writes samples",
     "evaluation.fine_tune_and_evaluate": "lists the manifests of scores that it has made",
+    "reporting.compare": "names experiments by their folders",
     "reporting.cost": "measures the bytes of a matrix",
     "reporting.experiments": "finds an experiment's configuration",
     "reporting.facts": "measures the bytes of folders",

@@ -23,7 +23,7 @@ def compare(first: Experiment, second: Experiment) -> Table:
     Items are paired where a task has the same items in both; otherwise each side's are resampled on their own. Holm over all rows.
     Raises `UserError` when no task or no arm is common.
     """
-    names = [_name(config, other) for config, other in ((first, second), (second, first))]
+    names = _names(first, second)
     common = [measure for measure in measured(first) if measure in measured(second)]
     if not common:
         raise UserError(f"{names[0]} and {names[1]}: no common measure to compare; compare experiments that measure the same")
@@ -54,7 +54,7 @@ def _compared(first: Experiment, second: Experiment, names: list[str], measure: 
         if other is not None:
             gains = theirs.mean(arm) - ours.mean(other)
             row: dict[str, object] = {"measure": measure.name}
-            row |= {"group": budget_text(arm.budget) if arm.facts.trains else NO_BUDGET, "label": arm.facts.label}
+            row |= {"group": budget_text(arm.budget) if arm.facts.trains else NO_BUDGET, "label": arm.facts.short_label}
             row |= {"selector": arm.selector, "budget": arm.budget, "epochs": arm.epochs}
             row |= {"first": ours.mean(other).mean(), "second": theirs.mean(arm).mean()} | difference((theirs, arm), (ours, other))
             rows.append(row | {f"gain_{task}": gain for task, gain in zip(tasks, gains, strict=True)})
@@ -66,18 +66,20 @@ def _compared(first: Experiment, second: Experiment, names: list[str], measure: 
 
 def verdict(table: Table) -> str:
     """The comparison in a sentence."""
-    second, first = table.title.split(" against ")
     said = []
     for name, rows in table.frame.groupby("measure", sort=False):
         found = [f"{word} in {count}" for word in ("higher", "lower") if (count := int((rows["verdict"] == word).sum()))]
         of = f"of {len(rows)} comparisons" + (f" by {name}" if table.frame["measure"].nunique() > 1 else "")
         said.append(f"{', '.join(found) or 'shown to differ in none'} {of}")
-    return f"{second} against {first}: {'; '.join(said)}."
+    return f"{table.title}: {'; '.join(said)}."
 
 
-def _name(config: Experiment, other: Experiment) -> str:
-    """The experiment's name, with its model where both have the same name."""
-    return config.experiment if config.experiment != other.experiment else f"{config.experiment} ({config.model.name})"
+def _names(*experiments: Experiment) -> list[str]:
+    """The experiments' names; their folders where both have the same name, and their models too where even these are the same."""
+    folders = [config.layout.experiment_root for config in experiments]
+    models = [f"{folder} ({config.model.name})" for config, folder in zip(experiments, folders, strict=True)]
+    ways = ([config.experiment for config in experiments], folders, models)
+    return next((names for names in ways if len(set(names)) == len(names)), folders)
 
 
 def _restricted(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
@@ -88,15 +90,17 @@ def _restricted(evaluation: Evaluation, tasks: list[str]) -> Evaluation:
 def _table(frame: pd.DataFrame, names: list[str], tasks: list[str], paired: list[str], measures: list[Measure]) -> Table:
     items = "the same items in both" if len(paired) == len(tasks) else f"the same items in both for {', '.join(paired) or 'no task'}"
     caption = (
-        f"{names[1]} minus {names[0]}: macro averages over {len(tasks)} common tasks ({items}), difference with the verdict's interval, "
-        f"and the difference of every task; p adjusted by Holm over all rows. {WHY_TWO}"
+        f"{names[1]} (second) minus {names[0]} (first): macro averages over {len(tasks)} common tasks ({items}), difference with the "
+        f"verdict's interval, and the difference of every task; p adjusted by Holm over all rows. {WHY_TWO}"
     )
     columns = [Column("label", "Selector")]
     if measures != [ACCURACY]:
         caption += f" Rows of the measure loss are {LOSS.average} in {LOSS.unit}, lower is better, and a family of their own."
-        columns.append(Column("measure", "Measure", context=True))
-    columns += [Column("epochs", "Epochs", 0, context=True)]
-    columns += [Column(side, name, 1, measured=True) for side, name in zip(("first", "second"), names, strict=True)]
-    columns += DIFFERENCE
+        columns.append(Column("measure", "Measure", context=True, decides=True))
+    columns += [column for column in DIFFERENCE if column.decides]
+    columns += [Column(side, side.capitalize(), 1, measured=True) for side in ("first", "second")]
+    several = bool(frame.duplicated(["measure", "group", "label"]).any())  # only its epochs then tell which arm a row is
+    columns += [Column("epochs", "Epochs", 0, context=True, decides=several)]
+    columns += [column for column in DIFFERENCE if not column.decides]
     columns += [Column(f"gain_{task}", task, 1, measured=True, sign=True) for task in tasks]
     return lean(Table(caption, frame, tuple(columns), group="group", name="compare", title=f"{names[1]} against {names[0]}"))

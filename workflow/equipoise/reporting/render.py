@@ -1,6 +1,7 @@
 """Writes a table as CSV (full precision), Markdown, LaTeX (booktabs) and HTML, all from its one frame."""
 
 import json
+from itertools import compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,28 +37,35 @@ def to_values(table: Table) -> list[dict[str, Any]]:
 
 
 def to_terminal(table: Table, width: int) -> "TerminalTable":
-    """The table for a terminal of `width` columns: as many of its columns as fit, from the left, a line below every group."""
+    """The table for a terminal of `width` columns: the first column and those that decide at every width (their texts wrap where they do
+    not fit), of the others as many as fit, from the left; a line below every group."""
     from rich.table import Table as TerminalTable
     from rich.text import Text
 
     groups = cells(table)
     texts = [[_terminal_text(cell) for cell in row] for group in groups for row in group.rows]
     widths = [max(map(len, [column.header, *(row[place] for row in texts)])) + 3 for place, column in enumerate(table.columns)]
-    shown = max([count for count in range(1, len(widths) + 1) if sum(widths[:count]) + 1 <= width], default=1)
+    shown = [not place or column.decides for place, column in enumerate(table.columns)]
+    for place, own in enumerate(widths):
+        if not shown[place]:
+            if sum(compress(widths, shown)) + own + 1 > width:
+                break
+            shown[place] = True
     made = TerminalTable(title=Text(table.title), title_justify="left")
-    for column in table.columns[:shown]:
-        made.add_column(Text(column.header), justify="left" if column.digits is None else "right", no_wrap=True)
+    tight = sum(compress(widths, shown)) + 1 > width
+    for column in compress(table.columns, shown):
+        words = column.digits is None
+        made.add_column(Text(column.header), justify="left" if words else "right", no_wrap=not (tight and words), overflow="fold")
     for group in groups:
         if group.heading:
             made.add_row(Text(group.heading, style="bold"))
         for row in group.rows:
             styles = {"best": "bold green", "second": "underline"}
-            made.add_row(*(Text(_terminal_text(cell), style=styles.get(cell.mark, "")) for cell in row[:shown]))
+            made.add_row(*(Text(_terminal_text(cell), style=styles.get(cell.mark, "")) for cell in compress(row, shown)))
         made.add_section()
-    if shown < len(table.columns):
-        made.caption = Text(
-            f"Columns left out at this width: {', '.join(column.header for column in table.columns[shown:])} (--json has all)"
-        )
+    left = [column.header for column, there in zip(table.columns, shown, strict=True) if not there]
+    if left:
+        made.caption = Text(f"Columns left out at this width: {', '.join(left)} (--json has all)")
     return made
 
 

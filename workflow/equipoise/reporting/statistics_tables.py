@@ -18,8 +18,8 @@ SELECTOR = Column("label", "Selector")
 EPOCHS = Column("epochs", "Epochs", 0, context=True)
 OVER = Column("interval", "Interval over", context=True)
 DIFFERENCE = (
-    Column("difference", "Difference", 2, measured=True, sign=True),
-    Column("claim", "Verdict"),
+    Column("difference", "Difference", 2, measured=True, sign=True, decides=True),
+    Column("claim", "Verdict", decides=True),
     Column("p_holm", "p (Holm)", 4),
     Column("claim_low", "Low", 2, measured=True, sign=True),
     Column("claim_high", "High", 2, measured=True, sign=True),

@@ -15,7 +15,7 @@ class Column:
     shown behind +-. best: whether the largest shown value of a group is bold and the second underlined; lowest: the smallest instead.
     measured: a row is of the measure in the frame's `measure`, and has as many decimals more as its scores have. sign: show + before
     gains. text: long text (wraps; a paragraph column in LaTeX). context: says what a row is about and measures nothing: said in the
-    caption instead where it is the same in all rows.
+    caption instead where it is the same in all rows. decides: what a reader came for; shown at every width.
     """
 
     key: str
@@ -28,6 +28,7 @@ class Column:
     sign: bool = False
     text: bool = False
     context: bool = False
+    decides: bool = False
 
 
 @dataclass(frozen=True)
