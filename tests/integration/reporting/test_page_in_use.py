@@ -13,13 +13,16 @@ from helpers.reporting_experiment import make_experiment
 
 pytestmark = needs_browser
 AXE = Path(os.environ.get("AXE_CORE", REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"))
+NOTE = "RDS −16.5 at 10 % (by spread of runs; −36.0 to +3.0)"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     selectors = ["random", "task_max", "sum", "bids", "round_robin", "full"]
     config = make_experiment(tmp_path_factory.mktemp("results"), name="used", items=24, rows=120, per_task=3, selectors=selectors)
-    report(config)
+    with pytest.MonkeyPatch.context() as patch:  # whatever the made scores show, the page has a note under its first table
+        patch.setattr("equipoise.reporting.decision._notes", lambda baseline, *others: [NOTE] if baseline == "random" else [])
+        report(config)
     return Path(config.layout.report) / "index.html"
 
 
@@ -104,6 +107,19 @@ def test_the_first_screen_holds_the_answer_the_table_and_the_figure(browser, see
     _, table, figure = browser.execute_script(places)
     assert max(table[1], figure[1]) <= 900
     assert table[3] <= figure[2], "side by side"
+
+
+@pytest.mark.parametrize(("width", "medium"), [(1440, "screen"), (390, "screen"), (1030, "print")])
+def test_why_a_large_difference_is_not_claimed_stands_under_the_table(browser, seen, width, medium):
+    seen(width, medium=medium)
+    place = """
+    const note = document.querySelector('[data-baseline="random"] .notes');
+    const box = note.getBoundingClientRect();
+    return [note.innerText, note.checkVisibility(), box.left >= 0 && box.right <= innerWidth + 1 && box.height > 10];
+    """
+    text, *seen_whole = browser.execute_script(place)
+    assert NOTE in text.replace("\u202f", " ")
+    assert seen_whole == [True, True]
 
 
 def test_nothing_that_decides_lies_outside_the_page_and_phones_keep_the_selector_in_sight(browser, seen):

@@ -90,6 +90,19 @@ def test_every_baseline_has_a_table_and_both_sides_of_a_comparison_agree(config)
     assert tables["bids"]["bids"]["kind"] == "baseline"
 
 
+def test_a_large_difference_beside_a_smaller_claimed_one_names_the_rule_that_decided(config):
+    made = frames(
+        ("bids", "random", "0.05", -4.0, "lower"),
+        ("bids", "random", "0.1", -16.5, "not distinguishable"),
+        ("sum", "random", "0.05", 9.0, "not distinguishable"),
+        ("sum", "random", "0.1", -3.0, "not distinguishable"),
+        leaders={"0.1": "random"},
+    )
+    notes = {table["baseline"]: table["notes"] for table in decision(config, made)["tables"]}
+    assert notes["random"] == ["BIDS −16.5 at 10 % (by both; −17.5 to −15.5)"]
+    assert notes["bids"] == ["Random +16.5 at 10 % (by both; +15.5 to +17.5)"], "seen from the other side"
+
+
 def test_of_a_loss_the_lower_is_the_better(config):
     made = frames(("bids", "random", "0.1", -0.5, "lower"), leaders={"0.1": "bids"}, measure=LOSS)
     with pytest.MonkeyPatch.context() as patch:

@@ -53,6 +53,7 @@ def decision(config: Experiment, frames: Mapping[str, pd.DataFrame]) -> dict[str
                 "baseline": name,
                 "label": selector(name).short_label if name else "",
                 "rows": _rows(name, names, budgets, measures, compared, scores),
+                "notes": _notes(name, names, budgets, measures, compared),
             }
             for name in (baselines or [""])
         ],
@@ -112,6 +113,31 @@ def _rows(
     return rows
 
 
+def _notes(
+    baseline: str,
+    names: Sequence[str],
+    budgets: Sequence[str],
+    measures: Sequence[Measure],
+    compared: Mapping[Key, dict[str, object]],
+) -> list[str]:
+    """The cells that look like an error beside the others: nothing is claimed of them, but of a smaller difference of the same sign by the
+    same measure; each with the rule that decided and the interval that it found."""
+    notes = []
+    for measure in measures:
+        keys = [(measure.name, budget, name, baseline) for name in names for budget in budgets]
+        rows = {key: compared[key] for key in keys if key in compared}
+        kinds = {key: _kind(row, measure) for key, row in rows.items()}
+        claimed = [row["difference"] for key, row in rows.items() if kinds[key] in (BETTER, WORSE)]
+        for (_, budget, name, _), row in ((key, row) for key, row in rows.items() if kinds[key] == UNSHOWN):
+            size = row["difference"]
+            if any(other * size > 0 and abs(other) < abs(size) for other in claimed):
+                interval = f"{signed(row['claim_low'], measure)} to {signed(row['claim_high'], measure)}"
+                unit = "" if measure is measures[0] else f" {measure.unit}"
+                where = f"{selector(name).short_label} {signed(size, measure)}{unit} at {budget_text(budget)}"
+                notes.append(f"{where} (by {row['decided']}; {interval})")
+    return notes
+
+
 def _anchors(macro: pd.DataFrame, measures: Sequence[Measure]) -> list[str]:
     """Averages of the arms without a budget."""
     found = []
@@ -131,7 +157,7 @@ def _rule(frames: Mapping[str, pd.DataFrame], measures: Sequence[Measure]) -> st
         return ""
     return (
         f"A claim needs p below {LEVEL:g} after Holm's adjustment over {count} comparisons, by the larger of a bootstrap's p over runs "
-        "and items and that of Welch's t-test over runs; which rule decided stands in the comparisons and at every cell."
+        "and items and that of Welch's t-test over runs; which rule decided stands in the comparisons."
     )
 
 
