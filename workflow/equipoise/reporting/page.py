@@ -1,5 +1,6 @@
 """The page: one HTML file that opens from disk without network, with DataTables (from itables) for its tables inlined."""
 
+import base64
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,16 +158,17 @@ def _sections(material: Material, svgs: dict[str, str], wanted: Sequence[Result]
 
 
 def page_table(table: Table) -> str:
-    """A flat table for sorting: the group is a column of its own behind the first, numbers carry their sort value."""
+    """A flat table for sorting: the group is a column of its own behind the first and those that decide, numbers carry their sort value."""
+    behind = max([1, *(place + 1 for place, column in enumerate(table.columns) if column.decides)])
     heads = [f'<th scope="col"{" class=number" if c.digits is not None else ""}>{html_text(c.header)}</th>' for c in table.columns]
     if table.group:
-        heads.insert(1, f'<th scope="col">{html_text(_group_heading(table))}</th>')
+        heads.insert(behind, f'<th scope="col">{html_text(_group_heading(table))}</th>')
     body = []
     for number, group in enumerate(cells(table)):
         for row in group.rows:
             filled = [f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)]
             if table.group:
-                filled.insert(1, f'<td data-order="{number}">{html_text(group.heading)}</td>')
+                filled.insert(behind, f'<td data-order="{number}">{html_text(group.heading)}</td>')
             body.append(f"<tr>{''.join(filled)}</tr>")
     caption = f'<caption class="unseen">{html_text(table.title)}</caption>'
     return (
@@ -239,11 +241,9 @@ def _finalized(value: object) -> object:
 
 
 def _datatables() -> dict[str, str]:
-    """DataTables' module and style sheet as shipped by itables, ready for inlining."""
+    """DataTables' module, as base64, and style sheet as shipped by itables, ready for inlining."""
     import itables
 
     folder = Path(itables.__file__).parent / "html"
-    module = (folder / "dt_bundle.js").read_text(encoding="utf-8")
-    if "</script" in module:
-        raise RuntimeError("itables' bundle holds </script and cannot be inlined as it is; pin itables to 2.9")
+    module = base64.b64encode((folder / "dt_bundle.js").read_bytes()).decode("ascii")
     return {"datatables_module": module, "datatables_style": (folder / "dt_bundle.css").read_text(encoding="utf-8")}

@@ -143,7 +143,8 @@ def html_cell(cell: Cell) -> str:
     text = {"best": f"<strong>{text}</strong>", "second": f"<u>{text}</u>"}.get(cell.mark, text)
     spread = f'<span class="sd"> ±{cell.spread}</span>' if cell.spread else ""
     order = f' data-order="{"" if cell.value is None else f"{cell.value:.12g}"}"' if cell.number else ""
-    return f"<td{_kind(cell.number)}{order}>{text}{spread}</td>"
+    kind = ' class="decides"' if cell.decides else _kind(cell.number)
+    return f"<td{kind}{order}>{text}{spread}</td>"
 
 
 def _kind(number: bool) -> str:

@@ -27,9 +27,10 @@ DIFFERENCE = (
 )
 COMPARISON = (
     SELECTOR,
-    EPOCHS,
+    *(column for column in DIFFERENCE if column.decides),
     Column("against", "Against"),
-    *DIFFERENCE,
+    EPOCHS,
+    *(column for column in DIFFERENCE if not column.decides),
     Column("p_bootstrap", "p bootstrap", 4),
     Column("p_runs", "p runs", 4),
     OVER,

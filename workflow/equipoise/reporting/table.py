@@ -50,13 +50,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Cell:
-    """Text of a cell, its spread (without +-), its value as shown where it is a number, and its mark: "", "best" or "second"."""
+    """Text of a cell, its spread (without +-), its value as shown where it is a number, its mark ("", "best" or "second") and whether it is
+    words that decide."""
 
     text: str
     spread: str = ""
     mark: str = ""
     number: bool = False
     value: float | None = None
+    decides: bool = False
 
 
 MISSING = "–"
@@ -92,7 +94,7 @@ def cells(table: Table) -> list[Group]:
 def _cell(row: dict[str, object], column: Column) -> Cell:
     value = row[column.key]
     if column.digits is None:
-        return Cell("" if value is None or value != value else str(value))
+        return Cell("" if value is None or value != value else str(value), decides=column.decides)
     if pd.isna(value):
         return Cell(MISSING, number=True)
     digits = column.digits + (BY_NAME[row["measure"]].digits - ACCURACY.digits if column.measured else 0)

@@ -1,4 +1,7 @@
-// Sortable tables with DataTables; the theme follows the system until its button is pressed.
+// Sortable tables with DataTables (imported from within the page, so that all is drawn before the page counts as loaded and a printer that
+// waits for no script has it); the theme follows the system until its button is pressed.
+import DataTable from "datatables";
+
 const root = document.documentElement;
 const themeButton = document.getElementById("theme");
 const systemDark = window.matchMedia("(prefers-color-scheme: dark)");
@@ -27,11 +30,6 @@ function showBaseline() {
   for (const part of document.querySelectorAll("[data-baseline]")) part.classList.toggle("aside", part.dataset.baseline !== baseline.value);
 }
 if (baseline) { baseline.addEventListener("change", showBaseline); showBaseline(); }
-
-const source = new Blob([document.getElementById("datatables").textContent], { type: "text/javascript" });
-const address = URL.createObjectURL(source);
-const { default: DataTable } = await import(address);
-URL.revokeObjectURL(address);
 
 // files packed into the page; those it has no room for are links to files beside it
 const files = JSON.parse(document.getElementById("files").textContent);
