@@ -7,9 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from equipoise.cluster.failures import failures
 from equipoise.cluster.status import find_experiments, line_of, sentence, status_of
+from equipoise.commands.running import app
 from equipoise.errors import UserError
 from equipoise.progress import duration
 from equipoise.store.lease import one_writer
@@ -138,3 +140,22 @@ def test_the_folder_of_results_or_one_experiment_may_be_given(experiment, tmp_pa
 @pytest.mark.parametrize(("seconds", "text"), [(45, "45 s"), (720, "12 min"), (12_600, "3.5 h"), (200_000, "2.3 d")])
 def test_durations_are_short(seconds, text):
     assert duration(seconds) == text
+
+
+def test_watch_shows_it_again_and_again_until_ctrl_c(experiment, tmp_path, monkeypatch):
+    config, layout = experiment
+    looks = []
+
+    def wait(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        write_manifest(layout.pool_manifest, "pool", rows=3000)
+        Path(layout.pool).touch()
+
+    monkeypatch.setattr("time.sleep", wait)
+    done = CliRunner().invoke(app, ["status", layout.experiment_root, "--folder", str(tmp_path), "--watch"])
+    assert done.exit_code == 0, done.output
+    assert looks == [5.0, 5.0]
+    said = [line for line in done.output.splitlines() if line.startswith(f"{config.experiment}: ")]
+    assert [line.split(": ")[1].split(" of ")[0] for line in said] == ["0", "1"], "what was made in between is counted"

@@ -189,7 +189,7 @@ def test_verify_and_audit_find_collected_gradients_sound(tmp_path):
     layout = layout_of(config)
     collect_pool_gradients(config, [1], 0)
     collect_target_gradients(config, [1], ["alpha"])
-    verified = CliRunner().invoke(app, ["verify", layout.root])
+    verified = CliRunner().invoke(app, ["verify", layout.root, "--verbose"])
     assert verified.exit_code == 0, verified.output
     assert verified.output.count("ok ") == 8  # two stores, and the manifests of them, the pool, both tasks and the checkpoint
     found = audit(config, 1, None, 5, 0) + audit(config, 1, "alpha", 2, 0)

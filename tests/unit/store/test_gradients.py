@@ -1,5 +1,6 @@
 """Gradient stores on disk: written whole, read only where vouched for, verified, resumed after SIGKILL."""
 
+import json
 import shutil
 
 import numpy as np
@@ -138,15 +139,28 @@ def test_verify_names_each_kind_of_damage(tmp_path):
         list(verify(tmp_path / "other"))
 
 
-def test_verify_command_lists_stores_and_ends_with_status_1_on_damage(tmp_path):
-    write_store(tmp_path / "gradients" / "store")
+def test_verify_command_counts_what_is_sound_names_what_is_damaged_and_ends_with_status_1(tmp_path):
+    for name in ("first", "second"):
+        write_store(tmp_path / "gradients" / name)
     sound = CliRunner().invoke(app, ["verify", str(tmp_path)])
     assert sound.exit_code == 0
-    assert "gradient store, 2050 rows in 3 chunks" in sound.output
-    damage(tmp_path / "gradients" / "store" / "norm/c/0")
+    all_sound = "All is sound: 2 artefacts and stores were read, and each is what its manifest says."
+    assert sound.output.splitlines() == ["read: gradient store 2", all_sound]
+    whole = CliRunner().invoke(app, ["verify", str(tmp_path), "--verbose"]).output.splitlines()
+    stores = [f"ok      {tmp_path}/gradients/{name}: gradient store, 2050 rows in 3 chunks" for name in ("first", "second")]
+    assert whole == [*stores, "read: gradient store 2", all_sound]
+    damage(tmp_path / "gradients" / "second" / "norm/c/0")
     damaged = CliRunner().invoke(app, ["verify", str(tmp_path)])
     assert damaged.exit_code == 1
-    assert "DAMAGED" in damaged.output
+    named, defect, *_ = damaged.stdout.splitlines()
+    assert named.startswith(f"DAMAGED {tmp_path}/gradients/second: gradient store")
+    assert "norm/c/0" in defect
+    assert "first" not in damaged.output
+    assert "read: gradient store 2 (1 damaged)" in damaged.output
+    assert f"in 2 artefacts and stores; `equipoise verify --heal {tmp_path}` removes what is damaged" in damaged.output
+    told = json.loads(CliRunner().invoke(app, ["verify", str(tmp_path), "--json"]).stdout)
+    assert [bool(one["defects"]) for one in told["checked"]] == [False, True]
+    assert not told["sound"]
 
 
 def test_verify_reads_other_arrays_chunk_by_chunk(tmp_path):

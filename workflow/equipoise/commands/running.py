@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, print_json, print_table
+from equipoise.commands.panels import EVERYDAY, EXPERIMENT, Json, console, print_json, print_table
 
 app = typer.Typer()
 WATCHED_EVERY = 5.0  # seconds
@@ -84,7 +84,7 @@ def status(
     while True:
         found = [status_of(configuration, Path(folder)) for configuration in find_experiments(results)]
         if watch and not json:
-            typer.clear()
+            console().clear()
         if json:
             print_json([each.values() for each in found])
         for each in [] if json else found:

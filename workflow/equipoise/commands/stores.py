@@ -1,11 +1,17 @@
 """`equipoise verify` and `equipoise audit-gradients`: is what the stores hold complete, and is it right?"""
 
 import shlex
-from typing import Annotated
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from equipoise.commands.panels import MAINTENANCE, Json, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from equipoise.store.verify import Checked
 
 app = typer.Typer()
 
@@ -14,6 +20,7 @@ app = typer.Typer()
 def verify(
     path: Annotated[str, typer.Argument(help="A gradient store, a manifest, or a folder with any of them below.")],
     heal: Annotated[bool, typer.Option("--heal", help="Remove what is damaged and its manifests; the next run makes it again.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Name what is sound too.")] = False,
     json: Json = False,
 ) -> None:
     """Reads every file, chunk and manifest at or below PATH and names what is damaged (exit status 1)."""
@@ -23,7 +30,7 @@ def verify(
 
     found = []
     for checked in check(path, weight_defects):
-        if not json:
+        if not json and (verbose or checked.defects):
             typer.echo(f"{'DAMAGED' if checked.defects else 'ok':8}{checked.what}")
             for defect in checked.defects:
                 typer.echo(f"        {defect}")
@@ -36,6 +43,7 @@ def verify(
         if defects and not heal:
             raise typer.Exit(1)
         return
+    typer.echo(f"read: {_counts(found)}")
     if not defects:
         typer.echo(f"All is sound: {len(found)} artefacts and stores were read, and each is what its manifest says.")
         return
@@ -45,6 +53,12 @@ def verify(
         raise typer.Exit(1)
     removed = remove(found)
     typer.echo(f"{defects} defects: removed {len(removed)} files; run the workflow, which makes them again.")
+
+
+def _counts(found: "Sequence[Checked]") -> str:
+    """How many there are of every kind, and how many of them are damaged."""
+    read, damaged = Counter(each.kind for each in found), Counter(each.kind for each in found if each.defects)
+    return ", ".join(f"{kind} {count:,}{f' ({damaged[kind]:,} damaged)' if damaged[kind] else ''}" for kind, count in read.items())
 
 
 @app.command(

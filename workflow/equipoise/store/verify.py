@@ -28,6 +28,8 @@ from equipoise.store.stored_array import StoredArray
 
 OF_OTHERS = ("fold", "retrainings")
 """Kinds whose files are manifests of other artefacts."""
+STORE, ARRAYS = "gradient store", "arrays"
+"""What is checked without a kind of its own."""
 UNIT_TOLERANCE = 2e-3  # of a float16 row's length
 Further = Callable[[Experiment, Artefact], list[str]]
 """Defects of what an artefact is about, for who can reach it: the base's weights."""
@@ -35,9 +37,10 @@ Further = Callable[[Experiment, Artefact], list[str]]
 
 @dataclass
 class Checked:
-    """What was checked, its defects, and the files that are removed when it is healed."""
+    """What was checked, of which kind it is, its defects, and the files that are removed when it is healed."""
 
     what: str
+    kind: str
     defects: list[str] = field(default_factory=list)
     damaged: set[Path] = field(default_factory=set)
 
@@ -99,7 +102,7 @@ def _manifest(path: Path, further: Further) -> Checked | None:
     kind, names = next(((kind, found) for kind in KINDS.values() if (found := kind.pattern.search(place))), (None, None))
     if kind is None:
         return None
-    checked = Checked(f"{path}: {kind.name}")
+    checked = Checked(f"{path}: {kind.name}", kind.name)
     try:
         artefact = Artefact(path, read_manifest(path, kind.name))
         own = {name: value for name, value in names.groupdict().items() if name in kind.names}
@@ -168,8 +171,8 @@ def _store(path: Path) -> Checked:
     try:
         reader = GradientReader(path)
     except UserError as error:
-        return Checked(f"{path}: gradient store", [str(error)], {path})
-    checked = Checked(f"{path}: gradient store, {reader.rows} rows in {reader.chunks} chunks")
+        return Checked(f"{path}: {STORE}", STORE, [str(error)], {path})
+    checked = Checked(f"{path}: {STORE}, {reader.rows} rows in {reader.chunks} chunks", STORE)
     for chunk in range(reader.chunks):
         record = chunk_record(path, chunk)
         try:
@@ -209,10 +212,14 @@ def _arrays(path: Path) -> Checked:
         root = zarr.open(str(path), mode="r")
         arrays = {path: root} if isinstance(root, zarr.Array) else {path / name: array for name, array in root.arrays()}
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        return Checked(f"{path}: arrays", [f"{path}: its metadata cannot be read ({first_line(error)}); run its stage again"], {path})
+        return Checked(
+            f"{path}: {ARRAYS}", ARRAYS, [f"{path}: its metadata cannot be read ({first_line(error)}); run its stage again"], {path}
+        )
     if not arrays:
-        return Checked(f"{path}: arrays", [f"{path}: a group without arrays, as a killed writer leaves it; run its stage again"], {path})
-    checked = Checked(f"{path}: {len(arrays)} arrays, {max(array.shape[0] for array in arrays.values())} rows")
+        return Checked(
+            f"{path}: {ARRAYS}", ARRAYS, [f"{path}: a group without arrays, as a killed writer leaves it; run its stage again"], {path}
+        )
+    checked = Checked(f"{path}: {len(arrays)} arrays, {max(array.shape[0] for array in arrays.values())} rows", ARRAYS)
     for place, array in arrays.items():
         for index in np.ndindex(*array.cdata_shape):
             file = place.joinpath("c", *map(str, index))
