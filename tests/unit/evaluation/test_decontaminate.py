@@ -4,7 +4,10 @@ import json
 
 import pyarrow.parquet
 import pytest
+import yaml
+from typer.testing import CliRunner
 
+from equipoise.commands.attribution_stages import app
 from equipoise.config_file import parse_config
 from equipoise.data.pool import prepare_pool
 from equipoise.data.targets import prepare_targets
@@ -32,7 +35,7 @@ def values(tiny_values, tmp_path) -> dict:
     return values
 
 
-def test_contaminated_rows_are_counted_per_task_and_kept_when_only_reported(values):
+def test_contaminated_rows_are_counted_per_task_and_kept_when_only_reported(values, tmp_path):
     config = parse_config(values)
     with pytest.raises(UserError, match="missing; run the stage that writes it"):
         decontaminate(config)
@@ -42,8 +45,10 @@ def test_contaminated_rows_are_counted_per_task_and_kept_when_only_reported(valu
     assert found["tasks"]["first"] == {"items": 30, "count": 1, "rows": [4]}
     assert found["tasks"]["second"] == {"items": 30, "count": 0, "rows": []}
     assert (found["rows"], found["found"]) == (20, 1)
-    decontaminate(config)
+    (tmp_path / "experiment.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")), encoding="utf-8")
+    told = json.loads(CliRunner().invoke(app, ["decontaminate", "--config", str(tmp_path / "experiment.yaml"), "--json"]).stdout)
     assert read_manifest(config.layout.contamination, "contamination") == found
+    assert (told["rows"], told["found"], told["tasks"]) == (20, 1, found["tasks"])
     prepare_pool(config)
     assert read_manifest(config.layout.pool_manifest, "pool")["rows"] == 20
     table = Material(config).make("table_contamination")

@@ -87,3 +87,6 @@ def test_the_command_reads_what_is_there_and_runs_nothing(tmp_path, monkeypatch)
     assert said.exit_code == 0, said.output
     assert said.output.startswith("miniature:\n")
     assert "| LDS (rank correlation) | +0.80 (4) |" in said.output
+    told = CliRunner().invoke(app, ["miniature", "study", "--measures", "--config", str(tmp_path / "config.yaml"), "--json"])
+    made = [vars(each) for each in agreements(results(), arms())]
+    assert json.loads(told.stdout)["pools"] == [{"experiment": "miniature", "agreements": made}]

@@ -6,7 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import t, ttest_rel
+from typer.testing import CliRunner
 
+from equipoise.commands.miniature import miniature
 from equipoise.config_file import read_config
 from equipoise.errors import UserError
 from equipoise.reporting.statistics import holm
@@ -16,6 +18,7 @@ from equipoise.study.final_comparison import CANDIDATE_STUDY, Chosen, choose, co
 from equipoise.study.one_pool import Arm, planned_arms
 from equipoise.study.study import Study, fill_in, pool_experiment
 from equipoise.study.tables import Cell, Pool, differences, differences_markdown, gather, macros, markdown
+from equipoise.study.task_tables import gather_tasks
 from helpers.places import REPOSITORY
 
 CONFIG = REPOSITORY / "config.yaml"
@@ -157,18 +160,35 @@ def test_the_final_comparison_is_made_once(tmp_path, monkeypatch):
     said = tmp_path / "miniature-candidates" / "chosen.json"
     said.parent.mkdir()
     said.write_text(json.dumps(vars(CHOSEN)))
-    text = run_final(base, 2, again=False)
+    text = run_final(base, 2, again=False).text
     assert made[0][1] == CHOSEN.study
     assert "| less round_robin | less bids |" in text
     with pytest.raises(UserError, match="has been made"):
         run_final(base, 2, again=False)
-    assert run_final(base, 2, again=True) == text
+    assert run_final(base, 2, again=True).text == text
     (tmp_path / "miniature-final" / "differences.csv").unlink()
     run_final(base, 2, again=False)  # was stopped: goes on
     (tmp_path / "miniature-final" / "differences.csv").unlink()
     said.write_text(json.dumps(vars(replace(CHOSEN, selector="bids_sum"))))
     with pytest.raises(UserError, match="begun with other arms"):
         run_final(base, 2, again=False)
+
+
+@pytest.mark.parametrize("part", [[], ["--candidates"], ["--final"]], ids=["plain", "candidates", "final"])
+def test_a_study_as_json_has_the_values_of_its_tables(tmp_path, monkeypatch, part):
+    monkeypatch.chdir(tmp_path)
+    pools = random_pools(np.random.default_rng(3))
+    for module in ("study", "final_comparison"):
+        monkeypatch.setattr(f"equipoise.study.{module}.run_study", lambda *given: pools)
+    said = tmp_path / "results" / "miniature-candidates" / "chosen.json"
+    said.parent.mkdir(parents=True)
+    said.write_text(json.dumps(vars(CHOSEN)))
+    done = CliRunner().invoke(miniature, ["study", "--profiles", "noisy", "--config", str(CONFIG), *part, "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["cells"] == [vars(cell) for cell in gather(pools)]
+    assert told["tasks"] == [vars(cell) for cell in gather_tasks(pools)]
+    assert ("differences" in told, "chosen" in told) == (part == ["--final"], part == ["--candidates"])
 
 
 def test_a_table_goes_between_its_own_marks(tmp_path):

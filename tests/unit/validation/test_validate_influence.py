@@ -8,7 +8,9 @@ import pytest
 import torch
 import zarr
 from scipy.stats import spearmanr
+from typer.testing import CliRunner
 
+from equipoise.commands.run_stages import app
 from equipoise.comparison import Retraining, compared, groups
 from equipoise.errors import UserError
 from equipoise.modelling.adapter import attach_adapter, lora_parameters
@@ -40,6 +42,15 @@ def validated(tmp_path_factory):
     config = make_comparison(tmp_path_factory.mktemp("validation"), NAMES)
     text = validate_influence(config)
     return config, read_manifest(config.layout.validation, "validation"), text
+
+
+def test_the_table_as_json_is_what_the_manifest_holds(validated, monkeypatch):
+    config, manifest, text = validated
+    monkeypatch.setattr("equipoise.commands.run_stages.open_for_training", lambda path, stage: config)
+    command = ["validate_influence", "--config", "any.yaml"]
+    assert CliRunner().invoke(app, command).stdout == f"{text}\n"
+    told = json.loads(CliRunner().invoke(app, [*command, "--json"]).stdout)
+    assert told == {name: manifest[name] for name in ("reference", "candidates", "results", "ceiling", "excluded")}
 
 
 def matrices(config) -> dict[str, np.ndarray]:

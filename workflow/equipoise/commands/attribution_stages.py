@@ -10,7 +10,7 @@ import typer
 
 from equipoise.collecting import INFLUENCE, is_predicted, made_of_rows
 from equipoise.commands.options import epochs_of, estimated, one_of, refuse_missing_checkpoints, refuse_missing_targets, some_of
-from equipoise.commands.panels import STAGES
+from equipoise.commands.panels import STAGES, Json, print_json
 from equipoise.commands.stage import ConfigOption, Epochs, EstimatorOption, Matrix, Shard, Tasks, open_for, open_for_training
 from equipoise.errors import UserError
 from equipoise.estimators import ESTIMATORS, row_estimator
@@ -34,12 +34,14 @@ def fetch_command(config: ConfigOption) -> None:
 
 
 @stage("decontaminate", epilog="Example (after make demo):  equipoise decontaminate --config config.yaml")
-def decontaminate_command(config: ConfigOption) -> None:
+def decontaminate_command(config: ConfigOption, json: Json = False) -> None:
     """Finds pool rows that share a 13-gram with a test item, per task; needs prepare_targets."""
     from equipoise.config_file import read_config
     from equipoise.evaluation.decontaminate import decontaminate
 
-    decontaminate(read_config(config))
+    found = decontaminate(read_config(config))
+    if json:
+        print_json(found)
 
 
 @stage("prepare_pool", epilog="Example:  equipoise prepare_pool --config config.yaml")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from equipoise.commands.panels import MAINTENANCE
+from equipoise.commands.panels import MAINTENANCE, Json, print_json
 
 app = typer.Typer(no_args_is_help=True)
 miniature = typer.Typer(
@@ -65,6 +65,7 @@ def study(
     ] = False,
     again: Annotated[bool, typer.Option(help="Make the final comparison although it was made before.")] = False,
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
+    json: Json = False,
 ) -> None:
     """Run the miniature on several pools and gather one table; what is finished is not run again."""
     from equipoise.budgets import parse_budget
@@ -78,7 +79,7 @@ def study(
     from equipoise.study.agreement import measures_of
     from equipoise.study.study import Study, fill_in, run_study
     from equipoise.study.tables import gather, markdown
-    from equipoise.study.task_tables import gather_tasks, task_markdown
+    from equipoise.study.task_tables import gather_tasks, task_markdown, values_of
 
     base, number = read_config(config), cores_of(cores)
     arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
@@ -90,9 +91,10 @@ def study(
             which = "--final" if final and not candidates else "--candidates"
             raise UserError(f"{which}: its arms are fixed; leave out {' '.join(named) or '--final'}")
         if measures:
-            typer.echo(measures_of(base, final_comparison.CANDIDATE_STUDY))
-            return
-        typer.echo(final_comparison.run_candidates(base, number) if candidates else final_comparison.run_final(base, number, again))
+            made = measures_of(base, final_comparison.CANDIDATE_STUDY)
+        else:
+            made = final_comparison.run_candidates(base, number) if candidates else final_comparison.run_final(base, number, again)
+        print_json(made.values) if json else typer.echo(made.text)
         return
     chosen = Study(
         some_of("--profiles", profiles, PROFILES),
@@ -103,13 +105,17 @@ def study(
         seeds_of("--seeds", seeds) if seeds else (),
     )
     if measures:
-        typer.echo(measures_of(base, chosen))
+        made = measures_of(base, chosen)
+        print_json(made.values) if json else typer.echo(made.text)
         return
     pools = run_study(base, chosen, number)
     text = markdown(gather(pools))
     if chosen == Study(list(Study.profiles), list(Study.pool_seeds)):
         fill_in(final_comparison.DOCUMENT, "study", text)
-    typer.echo("\n".join(filter(None, (text, task_markdown(gather_tasks(pools))))))
+    if json:
+        print_json(values_of(pools))
+    else:
+        typer.echo("\n".join(filter(None, (text, task_markdown(gather_tasks(pools))))))
 
 
 @miniature.command("study-pool", epilog="Example:  equipoise miniature study-pool --config results/miniature-study/miniature-clean-1.yaml")

@@ -18,7 +18,7 @@ from equipoise.commands.options import (
     run_of,
     some_of,
 )
-from equipoise.commands.panels import STAGES
+from equipoise.commands.panels import STAGES, Json, print_json
 from equipoise.commands.stage import ConfigOption, Epochs, RunPath, SelectionSeed, Selector, open_for, open_for_training
 from equipoise.measures import ACCURACY, LOSS, MEASURES
 from equipoise.process import continue_in, distributed
@@ -143,7 +143,7 @@ def retrain_command(
 
 
 @stage("validate_influence", epilog="Example (after make demo):  equipoise validate_influence --config config.yaml")
-def validate_influence_command(config: ConfigOption) -> None:
+def validate_influence_command(config: ConfigOption, json: Json = False) -> None:
     """Compares validation.estimators with each other and with baselines, by single steps and retrainings; makes those that are missing."""
     experiment = open_for_training(config, "validate_influence")
     refuse_nothing_compared(experiment)
@@ -151,7 +151,14 @@ def validate_influence_command(config: ConfigOption) -> None:
     with one_writer(experiment.layout.validation):
         from equipoise.validation.validate_influence import validate_influence
 
-        typer.echo(validate_influence(experiment))
+        text = validate_influence(experiment)
+    if not json:
+        typer.echo(text)
+        return
+    from equipoise.store.artefact import open_artefact
+
+    made = open_artefact(experiment, "validation")
+    print_json({name: made[name] for name in ("reference", "candidates", "results", "ceiling", "excluded")})
 
 
 @stage("report", epilog="Example:  equipoise report --config config.yaml")

@@ -35,8 +35,8 @@ def overlapping(rows: Iterable[tuple[int, str]], items: Mapping[str, Iterable[st
     return hits
 
 
-def decontaminate(config: Experiment) -> None:
-    """Compares the rows of the pool's source with the evaluated items of every suite; writes layout.contamination.
+def decontaminate(config: Experiment) -> dict[str, Any]:
+    """Compares the rows of the pool's source with the evaluated items of every suite; writes layout.contamination and returns what it says.
 
     Its `tasks` gives, by task, `items` (compared), `rows` (numbers of the source's examples, from 0, that share a 13-gram with one of them)
     and `count`; `rows` is the number of examples searched, `found` that of those found for any task, `source` the digest of what they
@@ -69,6 +69,7 @@ def decontaminate(config: Experiment) -> None:
     publish(config, "contamination", {}, **content, fingerprint=fingerprint(content))
     for name, task in content["tasks"].items():
         log(f"decontaminate {name}: {task['count']:,} pool rows share {GRAM} words with one of {task['items']:,} test items")
+    return content
 
 
 def _searched(records: Iterable[Record], digest: RecordsDigest) -> Iterator[str]:

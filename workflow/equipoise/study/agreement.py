@@ -20,6 +20,7 @@ from equipoise.errors import UserError
 from equipoise.store.artefact import open_alone
 from equipoise.study.one_pool import Arm
 from equipoise.study.study import Study, finished_pools
+from equipoise.study.tables import Made
 from equipoise.validation.results import TITLES
 
 RIGHT = "right"
@@ -120,19 +121,20 @@ def _text(each: Agreement | None) -> str:
     return f"{'unknown' if each.correlation is None else f'{each.correlation:+.2f}'} ({each.estimators})"
 
 
-def measures_of(base: Experiment, study: Study) -> str:
+def measures_of(base: Experiment, study: Study) -> Made:
     """The table of every finished pool of a study whose experiment has a validation. Runs nothing.
 
     Raises `UserError` where there is none.
     """
-    parts = []
+    parts, values = [], []
     for experiment, result in finished_pools(base, study):
         path = Path(experiment.layout.validation)
         if path.exists():
-            table = agreement_markdown(agreements(open_alone(path, "validation")["results"], result.arms))
-            parts.append(f"{experiment.experiment}:\n\n{table}")
+            made = agreements(open_alone(path, "validation")["results"], result.arms)
+            parts.append(f"{experiment.experiment}:\n\n{agreement_markdown(made)}")
+            values.append({"experiment": experiment.experiment, "agreements": [vars(each) for each in made]})
     if not parts:
         raise UserError(
             f"{study.folder(base)}: no finished pool whose experiment has been validated; run the study, and `make validate` for its pool"
         )
-    return "\n".join(parts)
+    return Made("\n".join(parts), {"pools": values})

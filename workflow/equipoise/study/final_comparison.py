@@ -19,8 +19,8 @@ from equipoise.miniature.generated_pool import PROFILES
 from equipoise.progress import log
 from equipoise.selectors import BASELINE, SELECTORS
 from equipoise.study.study import Study, as_csv, fill_in, run_study
-from equipoise.study.tables import Pool, differences, differences_markdown, gather, macros, markdown
-from equipoise.study.task_tables import gather_tasks, task_markdown
+from equipoise.study.tables import Made, Pool, differences, differences_markdown, gather, macros, markdown
+from equipoise.study.task_tables import gather_tasks, task_markdown, values_of
 
 REFERENCE, STUDIED = "less", "bids"
 FIXED = ("task_max", "sum", STUDIED, "round_robin")
@@ -72,17 +72,18 @@ def choose(pools: Sequence[Pool]) -> Chosen:
     return Chosen(estimators, selector, tuple(sorted(BASELINES, key=lambda name: -mean([""], [name]))[:KEPT_BASELINES]))
 
 
-def run_candidates(base: Experiment, cores: int) -> str:
-    """Runs the candidates, writes what they chose beside their tables, and returns both as text."""
+def run_candidates(base: Experiment, cores: int) -> Made:
+    """Runs the candidates, writes what they chose beside their tables, and returns both."""
     pools = run_study(base, CANDIDATE_STUDY, cores)
     chosen = choose(pools)
     write_text(_chosen_path(base), json.dumps(asdict(chosen), indent=1) + "\n")
     text = markdown(gather(pools))
     fill_in(DOCUMENT, "candidates", text)
-    return f"{text}\n{task_markdown(gather_tasks(pools))}\nchosen for the final comparison: {chosen}\n"
+    text = f"{text}\n{task_markdown(gather_tasks(pools))}\nchosen for the final comparison: {chosen}\n"
+    return Made(text, values_of(pools) | {"chosen": asdict(chosen)})
 
 
-def run_final(base: Experiment, cores: int, again: bool) -> str:
+def run_final(base: Experiment, cores: int, again: bool) -> Made:
     """Runs the final comparison, or goes on with it, and returns its tables.
 
     Raises `UserError` before the candidates have chosen; and, unless `again`, where it has been finished or was begun with other arms.
@@ -104,7 +105,8 @@ def run_final(base: Experiment, cores: int, again: bool) -> str:
     rows = [vars(each) | {"arm": " ".join(each.arm), "other": " ".join(each.other)} | each.by_profile for each in made]
     write_text(finished, as_csv([{key: value for key, value in row.items() if key != "by_profile"} for row in rows]))
     fill_in(DOCUMENT, "final", text)
-    return f"{text}\n{task_markdown(gather_tasks(pools))}"
+    text = f"{text}\n{task_markdown(gather_tasks(pools))}"
+    return Made(text, values_of(pools) | {"differences": [asdict(each) for each in made]})
 
 
 def compared_arms(chosen: Chosen) -> list[tuple[tuple[str, str], tuple[str, str]]]:

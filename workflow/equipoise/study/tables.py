@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,14 @@ class Cell:
     pools: int
     mean: float
     deviation: float | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a study found: its tables as text, and their values as JSON has them."""
+
+    text: str
+    values: dict[str, Any]
 
 
 def macros(pool: Pool) -> dict[Key, float]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from equipoise.miniature.generated_pool import CONFLICT, PROFILES
 from equipoise.selectors import selector as find_selector
-from equipoise.study.tables import Pool, budget_name, named
+from equipoise.study.tables import Pool, budget_name, gather, named
 
 CONFLICTING = tuple(name for name, profile in PROFILES.items() if profile.shares is CONFLICT)
 """Profiles of pools in which tasks conflict."""
@@ -47,6 +48,11 @@ def gather_tasks(pools: Sequence[Pool]) -> list[TaskCell]:
         chosen = fmean(map(fmean, picks[key].values())) if key in picks else None
         cells.append(TaskCell(*key, len(means), fmean(means), min(means), chosen))
     return cells
+
+
+def values_of(pools: Sequence[Pool]) -> dict[str, Any]:
+    """The cells of a study's tables: macro averages by arm, and scores and picks by task."""
+    return {"cells": [vars(cell) for cell in gather(pools)], "tasks": [vars(cell) for cell in gather_tasks(pools)]}
 
 
 def task_markdown(cells: Sequence[TaskCell], profiles: Sequence[str] = CONFLICTING) -> str:
