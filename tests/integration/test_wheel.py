@@ -15,6 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from equipoise.attribution.seal import attribute
+from equipoise.selection.rank import rank
+from equipoise.selection.select_budget import select_budget
+from helpers.attribution_experiment import prepare
 from helpers.places import REPOSITORY
 
 PROGRAM = ("Snakefile", "config.yaml", "envs", "profiles", "workflow/experiments", "workflow/report", "workflow/rules", "workflow/schemas")
@@ -116,8 +120,14 @@ def test_an_installed_wheel_runs_the_experiments_it_ships_from_an_empty_folder(e
     assert {path.name for path in tmp_path.iterdir()} <= {".snakemake"}
 
 
-def test_without_extras_one_selects_and_exports_and_is_told_what_more_needs(environment, tmp_path):
-    equipoise = environment()
+@pytest.fixture(scope="module")
+def plain(environment):
+    """`equipoise` installed without extras."""
+    return environment()
+
+
+def test_without_extras_one_selects_and_exports_and_is_told_what_more_needs(plain, tmp_path):
+    equipoise = plain
     np.save(tmp_path / "matrix.npy", np.random.default_rng(0).normal(size=(40, 4)).astype("f4"))
     (tmp_path / "tasks.json").write_text(json.dumps(["a", "a", "b", "b"]), encoding="utf-8")
     rows = [json.dumps({"prompt": f"q {i}", "response": f"a {i}"}) for i in range(40)]
@@ -127,9 +137,32 @@ def test_without_extras_one_selects_and_exports_and_is_told_what_more_needs(envi
     written = said([equipoise, "export", "picks.jsonl", "--pool", "pool.jsonl", "--output", "chosen.jsonl"], tmp_path)
     assert written.returncode == 0, written.stderr
     assert len((tmp_path / "chosen.jsonl").read_text(encoding="utf-8").splitlines()) == 4
-    assert said([equipoise, "explain", "--help"], tmp_path).returncode == 0
     told = said([equipoise, "run", "--cores", "1"], tmp_path)
     assert (told.returncode, told.stderr) == (2, "error: snakemake is not installed; write  pip install 'equipoise[pipeline,report]'\n")
+
+
+def test_without_extras_a_selection_of_the_workflow_is_explained(plain, tmp_path):
+    prepared = prepare(tmp_path / "experiment", rows=1100)
+    attribute(prepared.config, ["influence"])
+    rank(prepared.config, "bids", 0)
+    select_budget(prepared.config, "bids", 0, "0.05")
+    selection = prepared.layout.selection("bids", 0, "0.05")
+    pick = json.loads(Path(selection).read_text(encoding="utf-8").splitlines()[3])
+    told = said([plain, "explain", selection, "--row", pick["id"]], tmp_path)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.startswith(f"{pick['id']} (row {pick['row']}, source s): rank 3\n")
+    assert f"asked for by {pick['validation_id']} (column {pick['column']}) of task {pick['task']}" in told.stdout
+    assert "VALIDATION EXAMPLE" in told.stdout
+
+
+def test_without_extras_init_names_the_extra_in_one_line(plain, tmp_path, tiny_base):
+    rows = [json.dumps({"prompt": f"q {i}", "response": f"a {i}"}) + "\n" for i in range(40)]
+    for name in ("pool.jsonl", "sums.jsonl"):
+        (tmp_path / name).write_text("".join(rows), encoding="utf-8")
+    told = said([plain, "init", "pool.jsonl", "--task", "sums=sums.jsonl", "--base", tiny_base], tmp_path)
+    assert told.returncode == 2, told.stderr
+    assert re.fullmatch(r"error: \w+ is not installed; write  pip install 'equipoise\[pipeline,report\]'\n", told.stderr)
+    assert not (tmp_path / "my.yaml").exists()
 
 
 def test_every_library_that_the_package_imports_is_declared():
