@@ -14,7 +14,7 @@ import pytest
 from equipoise.reporting import selected_examples as selected_examples_module
 from equipoise.reporting.answers import chosen_items
 from equipoise.reporting.catalogue import PAGE, SCORES, results, sections
-from equipoise.reporting.facts import times
+from equipoise.reporting.facts import made, times
 from equipoise.reporting.influence import Influence
 from equipoise.reporting.material import Material
 from equipoise.reporting.plot_selections import influence_along_ranking
@@ -25,7 +25,7 @@ from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.style import styled
 from equipoise.reporting.summary import summary
 from equipoise.selectors import SELECTORS, selector
-from helpers.reporting_experiment import ADVANTAGE, CAPABILITIES, SOURCES, make_experiment
+from helpers.reporting_experiment import ADVANTAGE, CAPABILITIES, FEW, SOURCES, make_experiment
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,29 @@ def test_page_says_what_model_written_programs_ran_in(reported):
     _, folder = reported
     facts = (folder / PAGE).read_text(encoding="utf-8").partition('<section id="facts"')[2]
     assert "<dt>programs ran in</dt><dd>bubblewrap (bubblewrap 0.8.0)</dd>" in facts
+
+
+def test_page_says_when_from_which_commit_where_and_by_which_command_it_was_made(tmp_path, monkeypatch, undrawn):
+    config = make_experiment(tmp_path, name="facts", **FEW)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795737600")
+    monkeypatch.setattr("sys.argv", ["/usr/bin/equipoise", "report", "--config", "my.yaml"])
+    monkeypatch.setattr("platform.release", lambda: "6.1-test")
+    (tmp_path / ".git" / "refs" / "heads").mkdir(parents=True)
+    (tmp_path / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    (tmp_path / ".git" / "refs" / "heads" / "main").write_text(f"{'0123456789abcdef' * 3}\n")
+    monkeypatch.setattr("equipoise.reporting.facts.ROOT", tmp_path)
+    report(config)
+    page = (Path(config.layout.report) / PAGE).read_text(encoding="utf-8").partition('<section id="facts"')[2]
+    said = {name: html.unescape(value) for name, value in re.findall(r"<dt>([\w ]+)</dt><dd>(.*?)</dd>", page.partition("</dl>")[0])}
+    assert said["date"] == "2026-11-27 00:00 UTC"
+    assert said["commit"] == "0123456789ab"
+    assert re.fullmatch(r".+, \d+ cores, Linux 6\.1-test", said["machine"])
+    assert said["command"] == "equipoise report --config my.yaml"
+    assert said["again"] == f"snakemake --configfile {config.layout.config} --cores all --forcerun report"
+    (tmp_path / ".git" / "HEAD").unlink()
+    assert "is no checkout" in made(config)["commit"]
+    monkeypatch.setattr("sys.argv", ["pytest"])
+    assert made(config)["command"] == "made by a program"
 
 
 def test_page_needs_no_network_and_is_small(reported):
