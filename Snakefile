@@ -46,7 +46,7 @@ onsuccess:
 
 
 onerror:  # also after Ctrl-C
-    tell_failure(CONFIG)
+    tell_failure(CONFIG, shown=workflow.output_settings.show_failed_logs)
 
 
 rule all:

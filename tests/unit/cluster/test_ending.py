@@ -38,6 +38,8 @@ def test_a_run_that_was_stopped_ends_with_what_is_kept_and_names_no_failure(conf
     monkeypatch.setattr(ending, "failures", lambda *_: [failed])
     tell_failure(config)
     assert capsys.readouterr().err.startswith("failed: rank, log logs/rank.log\n    | error: no\n")
+    tell_failure(config, shown=True)
+    assert "error: no" not in capsys.readouterr().err, "snakemake has shown the log"
     ending._Watch().handle(logging.LogRecord("snakemake", logging.INFO, "", 0, "Terminating processes on user request, ...", (), None))
     tell_failure(config)
     said = capsys.readouterr().err.splitlines()

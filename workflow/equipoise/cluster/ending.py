@@ -44,10 +44,13 @@ def tell_end(config: Experiment) -> None:
         _say(f"{len(made)} selections, such as {chosen}", f"next:  equipoise export {chosen} --output selection.jsonl")
 
 
-def tell_failure(config: Experiment) -> None:
-    """Of a run that was stopped, or in which jobs failed: what they said, what is kept, how to go on."""
+def tell_failure(config: Experiment, shown: bool = False) -> None:
+    """Of a run that was stopped, or in which jobs failed: what they said, what is kept, how to go on.
+
+    shown: snakemake has shown the logs of failed jobs itself (show-failed-logs), so that their last words are not said again.
+    """
     for failure in [] if _stopped else failures(Path(), Path(config.layout.experiment_root)):
-        _say(f"failed: {failure.rule}, log {failure.log}", *(f"    | {line}" for line in failure.words))
+        _say(f"failed: {failure.rule}, log {failure.log}", *(f"    | {line}" for line in ([] if shown else failure.words)))
     items = [item for stage in stages(config) for job in stage.jobs for item in job]
     done = sum(item.done for item in items)
     stopped = "stopped; " if _stopped else ""
