@@ -161,6 +161,7 @@ def ends_well(path, **options) -> None:
             assert record.prompt.strip()
             assert record.response.strip()
             assert type(record).from_json(record.to_json()) == record
+            assert [record.wording == other.wording for other in records] == [record.key == other.key for other in records]
 
 
 @QUICK

@@ -15,7 +15,7 @@ from equipoise.conversation.record import message_text
 from equipoise.data.encoding import encode_rows, examples_digest
 from equipoise.errors import UserError
 from equipoise.modelling.base import load_tokenizer
-from equipoise.modelling.chat import IGNORED_LABEL, Encoded, encode_conversations, encode_many, pad
+from equipoise.modelling.chat import IGNORED_LABEL, Encoded, conversation_lengths, encode_conversations, encode_many, pad
 from helpers.conversations import assistant, system, user
 from helpers.places import REPOSITORY
 
@@ -119,6 +119,7 @@ def test_cutting_keeps_the_first_tokens_and_their_loss(tokenizer, length, last_t
     assert found.input_ids == tokens[:length]
     assert with_loss(found) == loss[:length]
     assert found.completion_tokens == sum(loss[:length])
+    assert conversation_lengths(tokenizer, [LONG], length, last_turn) == [(len(tokens[:length]), sum(loss[:length]), found.cut)]
 
 
 def test_rows_with_messages_are_encoded_by_them_and_the_digest_of_one_turn_is_as_ever(tokenizer):

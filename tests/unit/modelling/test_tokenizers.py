@@ -3,11 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from equipoise.evaluation.prompts import Prompts
-from equipoise.modelling.chat import encode_conversations, encode_many
+from equipoise.modelling.chat import conversation_lengths, encode_conversations, encode_many
 from equipoise.modelling.template import CHAT_TEMPLATE
-from equipoise.modelling.tokens import UnfitText, encoder_of
+from equipoise.modelling.tokens import MARKS, UnfitText, encoder_of, pattern
 from helpers.conversations import assistant, system, user
 from helpers.made_tokenizers import CHATML, HUB, MADE, hub
 from helpers.places import REPOSITORY
@@ -87,6 +89,7 @@ def test_text_is_never_a_control_token(name, template, text):
         assert name in TAKES_NONE, "it is a bad row only where the tokenizer cannot have it as text"
         assert text in encoder_of(tokenizer).special
         return
+    assert conversation_lengths(tokenizer, [told, PLAIN], 10_000) == [found.length, plain.length]
     assert controls(tokenizer, found.input_ids) == controls(tokenizer, plain.input_ids)
     answers = tokenizer.decode([found.input_ids[place] for place in found.labelled], skip_special_tokens=True)
     if tokenizer.unk_token_id not in found.input_ids:
@@ -120,6 +123,20 @@ def test_answers_go_on_as_lm_eval_has_them_and_evaluation_sees_the_tokens_of_tra
         assert own[1] == trained.input_ids[trained.prompt_length : -1]
         context, continuation = HFLM._encode_pair(stock, text, response)
         assert own[0] + own[1] == context + continuation
+
+
+SHORT = st.text("<|a]", max_size=4)
+
+
+@given(st.lists(SHORT, max_size=6), st.text([*"<|a]", MARKS[0]], max_size=12), st.integers(0, 3))
+def test_the_longest_control_token_is_found_at_every_place_but_behind_a_mark(tokens, text, start):
+    expected, place = [], start
+    while place < len(text):
+        here = [token for token in tokens if token and text.startswith(token, place) and text[place - 1 : place] != MARKS[0]]
+        longest = max(here, key=len, default="")
+        expected += [(place, longest)] if longest else []
+        place += len(longest) or 1
+    assert [(found.start(), found[0]) for found in pattern(tokens).finditer(text, start)] == expected
 
 
 def test_a_benchmarks_text_is_no_control_token_either():

@@ -1,4 +1,4 @@
-"""Records that say the same: exactly (`Record.key`, by hash), or nearly (MinHash over runs of words, by datasketch)."""
+"""Records that say the same: exactly (`Record.wording`, by hash), or nearly (MinHash over runs of words, by datasketch)."""
 
 import re
 from array import array
@@ -32,9 +32,10 @@ class Duplicates:
 
     def earlier(self, record: Record) -> tuple[str, str] | None:
         """Kind (exact or near) of the first record remembered that says what this one says, and its id where duplicates are removed."""
-        self.key, self.sketch = record.key, self._sketch(record) if self.kind == "near" else None
-        if (number := self.exact.get(self.key)) is not None:
-            return "exact", self._id(number)
+        self.wording, self.sketch = record.wording, self._sketch(record) if self.kind == "near" else None
+        self.first = self.exact.get(self.wording)
+        if self.first is not None:
+            return "exact", self._id(self.first)
         for place in sorted(self.index.query(self.sketch)) if self.sketch else ():
             number, values = self.sketches[place]
             if np.count_nonzero(values == self.sketch.hashvalues) >= THRESHOLD * PERMUTATIONS:
@@ -47,8 +48,8 @@ class Duplicates:
         if self.kind != "none":
             self.ids += identity.encode()
             self.ends.append(len(self.ids))
-        if self.exact.get(self.key) is None:
-            self.exact.set(self.key, number)
+        if self.first is None:
+            self.exact.set(self.wording, number)
         if self.sketch:
             self.index.insert(len(self.sketches), self.sketch, check_duplication=False)
             self.sketches.append((number, self.sketch.hashvalues.astype(np.uint32)))

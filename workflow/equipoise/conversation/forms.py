@@ -4,11 +4,10 @@ A field that is null counts as absent. A row that two forms fit, or that fills t
 its owner to say (`format`, `columns`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cached_property
-from itertools import chain
+from functools import cached_property, lru_cache
 from typing import Any
 
 from equipoise.conversation.messages import BadRow, check, objects, parsed, said, text_of, turns
@@ -69,7 +68,7 @@ def to_conversation(row: Any, form: str | None, columns: Mapping[str, str]) -> C
         if row.get(name):
             raise BadRow(f"{name}: only text can be learned from")
     fields = _renamed(row, columns)
-    chosen = FORMS[form] if form else _recognised(fields, FORMS.values())
+    chosen = FORMS[form] if form else _recognised(fields)
     if chosen.rewrite is None:
         if _verdict(fields) is False:
             raise BadRow("label is false: an answer not to learn from; write format: kto to leave such rows out")
@@ -78,7 +77,7 @@ def to_conversation(row: Any, form: str | None, columns: Mapping[str, str]) -> C
         raise BadRow(f"some answers of such data are not to be learned from; write format: {chosen.name} to take the others only")
     _values(chosen, fields)
     rewritten = chosen.rewrite(fields)
-    return _read(_recognised(rewritten, ORDINARY), rewritten) if rewritten is not None else None
+    return _read(_recognised(rewritten, ordinary=True), rewritten) if rewritten is not None else None
 
 
 def refuse_unknown(form: str | None, columns: Mapping[str, str]) -> None:
@@ -98,8 +97,10 @@ def _renamed(row: Mapping[str, Any], columns: Mapping[str, str]) -> Fields:
     return fields | {name: row.get(column) for name, column in columns.items()}
 
 
-def _recognised(fields: Fields, forms: Iterable[Form]) -> Form:
-    fitting = [form for form in forms if _fits(form, fields)]
+def _recognised(fields: Fields, ordinary: bool = False) -> Form:
+    """The form that a row fits; ordinary: of those without answers not to learn from."""
+    given = frozenset([name for name, value in fields.items() if value is not None])
+    fitting = [form for form in _with_fields(given) if not (ordinary and form.rewrite) and _fits(form, fields)]
     on_request = [form for form in fitting if form.rewrite]
     if on_request:
         return on_request[0]
@@ -111,9 +112,16 @@ def _recognised(fields: Fields, forms: Iterable[Form]) -> Form:
     return fitting[0]
 
 
+@lru_cache(maxsize=1024)
+def _with_fields(given: frozenset[str]) -> tuple[Form, ...]:
+    """The forms whose fields a row has: asked once for all rows that have the same."""
+    return tuple(form for form in FORMS.values() if not any(given.isdisjoint(field) for field in form.needs))
+
+
 def _fits(form: Form, fields: Fields) -> bool:
-    given = [[fields[name] for name in field if fields.get(name) is not None] for field in form.needs]
-    return all(given) and any(map(_filled, chain(*given))) and (form.only is None or form.only(fields))
+    """Whether one of the needed fields, which are there, holds something, and the row fulfils what the form asks besides."""
+    filled = any(_filled(fields.get(name)) for field in form.needs for name in field)
+    return filled and (form.only is None or form.only(fields))
 
 
 def _filled(value: Any) -> bool:
@@ -137,7 +145,7 @@ def _values(form: Form, fields: Fields) -> Fields:
     values = {}
     for field in (*form.needs, *form.may, SYSTEM, TOOLS):
         given = [name for name in field if fields.get(name) is not None]
-        filled = [name for name in given if _filled(fields[name])]
+        filled = [name for name in given if _filled(fields[name])] if len(given) > 1 else given
         if len(filled) > 1:
             raise BadRow("two names of one field are filled; leave one, or name it with columns", " and ".join(filled))
         if field in form.needs and not given:
@@ -250,4 +258,3 @@ FORMS = {
         Form("kto", (("label", "kto_tag"),), rewrite=_labelled_true, only=_has_verdict),
     )
 }
-ORDINARY = [form for form in FORMS.values() if form.rewrite is None]

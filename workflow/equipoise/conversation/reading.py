@@ -128,7 +128,7 @@ def _record(row: Row, conversation: Conversation) -> Record:
     made = identity is None or identity == ""
     record = Record(row.made_id if made else str(identity), source, conversation.messages, conversation.tools, conversation.metadata)
     try:
-        record.to_json().encode()
+        "".join(filter(None, record.columns)).encode()
     except UnicodeEncodeError:
         raise BadRow("a text holds half of a surrogate pair, which UTF-8 does not have") from None
     except ValueError:

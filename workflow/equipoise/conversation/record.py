@@ -11,14 +11,16 @@ keys they came in. Arrow's own structs give every message the keys of all others
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from equipoise.conversation.strict_json import loads
 from equipoise.files import canonical_json
 
 Message = dict[str, Any]
+ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 TEXT_COLUMNS = ("id", "source")
 JSON_COLUMNS = ("messages", "tools", "metadata")
 
@@ -54,6 +56,20 @@ class Record:
         """Its messages, and its tools where it has any: the fields of a row to train on."""
         return {"messages": self.messages, **({"tools": self.tools} if self.tools else {})}
 
+    @cached_property
+    def columns(self) -> tuple[str | None, ...]:
+        """Its texts in `TEXT_COLUMNS` and `JSON_COLUMNS`, kept: they are checked, compared and written. Raises `ValueError` for what JSON
+        cannot hold."""
+        return self.id, self.source, *(None if value is None else json_text(value) for value in (self.messages, self.tools, self.metadata))
+
+    @property
+    def wording(self) -> str:
+        """Equal in exact duplicates among records that were read, as `key`, which takes longer: messages of role and content alone, which
+        readers put in this order, are known by their text."""
+        if self.tools is None and all(list(message) == ["role", "content"] for message in self.messages):
+            return self.columns[len(TEXT_COLUMNS)] or ""
+        return self.key
+
     @property
     def key(self) -> str:
         """SHA-256 of the canonical messages and tools, where a null content counts as an absent one: equal in exact duplicates."""
@@ -62,7 +78,7 @@ class Record:
 
     def to_json(self) -> str:
         """The record as canonical JSON. Raises `ValueError` for what JSON or UTF-8 cannot hold."""
-        return canonical_json(vars(self))
+        return canonical_json({field.name: getattr(self, field.name) for field in fields(self)})
 
     @staticmethod
     def from_json(text: str) -> "Record":
@@ -76,21 +92,14 @@ def message_text(message: Message) -> str:
     return "\n".join(part for part in parts if part)
 
 
-def to_columns(records: Iterable[Record]) -> dict[str, list[str | None]]:
+def to_columns(records: Sequence[Record]) -> dict[str, list[str | None]]:
     """Records as the text columns of a Parquet file, by name."""
-    columns: dict[str, list[str | None]] = {name: [] for name in (*TEXT_COLUMNS, *JSON_COLUMNS)}
-    for record in records:
-        for name in TEXT_COLUMNS:
-            columns[name].append(getattr(record, name))
-        for name in JSON_COLUMNS:
-            value = getattr(record, name)
-            columns[name].append(None if value is None else json_text(value))
-    return columns
+    return {name: [record.columns[place] for record in records] for place, name in enumerate((*TEXT_COLUMNS, *JSON_COLUMNS))}
 
 
 def json_text(value: Any) -> str:
     """JSON without white space, keys in their order."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return ENCODER.encode(value)
 
 
 def from_columns(columns: Mapping[str, Sequence[str | None]]) -> Iterator[Record]:

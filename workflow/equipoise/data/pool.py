@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from equipoise.config import Experiment, Pool
 from equipoise.conversation.reading import NAMED, Options, Summary, read_files, read_records
@@ -27,7 +27,7 @@ from equipoise.store.artefact import Artefact, open_artefact, publish
 from equipoise.store.manifest import fingerprint
 
 if TYPE_CHECKING:
-    from equipoise.modelling.chat import Encoded
+    from equipoise.modelling.chat import Length
 
 Item, Made = TypeVar("Item"), TypeVar("Made")
 TOKENISED_AT_ONCE = 1000
@@ -35,14 +35,6 @@ AHEAD = 2
 """Batches that are read while one is tokenised."""
 LOOKED_AT = 2000
 """Rows that `look` reads."""
-
-
-class Length(NamedTuple):
-    """Of an example: its tokens, those of them with a loss, and whether it is cut before its last end token."""
-
-    tokens: int
-    completion: int
-    cut: bool
 
 
 @dataclass
@@ -57,7 +49,7 @@ class _Counts:
     first_without: str = ""
     with_tools: int = 0
 
-    def add(self, record: Record, length: Length) -> None:
+    def add(self, record: Record, length: "Length") -> None:
         self.sources[record.source] += 1
         self.tokens += length.tokens
         self.completion_tokens += length.completion
@@ -184,7 +176,7 @@ def _uncontaminated(contamination: Artefact, records: Iterable[Record]) -> Itera
         raise UserError("pool.decontaminate: every row shares words with a test item; write report, or give another pool")
 
 
-def tokenised(config: Experiment, tokenizer: Any, records: Iterable[Record], summary: Summary) -> Iterator[tuple[Record, Length]]:
+def tokenised(config: Experiment, tokenizer: Any, records: Iterable[Record], summary: Summary) -> Iterator[tuple[Record, "Length"]]:
     """Records with their lengths, in their order, batch by batch as they come.
 
     Those that the chat template or the tokenizer cannot take are bad rows, as `pool.bad_rows` has them; `summary` counts them. Raises
@@ -193,16 +185,16 @@ def tokenised(config: Experiment, tokenizer: Any, records: Iterable[Record], sum
     read = kept = 0
     bad: Counter[str] = Counter()
     named: list[str] = []
-    work = _ahead(lambda batch: _encoded(config, tokenizer, batch), _batches(records))
-    for batch, examples in track(work, "tokenising the pool", 0, size=lambda item: len(item[0])):
+    work = _ahead(lambda batch: _lengths(config, tokenizer, batch), _batches(records))
+    for batch, lengths in track(work, "tokenising the pool", 0, size=lambda item: len(item[0])):
         read += len(batch)
-        for record, example in zip(batch, examples, strict=True):
-            if isinstance(example, str):
-                bad[example] += 1
-                named += [f"{record.id}: {example}"][: NAMED - len(named)]
+        for record, length in zip(batch, lengths, strict=True):
+            if isinstance(length, str):
+                bad[length] += 1
+                named += [f"{record.id}: {length}"][: NAMED - len(named)]
             else:
                 kept += 1
-                yield record, Length(len(example.input_ids), example.completion_tokens, example.cut)
+                yield record, length
     if bad and (config.pool.bad_rows == "refuse" or not kept):
         text = "; ".join(named) + ("; ..." if bad.total() > len(named) else "")
         raise UserError(f"pool: {text} ({bad.total():,} of {read:,} rows are bad: correct them, or write bad_rows: skip)")
@@ -246,16 +238,16 @@ def look(config: Experiment) -> list[str]:
     return [*lines, *([cut] if cut else [])]
 
 
-def _encoded(config: Experiment, tokenizer: Any, records: list[Record]) -> list["Encoded | str"]:
-    """Tokens of records, or why there are none."""
-    from equipoise.modelling.chat import encode_conversations
+def _lengths(config: Experiment, tokenizer: Any, records: list[Record]) -> list["Length | str"]:
+    """Lengths of records in tokens, or why there are none."""
+    from equipoise.modelling.chat import conversation_lengths
     from equipoise.modelling.tokens import UnfitText
 
     conversations, tools = [record.messages for record in records], [record.tools for record in records]
     try:
-        return [*encode_conversations(tokenizer, conversations, config.model.max_length, config.training.last_turn, tools)]
+        return [*conversation_lengths(tokenizer, conversations, config.model.max_length, config.training.last_turn, tools)]
     except UnfitText as error:
         if len(records) == 1:
             return [str(error)]
         middle = len(records) // 2
-        return [*_encoded(config, tokenizer, records[:middle]), *_encoded(config, tokenizer, records[middle:])]
+        return [*_lengths(config, tokenizer, records[:middle]), *_lengths(config, tokenizer, records[middle:])]

@@ -7,17 +7,25 @@ when it is generated, and its tokens up to its end token have a loss. Without a 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice, pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from equipoise.conversation.record import Message
-from equipoise.modelling.template import template_of
-from equipoise.modelling.tokens import encoder_of
+from equipoise.modelling.template import Answer, template_of
+from equipoise.modelling.tokens import Piece, encoder_of
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
 IGNORED_LABEL = -100
+
+
+class Length(NamedTuple):
+    """Of an example: its tokens, those of them with a loss, and whether it is cut before its last end token."""
+
+    tokens: int
+    completion: int
+    cut: bool
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,11 @@ class Encoded:
     def completion_tokens(self) -> int:
         """Number of tokens with a loss."""
         return sum(map(len, self._spans()))
+
+    @property
+    def length(self) -> Length:
+        """What is counted of it."""
+        return Length(len(self.input_ids), self.completion_tokens, self.cut)
 
     def loses_its_end(self, max_length: int) -> bool:
         """Whether it is cut before its last end token with a loss, or would be at `max_length` tokens."""
@@ -77,9 +90,7 @@ def encode_conversations(
     last_turn: loss on the last assistant turn alone; otherwise on all, but for those whose `train` is false or `weight` 0. tools: those
     that each conversation may call. Raises `UnfitText` for what the template or the tokenizer cannot take.
     """
-    encoder, template = encoder_of(tokenizer), template_of(tokenizer)
-    given = tools or [None] * len(conversations)
-    cut = [template.answers(messages, known, last_turn) for messages, known in zip(conversations, given, strict=True)]
+    encoder, cut = encoder_of(tokenizer), _answers(tokenizer, conversations, last_turn, tools)
     answers = [answer for row, _ in cut for answer in row]
     before = encoder.encode([answer.before for answer in answers])
     texts = encoder.go_on([answer.text for answer in answers], [answer.before for answer in answers], before)
@@ -97,13 +108,57 @@ def encode_conversations(
     return encoded
 
 
+def conversation_lengths(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Sequence[Message]],
+    max_length: int,
+    last_turn: bool = False,
+    tools: Sequence[list[dict[str, Any]] | None] | None = None,
+) -> list[Length]:
+    """The lengths of what `encode_conversations` gives, without making lists of tokens, which takes a tenth of its time."""
+    encoder = encoder_of(tokenizer)
+    if encoder.leads:  # where an answer's tokens begin is found by comparing tokens
+        return [each.length for each in encode_conversations(tokenizer, conversations, max_length, last_turn, tools)]
+    cut = _answers(tokenizer, conversations, last_turn, tools)
+    answers = [answer for row, _ in cut for answer in row]
+    pieces = [*(answer.before for answer in answers), *(answer.text for answer in answers), *(tail for _, tail in cut)]
+    sizes, n = encoder.lengths(pieces), len(answers)
+    tokens = zip(answers, sizes[:n], sizes[n : 2 * n], strict=True)
+    found = []
+    for (row, _), tail in zip(cut, sizes[2 * n :], strict=True):
+        stop, spans = 0, []
+        for answer, opening, text in islice(tokens, len(row)):
+            start = stop + opening
+            stop = start + text + 1
+            if answer.learned:
+                spans.append((max(start, 1), stop))  # the first token of a sequence has no loss
+        completion = sum(min(stop, max_length) - min(start, max_length) for start, stop in spans)
+        found.append(Length(min(stop + tail, max_length), completion, _is_cut(spans, max_length)))
+    return found
+
+
+def _answers(
+    tokenizer: "PreTrainedTokenizerBase",
+    conversations: Sequence[Sequence[Message]],
+    last_turn: bool,
+    tools: Sequence[list[dict[str, Any]] | None] | None,
+) -> list[tuple[list[Answer], Piece]]:
+    template = template_of(tokenizer)
+    given = tools or [None] * len(conversations)
+    return [template.answers(messages, known, last_turn) for messages, known in zip(conversations, given, strict=True)]
+
+
 def _cut(ids: list[int], learned: list[tuple[int, int]], max_length: int) -> Encoded:
     """The first `max_length` tokens of an example. learned: where those with a loss stand, each [start, stop)."""
-    is_cut = bool(learned) and learned[-1][1] > max_length
+    is_cut = _is_cut(learned, max_length)
     ids, spans = ids[:max_length], [(min(start, max_length), min(stop, max_length)) for start, stop in learned]
     ends = [(0, 0), *spans, (len(ids), len(ids))]
     first, *gaps = [(stop, start) for (_, stop), (start, _) in pairwise(ends)]
     return Encoded(ids, first[1], tuple(gap for gap in gaps if gap[0] < gap[1]), is_cut)
+
+
+def _is_cut(learned: list[tuple[int, int]], max_length: int) -> bool:
+    return bool(learned) and learned[-1][1] > max_length
 
 
 def bare_pairs(tokenizer: "PreTrainedTokenizerBase", pairs: Sequence[tuple[str, str]]) -> list[tuple[list[int], list[int]]]:
