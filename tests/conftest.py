@@ -12,9 +12,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first: a long file that is begun last keeps one worker busy while the others have nothing left."""
+    """Files with slow tests come first: a long file that is begun last keeps one worker busy while the others have nothing left.
+
+    The order is random otherwise, but for the tests of a file marked `in_order`, which go on from one another's results.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     items.sort(key=lambda item: item.path not in slow)
+    for path in {item.path for item in items if item.get_closest_marker("in_order")}:
+        places = [place for place, item in enumerate(items) if item.path == path]
+        written = sorted((items[place] for place in places), key=lambda item: item.function.__code__.co_firstlineno)
+        for place, item in zip(places, written, strict=True):
+            items[place] = item
 
 
 @pytest.fixture(scope="session")

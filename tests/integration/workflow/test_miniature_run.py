@@ -13,6 +13,7 @@ from equipoise.reporting.catalogue import PAGE, SCORES, results
 from helpers.places import REPOSITORY
 from helpers.workflow_runs import Workflow
 
+pytestmark = pytest.mark.in_order  # one run is made, swept and made again; each would take three minutes of its own
 TASKS = ["trace", "code", "gsm", "math", "logic", "know", "form"]
 
 
@@ -23,7 +24,7 @@ def miniature(tmp_path_factory):
     values |= {"budgets": [0.05], "selectors": ["task_max", "bids"]}
     values["warmup"]["epochs"] = 2
     values["finetune"] |= {"seeds": [0], "epochs": 1, "zero_shot": False}
-    values["suites"]["miniature"]["limit"] = 10
+    values["suites"]["miniature"] |= {"limit": 10, "measure": "accuracy"}
     values["pool"]["limit"], values["targets"]["size"] = 1500, 20
     values["jobs"] |= {"runs": "separate", "threads": {"default": 1}}
     workflow = Workflow(tmp_path_factory.mktemp("miniature"), values)

@@ -85,9 +85,9 @@ def test_processes_of_a_training_map_what_was_encoded_before_they_started(tiny_v
     from equipoise.training.warm_up import _examples, share_warmup_examples, warm_up_fingerprint
 
     config, _ = prepared(tiny_values, tmp_path, "shared", micro_batch_size=2, processes=2)
-    expected = list(_examples(config))
-    share_warmup_examples(config)
-    identity = warm_up_fingerprint(config)
+    expected = list(_examples(config, 0))
+    share_warmup_examples(config, 0)
+    identity = warm_up_fingerprint(config, 0)
     scratch = Path(config.layout.checkpoint("trainer"))
 
     def never(*_, **__):
@@ -97,8 +97,8 @@ def test_processes_of_a_training_map_what_was_encoded_before_they_started(tiny_v
     found = training_set.encoded_once(scratch, identity, never)
     assert found == expected
     assert isinstance(found._arrays["tokens"], np.memmap)
-    share_warmup_examples(config)
+    share_warmup_examples(config, 0)
     other = parse_config(config.model_dump(mode="json") | {"seed": 5})
     assert warm_up_fingerprint(other) != identity
     with pytest.raises(AssertionError, match="encoded again"):
-        share_warmup_examples(other)
+        share_warmup_examples(other, 0)
