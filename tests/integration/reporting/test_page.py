@@ -30,14 +30,25 @@ def test_opens_without_console_error_and_without_any_request(browser):
     assert [name for name in loaded if not name.startswith(("blob:", "data:"))] == []
 
 
+def clicked(driver, element) -> bool:
+    """Whether a click reaches an element: what is still being laid out may lie over it."""
+    from selenium.common.exceptions import ElementClickInterceptedException
+
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", element)
+    try:
+        element.click()
+    except ElementClickInterceptedException:
+        return False
+    return True
+
+
 def test_tables_sort_by_value_in_both_directions(browser):
     from selenium.webdriver.common.by import By
 
     head = browser.find_element(By.XPATH, "//table[@id='table_2_selectors']//th[contains(., 'Macro avg.')]")
     seen = []
     for direction in ("ascending", "descending"):
-        browser.execute_script("arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", head)
-        head.find_element(By.CSS_SELECTOR, ".dt-column-order").click()
+        wait(browser, lambda: clicked(browser, head.find_element(By.CSS_SELECTOR, ".dt-column-order")))
         wait(browser, lambda direction=direction: head.get_attribute("aria-sort") == direction)
         seen.append([float(row[2].split()[0]) for row in rows(browser, "table_2_selectors")])
     assert seen[0] == sorted(seen[0])
