@@ -141,20 +141,6 @@ def test_a_sweep_reaches_the_report_and_makes_nothing_anew_that_was_there(miniat
         assert all(budget in text for budget in ("2 %", "5 %")), path
 
 
-@pytest.mark.slow
-def test_a_sweep_of_selectors_that_run_in_one_job_leaves_nothing_of_the_first_configuration(miniature):
-    """As shipped, `jobs.runs: together`; last here, because the other tests count separate jobs."""
-    miniature.values["jobs"]["runs"] = "together"
-    report = miniature.folder / miniature.results / "miniature" / "report"
-    miniature.run()
-    assert left_in(report) == promised(miniature)
-    miniature.run("--config", "budgets=[0.02,0.05]", "selectors=[bids,round_robin]")
-    assert left_in(report) == promised(miniature, budgets=[0.02, 0.05], selectors=["bids", "round_robin"])
-    with open(report / "scores.csv", encoding="utf-8") as file:
-        arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
-    assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05")}
-
-
 @pytest.mark.nightly
 def test_one_command_compares_estimators_beside_what_is_there(miniature):
     """Tiny trials of one further estimator: its own stores, a table on standard output, a section of the page."""
@@ -178,3 +164,17 @@ def test_one_command_compares_estimators_beside_what_is_there(miniature):
     page = (root.parent / "report" / "index.html").read_text(encoding="utf-8")
     assert "What the estimators are worth" in page
     assert (root.parent / "report" / "figures" / "predicted_and_true.svg").stat().st_size > 0
+
+
+@pytest.mark.slow
+def test_a_sweep_of_selectors_that_run_in_one_job_leaves_nothing_of_the_first_configuration(miniature):
+    """As shipped, `jobs.runs: together`; last here, because the other tests count separate jobs."""
+    miniature.values["jobs"]["runs"] = "together"
+    report = miniature.folder / miniature.results / "miniature" / "report"
+    miniature.run()
+    assert left_in(report) == promised(miniature)
+    miniature.run("--config", "budgets=[0.02,0.05]", "selectors=[bids,round_robin]")
+    assert left_in(report) == promised(miniature, budgets=[0.02, 0.05], selectors=["bids", "round_robin"])
+    with open(report / "scores.csv", encoding="utf-8") as file:
+        arms = {(row["selector"], row["budget"]) for row in csv.DictReader(file)}
+    assert arms == {(name, budget) for name in ("bids", "round_robin") for budget in ("0.02", "0.05")}
