@@ -6,7 +6,8 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-VOLATILE = ("/proc/sys/kernel/ns_last_pid", "/proc/sys/kernel/random", "/proc/sys/kernel/pty")
+VOLATILE = ("/proc/sys/kernel/ns_last_pid", "/proc/sys/kernel/random", "/proc/sys/kernel/pty", "/sys/devices/virtual/bdi")
+"""What the kernel changes by itself; the last are bytes of write-back that follow from the memory that is free."""
 ELSEWHERE = ("/sys/fs/cgroup", "/sys/kernel/debug", "/sys/kernel/tracing", "/sys/kernel/security", "/dev/pts", "/dev/shm")
 """Where other processes of this machine come and go; of the two in /dev what we put there is compared."""
 
