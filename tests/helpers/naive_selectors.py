@@ -290,13 +290,18 @@ def _states(case: Case) -> dict[int, np.ndarray]:
     return {row: _of("position_weighted", case)[row] for row in np.flatnonzero(case.valid).tolist()}
 
 
+def _on_grid(one: np.ndarray, other: np.ndarray) -> int:
+    """A cosine in whole numbers of 2^-32."""
+    return round(float(one @ other) * 2**32)
+
+
 def _kcenter(case: Case) -> Expected:
     states = _states(case)
     mean = sum(states.values()) / len(states)
-    picks = [min(states, key=lambda row: (round(float(states[row] @ mean), 12), row))]
+    picks = [min(states, key=lambda row: (_on_grid(states[row], mean), row))]
     while len(picks) < case.rows:
         left = [row for row in states if row not in picks]
-        picks.append(min(left, key=lambda row: (round(max(float(states[row] @ states[pick]) for pick in picks), 12), row)))
+        picks.append(min(left, key=lambda row: (max(_on_grid(states[row], states[pick]) for pick in picks), row)))
     return Expected(picks)
 
 
@@ -305,7 +310,7 @@ def _facility_location(case: Case) -> Expected:
     picks: list[int] = []
 
     def worth(rows: list[int]) -> float:
-        return sum(max(round((1 + float(states[row] @ states[pick])) * 2**32) for pick in rows) for row in states)
+        return sum(2**32 + max(_on_grid(states[row], states[pick]) for pick in rows) for row in states)
 
     while len(picks) < case.rows:
         left = [row for row in states if row not in picks]

@@ -56,13 +56,21 @@ def read_mapping(path: str | Path, example: str, empty: dict[str, Any] | None = 
     try:
         values = yaml.load(read_text(path, f"the path of a YAML file such as {example}"), _StrictLoader)
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: not YAML: {' '.join(str(error).split())[:SHOWN]}") from None
+        raise UserError(f"{path}: not YAML: {_yaml_mistake(error)}") from None
     except (ValueError, RecursionError) as error:  # a date or number that is none, too many levels
         raise UserError(f"{path}: not YAML ({first_line(error)}); start from {example}") from None
     values = empty if values is None else values
     if not isinstance(values, dict):
         raise UserError(f"{path}: holds no keys; start from {example}")
     return values
+
+
+def _yaml_mistake(error: yaml.YAMLError) -> str:
+    """What is wrong, and where, without the excerpt that the library draws over several lines."""
+    mark = getattr(error, "problem_mark", None)
+    said = [error.context, error.problem] if mark else [str(error)]
+    where = f" (line {mark.line + 1}, column {mark.column + 1})" if mark else ""
+    return " ".join(" ".join(filter(None, said)).split())[:SHOWN] + where
 
 
 def write_config(config: Experiment, path: str | Path) -> None:

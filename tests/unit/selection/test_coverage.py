@@ -51,3 +51,17 @@ def test_a_cover_by_centres_is_better_than_by_as_many_random_rows(problem):
     }
     assert nearest["kcenter"].min() > nearest["random"].min()
     assert nearest["facility_location"].mean() > nearest["random"].mean()
+
+
+@pytest.mark.parametrize("choose", [coverage.kcenter, coverage.facility_location])
+def test_of_equal_rows_the_first_is_taken_first_wherever_they_stand(choose):
+    rng = np.random.default_rng(5)
+    rows = 997  # no whole number of a processor's vectors: products of the last rows are rounded by another loop
+    states = rng.standard_normal((rows, 768))
+    groups = [[0, 498, 996], [7, 8, 995], [21, 990]]
+    for group in groups:
+        states[group] = states[group[0]]
+    states = (states / np.linalg.norm(states, axis=1, keepdims=True)).astype(np.float32)
+    picks = choose(Problem(rows, np.ones(rows, bool), states=Source(states)), rows).rows.tolist()
+    for group in groups:
+        assert sorted(group, key=picks.index) == group

@@ -15,8 +15,8 @@ SAMPLE = 2048
 CENTRES = 1024
 """Rows that the greedy choice ends at where there are more rows than the sample has."""
 GRID = 2.0**32
-"""Similarities are whole numbers of 1/GRID, so that gains add up without rounding: two rows that are nearest to each other gain the same by
-either, and among equals the first row is taken, in whatever order gains are added."""
+"""Cosines are whole numbers of 1/GRID, so that equal rows are equally similar wherever they stand, and gains add up without rounding: among
+equals the first row is taken, on every machine."""
 
 
 def kcenter(problem: Problem, rows: int) -> Ranking:
@@ -37,19 +37,19 @@ def facility_location(problem: Problem, rows: int) -> Ranking:
 
 def _farthest(states: np.ndarray, picks: int) -> np.ndarray:
     """Places in the order of choice, int64 [picks]."""
-    nearest = states @ states.mean(axis=0)
+    nearest = _cosines(states, states.mean(axis=0))
     order = np.empty(picks, np.int64)
     free = np.ones(len(states), bool)
     for step in range(picks):
         order[step] = np.flatnonzero(free)[np.argmin(nearest[free])]
         free[order[step]] = False
-        cosine = states @ states[order[step]]
+        cosine = _cosines(states, states[order[step]])
         nearest = cosine if step == 0 else np.maximum(nearest, cosine)
     return order
 
 
 def _representative(states: np.ndarray, picks: int) -> np.ndarray:
-    similarity = np.round((1 + states @ states.T) * GRID) / GRID
+    similarity = 1 + _cosines(states, states.T)
     covered = np.zeros(len(states))
     order = np.empty(picks, np.int64)
     free = np.ones(len(states), bool)
@@ -66,6 +66,10 @@ def _representative(states: np.ndarray, picks: int) -> np.ndarray:
     return order
 
 
+def _cosines(states: np.ndarray, others: np.ndarray) -> np.ndarray:
+    return np.round(states @ others * GRID) / GRID
+
+
 def _covered(problem: Problem, rows: int, choose: Callable[[np.ndarray, int], np.ndarray], sign: float) -> Ranking:
     valid = np.flatnonzero(problem.valid)
     sampled = valid if len(valid) <= SAMPLE else valid[(np.arange(SAMPLE) * len(valid)) // SAMPLE]
@@ -80,7 +84,7 @@ def _covered(problem: Problem, rows: int, choose: Callable[[np.ndarray, int], np
     place = states[chosen].astype(np.float64)
     owner, similarity = np.full(problem.rows, NO_COLUMN), np.full(problem.rows, np.nan)
     for block in problem.states.blocks():
-        cosine = block.values.astype(np.float64) @ place.T
+        cosine = _cosines(block.values.astype(np.float64), place.T)
         inside = slice(block.start, block.start + len(block.values))
         owner[inside], similarity[inside] = cosine.argmax(axis=1), cosine.max(axis=1)
     others = np.setdiff1d(valid, centres)
