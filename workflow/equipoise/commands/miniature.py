@@ -79,43 +79,39 @@ def study(
     from equipoise.study.agreement import measures_of
     from equipoise.study.study import Study, fill_in, run_study
     from equipoise.study.tables import gather, markdown
-    from equipoise.study.task_tables import gather_tasks, task_markdown, values_of
+    from equipoise.study.task_tables import tables
 
     base, number = read_config(config), cores_of(cores)
-    arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
     if measures and final:
         raise UserError("--measures: reads the candidates, or a study with --estimator; leave out --final")
     if candidates or final or (measures and not estimator):
+        arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
         named = [option for option, text in arms.items() if text]
         if named or (candidates and final):
             which = "--final" if final and not candidates else "--candidates"
             raise UserError(f"{which}: its arms are fixed; leave out {' '.join(named) or '--final'}")
-        if measures:
-            made = measures_of(base, final_comparison.CANDIDATE_STUDY)
-        else:
-            made = final_comparison.run_candidates(base, number) if candidates else final_comparison.run_final(base, number, again)
-        print_json(made.values) if json else typer.echo(made.text)
-        return
-    chosen = Study(
-        some_of("--profiles", profiles, PROFILES),
-        seeds_of("--pool-seeds", pool_seeds),
-        some_of("--estimator", estimator, [*(entry.name for entry in ESTIMATORS), MATES]) if estimator else (),
-        some_of("--selectors", selectors, selector_names()) if selectors else (),
-        [parse_budget(text) for text in budgets.split(",")] if budgets else (),
-        seeds_of("--seeds", seeds) if seeds else (),
-    )
-    if measures:
-        made = measures_of(base, chosen)
-        print_json(made.values) if json else typer.echo(made.text)
-        return
-    pools = run_study(base, chosen, number)
-    text = markdown(gather(pools))
-    if chosen == Study(list(Study.profiles), list(Study.pool_seeds)):
-        fill_in(final_comparison.DOCUMENT, "study", text)
-    if json:
-        print_json(values_of(pools))
+        asked = final_comparison.CANDIDATE_STUDY
     else:
-        typer.echo("\n".join(filter(None, (text, task_markdown(gather_tasks(pools))))))
+        asked = Study(
+            some_of("--profiles", profiles, PROFILES),
+            seeds_of("--pool-seeds", pool_seeds),
+            some_of("--estimator", estimator, [*(entry.name for entry in ESTIMATORS), MATES]) if estimator else (),
+            some_of("--selectors", selectors, selector_names()) if selectors else (),
+            [parse_budget(text) for text in budgets.split(",")] if budgets else (),
+            seeds_of("--seeds", seeds) if seeds else (),
+        )
+    if measures:
+        made = measures_of(base, asked)
+    elif candidates:
+        made = final_comparison.run_candidates(base, number)
+    elif final:
+        made = final_comparison.run_final(base, number, again)
+    else:
+        pools = run_study(base, asked, number)
+        made = tables(pools)
+        if asked == Study(list(Study.profiles), list(Study.pool_seeds)):
+            fill_in(final_comparison.DOCUMENT, "study", markdown(gather(pools)))
+    print_json(made.values) if json else typer.echo(made.text)
 
 
 @miniature.command("study-pool", epilog="Example:  equipoise miniature study-pool --config results/miniature-study/miniature-clean-1.yaml")

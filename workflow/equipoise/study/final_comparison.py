@@ -20,7 +20,7 @@ from equipoise.progress import log
 from equipoise.selectors import BASELINE, SELECTORS
 from equipoise.study.study import Study, as_csv, fill_in, run_study
 from equipoise.study.tables import Made, Pool, differences, differences_markdown, gather, macros, markdown
-from equipoise.study.task_tables import gather_tasks, task_markdown, values_of
+from equipoise.study.task_tables import tables
 
 REFERENCE, STUDIED = "less", "bids"
 FIXED = ("task_max", "sum", STUDIED, "round_robin")
@@ -77,10 +77,9 @@ def run_candidates(base: Experiment, cores: int) -> Made:
     pools = run_study(base, CANDIDATE_STUDY, cores)
     chosen = choose(pools)
     write_text(_chosen_path(base), json.dumps(asdict(chosen), indent=1) + "\n")
-    text = markdown(gather(pools))
-    fill_in(DOCUMENT, "candidates", text)
-    text = f"{text}\n{task_markdown(gather_tasks(pools))}\nchosen for the final comparison: {chosen}\n"
-    return Made(text, values_of(pools) | {"chosen": asdict(chosen)})
+    fill_in(DOCUMENT, "candidates", markdown(gather(pools)))
+    found = tables(pools)
+    return Made(f"{found.text}\nchosen for the final comparison: {chosen}\n", found.values | {"chosen": asdict(chosen)})
 
 
 def run_final(base: Experiment, cores: int, again: bool) -> Made:
@@ -105,8 +104,8 @@ def run_final(base: Experiment, cores: int, again: bool) -> Made:
     rows = [vars(each) | {"arm": " ".join(each.arm), "other": " ".join(each.other)} | each.by_profile for each in made]
     write_text(finished, as_csv([{key: value for key, value in row.items() if key != "by_profile"} for row in rows]))
     fill_in(DOCUMENT, "final", text)
-    text = f"{text}\n{task_markdown(gather_tasks(pools))}"
-    return Made(text, values_of(pools) | {"differences": [asdict(each) for each in made]})
+    found = tables(pools, differences_markdown(made))
+    return Made(found.text, found.values | {"differences": [asdict(each) for each in made]})
 
 
 def compared_arms(chosen: Chosen) -> list[tuple[tuple[str, str], tuple[str, str]]]:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from equipoise.miniature.generated_pool import CONFLICT, PROFILES
 from equipoise.selectors import selector as find_selector
-from equipoise.study.tables import Pool, budget_name, gather, named
+from equipoise.study.tables import Made, Pool, budget_name, gather, markdown, named
 
 CONFLICTING = tuple(name for name, profile in PROFILES.items() if profile.shares is CONFLICT)
 """Profiles of pools in which tasks conflict."""
@@ -50,9 +49,10 @@ def gather_tasks(pools: Sequence[Pool]) -> list[TaskCell]:
     return cells
 
 
-def values_of(pools: Sequence[Pool]) -> dict[str, Any]:
-    """The cells of a study's tables: macro averages by arm, and scores and picks by task."""
-    return {"cells": [vars(cell) for cell in gather(pools)], "tasks": [vars(cell) for cell in gather_tasks(pools)]}
+def tables(pools: Sequence[Pool], between: str = "") -> Made:
+    """Macro averages by arm, what stands `between`, and scores by task where tasks conflict."""
+    text = "\n".join(filter(None, (markdown(gather(pools)), between, task_markdown(gather_tasks(pools)))))
+    return Made(text, {"cells": [vars(cell) for cell in gather(pools)], "tasks": [vars(cell) for cell in gather_tasks(pools)]})
 
 
 def task_markdown(cells: Sequence[TaskCell], profiles: Sequence[str] = CONFLICTING) -> str:
