@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import yaml
 
@@ -47,3 +50,20 @@ def losses(folder):
     events = EventAccumulator(str(folder))
     events.Reload()
     return [(event.step, event.value) for event in events.Scalars("train/loss")]
+
+
+@contextmanager
+def killed_at(number: int | None) -> Iterator[list[int]]:
+    """Trainings die in their forward pass of this number, as by Ctrl-C; none: they go on. Gives a list that has an entry a pass."""
+    from transformers import Trainer
+
+    real, passes = Trainer.training_step, []
+
+    def step(self, *arguments, **named):
+        passes.append(1)
+        if len(passes) == number:
+            raise KeyboardInterrupt
+        return real(self, *arguments, **named)
+
+    with patch.object(Trainer, "training_step", step):
+        yield passes

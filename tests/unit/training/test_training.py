@@ -15,6 +15,7 @@ from equipoise.training.fine_tune import fine_tune
 from equipoise.training.schedule import learning_rate, mean_learning_rate, steps_per_epoch, warmup_steps
 from equipoise.training.warm_up import warm_up, warm_up_fingerprint
 from helpers.selections import write_selection as publish_selection
+from helpers.trainings import killed_at
 
 
 def layout_of(config):
@@ -103,28 +104,16 @@ def test_moments_are_the_optimizers(tiny_config):
         torch.testing.assert_close(moments[f"exp_avg.{name}"], 0.1 * parameter.grad, rtol=1e-4, atol=1e-8)
 
 
-def test_warm_up_is_deterministic_and_resumes_to_the_same_bytes(warmed_up, monkeypatch):
+def test_warm_up_is_deterministic_and_resumes_to_the_same_bytes(warmed_up):
     layout = layout_of(warmed_up)
     expected = [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["files"] for epoch in (1, 2)]
     shutil.rmtree(Path(layout.checkpoint(1)).parent)
     values = warmed_up.model_dump()
     values["training"]["save_steps"] = 3
     config = parse_config(values)
-    from transformers import Trainer
-
-    real, calls = Trainer.training_step, []
-
-    def dies_at_step_seven(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == 15:  # two forward passes a step
-            raise KeyboardInterrupt
-        return real(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", dies_at_step_seven)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(15), pytest.raises(KeyboardInterrupt):  # two forward passes a step: in the eighth
         warm_up(config)
     assert (Path(layout.checkpoint("trainer")) / "checkpoint-6").is_dir()
-    monkeypatch.setattr(Trainer, "training_step", real)
     warm_up(config)
     assert [read_manifest(layout.checkpoint_manifest(epoch), "checkpoint")["files"] for epoch in (1, 2)] == expected
 

@@ -17,6 +17,7 @@ from equipoise.training.training_set import warmup_seed
 from equipoise.training.warm_up import warm_up, warm_up_fingerprint
 from helpers.experiment import changed
 from helpers.kills import tree_of
+from helpers.trainings import killed_at
 
 
 def of_seeds(values, *seeds, **sections):
@@ -62,9 +63,7 @@ def test_one_warm_up_is_what_it_was_before_there_could_be_several(tiny_values):
     assert warm_up_fingerprint(config, 7) == fingerprint(content | {"seed": 7})
 
 
-def test_a_further_warm_up_that_was_killed_goes_on_and_the_first_is_left_alone(tiny_values, monkeypatch):
-    from transformers import Trainer
-
+def test_a_further_warm_up_that_was_killed_goes_on_and_the_first_is_left_alone(tiny_values):
     config = of_seeds(tiny_values, 0, 7, training={"save_steps": 3}, lora={"dropout": 0.1})
     folder = Path(config.layout.checkpoint(1)).parent
     prepare_pool(config)
@@ -79,22 +78,12 @@ def test_a_further_warm_up_that_was_killed_goes_on_and_the_first_is_left_alone(t
     for epoch in ("1-seed-7", "2-seed-7"):
         open_artefact(config, "checkpoint", epoch=epoch).path.unlink()
         (Path(config.layout.checkpoint(epoch)) / "state.json").unlink()
-    real, calls = Trainer.training_step, []
-
-    def dies_at_step_eight(self, *args, **kwargs):
-        calls.append(1)
-        if len(calls) == 15:  # two forward passes a step
-            raise KeyboardInterrupt
-        return real(self, *args, **kwargs)
-
-    monkeypatch.setattr(Trainer, "training_step", dies_at_step_eight)
-    with pytest.raises(KeyboardInterrupt):
+    with killed_at(15), pytest.raises(KeyboardInterrupt):  # two forward passes a step: in the eighth
         warm_up(config)
     assert (Path(config.layout.checkpoint("trainer-seed-7")) / "checkpoint-6").is_dir()
     assert {name: each for name, each in tree_of(folder).items() if name in first} == first
-    calls.clear()
-    monkeypatch.setattr(Trainer, "training_step", lambda *args, **kwargs: calls.append(1) or real(*args, **kwargs))
-    warm_up(config)
+    with killed_at(None) as calls:
+        warm_up(config)
     assert len(calls) == 8  # of the last four steps
     assert tree_of(folder) == whole
 
