@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import yaml
@@ -16,10 +16,25 @@ from equipoise.cluster.run import leftovers
 from equipoise.store.lease import LEASES, Claim
 from helpers.places import REPOSITORY
 
-PATIENCE = 600.0
+PATIENCE = 1200.0
 SAVED_AFTER = 6.0  # seconds; slurmctld saves its state 5 s after a change at the latest
 COMPARED = ("gradients", "attribution", "ranking", "selection")
 OWN_NODE = "# written by equipoise's tests/integration/slurm/single_node.sh"
+CHUNKS = 3
+"""Chunks of a shard in the experiments that are halted."""
+HALTING = """
+import os, signal, sys
+def halt(event, arguments):
+    if event == "os.rename" and "/gradients/pool/" in str(arguments[1]) and "/chunks/" in str(arguments[1]):
+        try:
+            os.remove(os.path.join(os.environ["HALTS"], os.path.basename(arguments[1])))
+        except FileNotFoundError:
+            return
+        os.kill(os.getpid(), signal.SIGSTOP)
+sys.addaudithook(halt)
+"""
+"""Runs in every Python of a run: the process that is about to vouch for a chunk named in the folder HALTS takes that name away and stops.
+Stopped from outside, a shard of seconds could end before a busy machine looks at it."""
 SITE = {
     "account": "lab",
     "cores_per_gpu": 1,  # the node has eight, and four jobs with a GPU run side by side
@@ -96,8 +111,14 @@ class SlurmRun:
         self.site = folder / "site.yaml"
         self.site.write_text(yaml.safe_dump(site))
         self.snakemake: subprocess.Popen | None = None
+        self.halts = folder / "halts"
+        self.halts.mkdir(exist_ok=True)
+        (self.halts / "sitecustomize.py").write_text(HALTING)
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, halting: Iterable[str] = ()) -> None:
+        """Starts the run; the jobs of the shards `halting` stop (SIGSTOP) once each has written its first chunk."""
+        for shard in halting:
+            self._halt(shard).touch()
         command = [
             sys.executable,
             "-m",
@@ -115,7 +136,9 @@ class SlurmRun:
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
-                env=os.environ | {"EQUIPOISE_SITE": str(self.site), "EQUIPOISE_STAND_IN_GPUS": "1"},
+                env=os.environ
+                | {"EQUIPOISE_SITE": str(self.site), "EQUIPOISE_STAND_IN_GPUS": "1"}
+                | {"HALTS": str(self.halts), "PYTHONPATH": os.pathsep.join(filter(None, [str(self.halts), os.environ.get("PYTHONPATH")]))},
             )
 
     def finish(self, patience: float = PATIENCE) -> None:
@@ -171,19 +194,35 @@ class SlurmRun:
                 continue
         return None
 
-    def halt_midway(self, shards: dict[str, tuple[int, int]]) -> dict[str, Claim]:
-        """Stops (SIGSTOP) the job of each shard once it has written its first chunk; says who they are."""
-        halted: dict[str, Claim] = {}
+    def halted(self, *shards: str) -> dict[str, Claim]:
+        """Waits until the jobs of all these shards, which the run was started with as `halting`, have stopped; says who they are."""
 
-        def halt() -> bool:
-            for shard, chunks in shards.items():
-                if shard not in halted and self.records(*chunks) and (claim := self.writer(shard)):
-                    os.kill(claim.process, signal.SIGSTOP)
-                    halted[shard] = claim
-            return len(halted) == len(shards)
+        def claims() -> dict[str, Claim] | None:
+            stopped = {shard: self.writer(shard) for shard in shards if not self._halt(shard).exists()}
+            return stopped if set(stopped) == set(shards) and all(claim and stands(claim.process) for claim in stopped.values()) else None
 
-        wait_until(f"jobs of shards {', '.join(shards)} under way", halt)
-        return halted
+        return self.until(f"jobs of shards {', '.join(shards)} halted", claims)
+
+    def until(self, what: str, condition: Callable[[], object]) -> object:
+        """The first true value of `condition`; fails with the run's log when it ends or takes too long before."""
+
+        def judged() -> object:
+            assert self.snakemake.poll() is None, f"the run ended before: {what}"
+            return condition()
+
+        try:
+            return wait_until(what, judged)
+        except AssertionError as error:
+            log = (self.folder / "run.log").read_text()[-6000:]
+            raise AssertionError(f"{error}\n{slurm('squeue', '--long')}\n{log}") from error
+
+    def _halt(self, shard: str) -> Path:
+        return self.halts / f"{CHUNKS * int(shard) + 1:06d}.json"
+
+
+def stands(process: int) -> bool:
+    """Whether a process is stopped (SIGSTOP)."""
+    return "\nState:\tT" in Path(f"/proc/{process}/status").read_text()
 
 
 def results_of(folder: Path) -> dict[str, bytes]:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from equipoise.cluster.run import leftovers
-from helpers.slurm_runs import SlurmRun, gpus, job_field, job_state, node, restart, results_of, slurm, wait_until
+from helpers.slurm_runs import SlurmRun, gpus, job_field, job_state, node, restart, results_of, slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
-CHUNKS = {f"0000{shard}": (3 * shard, 3 * shard + 3) for shard in range(4)}
+HALTED = ("00000", "00001", "00003")
 TARGET = "selections"
 
 
@@ -26,9 +26,9 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
     """Of one run's four shards: 0 ended by `scancel` while the node is drained, 1 over its time, 2 over its memory, and 3 lives through
     slurmd and slurmctld killed and started again, and the drain."""
     run = drill({"mem_mb": "250 if wildcards.shard == '00002' and attempt == 1 else 2500", "runtime": "10 * attempt"})
-    run.start(TARGET)
-    halted = run.halt_midway({s: CHUNKS[s] for s in ("00000", "00001", "00003")})
-    cancelled, late, survivor = (halted[shard].job for shard in ("00000", "00001", "00003"))
+    run.start(TARGET, halting=HALTED)
+    halted = run.halted(*HALTED)
+    cancelled, late, survivor = (halted[shard].job for shard in HALTED)
     finished = run.records(0, 6) | run.records(9, 12)
     assert 3 <= len(finished) < 18, "the three shards were to be halted before their end"
     assert re.search(r"collect_pool_gradients[ │]+0[ │]+8[ │]+[678] running", run.status())
@@ -37,7 +37,7 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
         return [job["State"] for job in run.submitted()[4:]] == ["COMPLETED"]
 
     # Nothing may end just before slurmctld does: it would forget the end and put the job into the queue again.
-    wait_until("the shard over its memory to end well at the second try", second_try_done)
+    run.until("the shard over its memory to end well at the second try", second_try_done)
     restart("slurmd")
     restart("slurmctld")
     slurm("scontrol", "update", f"nodename={node()}", "state=drain", "reason=drill")
@@ -45,8 +45,8 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
         os.kill(halted["00003"].process, signal.SIGCONT)
         slurm("scancel", cancelled)
         slurm("scontrol", "update", f"jobid={late}", "timelimit=1")  # minutes, the least there is: the halted job has overrun it
-        wait_until("the job that lived through it to complete", lambda: job_state(survivor) == "COMPLETED")
-        waiting = wait_until("a job that waits for the drained node", lambda: [j for j in run.submitted() if j["State"] == "PENDING"])
+        run.until("the job that lived through it to complete", lambda: job_state(survivor) == "COMPLETED")
+        waiting = run.until("a job that waits for the drained node", lambda: [j for j in run.submitted() if j["State"] == "PENDING"])
         assert job_state(waiting[0]["JobID"]) == "PENDING"
     finally:
         slurm("scontrol", "update", f"nodename={node()}", "state=resume")
@@ -65,8 +65,8 @@ def test_jobs_ended_by_slurm_and_daemons_that_die_change_nothing(drill, undistur
 
 def test_a_killed_controller_is_replaced_by_typing_the_command_again(drill, undisturbed):
     run = drill(**{"group-components": {"shards": 2}})
-    run.start(TARGET)
-    claim = run.halt_midway({"00000": CHUNKS["00000"]})["00000"]
+    run.start(TARGET, halting=["00000"])
+    claim = run.halted("00000")["00000"]
     assert gpus(job_field(claim.job, "AllocTRES")) == 1, "shards that share a submission share its GPU"
     run.snakemake.kill()
     run.snakemake.wait()
