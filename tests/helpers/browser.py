@@ -1,5 +1,6 @@
 """A real browser without network, and what tests of pages ask it."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,10 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from helpers.places import REPOSITORY
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or DRIVER is None, reason="no chromium with its driver here (Debian: apt-get install chromium chromium-driver)"
+)
+
+AXE = Path(os.environ.get("AXE_CORE", REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"))
+needs_axe = pytest.mark.skipif(
+    not AXE.is_file(), reason="axe-core is not here (npm install --no-save axe-core; AXE_CORE names another place)"
 )
 
 
@@ -40,6 +48,17 @@ def wait(driver, condition: Callable[[], object]) -> None:
     from selenium.webdriver.support.ui import WebDriverWait
 
     WebDriverWait(driver, 60).until(lambda _: condition())
+
+
+def violations(driver) -> list[list]:
+    """What axe finds on the page with all of it unfolded: its rule, how often, and the first place."""
+    driver.execute_script(AXE.read_text(encoding="utf-8"))
+    script = """
+    const done = arguments[0];
+    document.querySelectorAll('details').forEach(each => { each.open = true; });
+    axe.run(document).then(found => done(found.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200)])));
+    """
+    return driver.execute_async_script(script)
 
 
 def complaints(driver) -> list[dict]:

@@ -1,5 +1,6 @@
-"""The words of a PDF that chromium has printed, without a PDF library."""
+"""The words and headings of a PDF that chromium has printed, without a PDF library."""
 
+import base64
 import re
 import subprocess
 import zlib
@@ -18,9 +19,36 @@ def printed(page: Path, folder: Path) -> str:
     return words(path.read_bytes())
 
 
+def paper(driver) -> bytes:
+    """What a browser shows as a PDF, as its reader would print it."""
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    wanted = {"preferCSSPageSize": True, "printBackground": True, "generateTaggedPDF": True, "generateDocumentOutline": True}
+    return base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", wanted)["data"])
+
+
+def headings(pdf: bytes) -> list[tuple[str, int, float]]:
+    """Every heading in reading order: its text, its page from 0, and points from the lower edge of that page."""
+    pages = _pages(_objects(pdf))
+    found = re.findall(rb"/Title \((.*?)\)\n/Dest \[(\d+) 0 R /XYZ [\d.]+ ([\d.]+) 0\]", pdf)
+    titles = [(title.decode("latin-1"), pages.index(int(page)), float(height)) for title, page, height in found]
+    return sorted(titles, key=lambda each: (each[1], -each[2]))
+
+
+def page_count(pdf: bytes) -> int:
+    return len(_pages(_objects(pdf)))
+
+
+def _pages(objects: dict[int, bytes]) -> list[int]:
+    return [number for number, body in sorted(objects.items()) if re.search(rb"/Type /Page\n", body)]
+
+
+def _objects(pdf: bytes) -> dict[int, bytes]:
+    return {int(number): body for number, body in re.findall(rb"(?:^|\n)(\d+) 0 obj\s(.*?)\nendobj", pdf, re.DOTALL)}
+
+
 def words(pdf: bytes) -> str:
     """All texts of a PDF of Skia's, page by page, without spaces: glyph numbers in hex, fonts named /F<number of their object>."""
-    objects = {int(number): body for number, body in re.findall(rb"(?:^|\n)(\d+) 0 obj\s(.*?)\nendobj", pdf, re.DOTALL)}
+    objects = _objects(pdf)
     letters = {}
     for number, body in objects.items():
         if found := re.search(rb"/ToUnicode (\d+) 0 R", body):

@@ -137,6 +137,19 @@ def test_a_pick_stands_beside_the_validation_example_that_asked_for_it(browser):
     wait(browser, lambda: total(browser) == 35)
 
 
+def test_one_pick_is_open_however_the_pages_are_turned(browser):
+    from selenium.webdriver.common.by import By
+
+    state = """return [document.querySelectorAll('#example-table .whole').length,
+      [...document.querySelectorAll('#example-table .opener')].map(each => each.getAttribute('aria-expanded') === 'true')]"""
+    first = [True] + [False] * 9
+    for side in ("next", "previous", "next", "previous"):
+        browser.execute_script("arguments[0].click()", browser.find_element(By.CSS_SELECTOR, f"#examples .dt-paging .{side}"))
+        assert browser.execute_script(state) == [1, first], side
+    slide(browser, 2)
+    assert browser.execute_script(state) == [1, first]
+
+
 def test_filters_stand_in_the_address_and_come_back_from_it(browser, page):
     choose(browser, "selector", "Round robin")
     slide(browser, 1)

@@ -2,7 +2,6 @@
 
 import base64
 import html
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -10,38 +9,22 @@ from pathlib import Path
 import pytest
 
 from equipoise.reporting.report import report
-from helpers.browser import complaints, needs_browser, wait
-from helpers.pdf_text import printed
-from helpers.places import REPOSITORY
+from helpers.browser import complaints, needs_axe, needs_browser, violations, wait
+from helpers.pdf_text import headings, page_count, paper, printed, words
 from helpers.reporting_experiment import make_experiment
 
 pytestmark = needs_browser
-AXE = Path(os.environ.get("AXE_CORE", REPOSITORY / "node_modules" / "axe-core" / "axe.min.js"))
 NOTE = "RDS −16.5 at 10 % (by spread of runs; −36.0 to +3.0)"
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory) -> Path:
     selectors = ["random", "task_max", "sum", "bids", "round_robin", "full"]
-    config = make_experiment(tmp_path_factory.mktemp("results"), name="used", items=24, rows=120, per_task=3, selectors=selectors)
+    config = make_experiment(tmp_path_factory.mktemp("results"), name="used", items=24, rows=600, per_task=3, selectors=selectors)
     with pytest.MonkeyPatch.context() as patch:  # whatever the made scores show, the page has a note under its first table
         patch.setattr("equipoise.reporting.decision._notes", lambda baseline, *others: [NOTE] if baseline == "random" else [])
         report(config)
     return Path(config.layout.report) / "index.html"
-
-
-@pytest.fixture
-def seen(browser):
-    """Sets the window's width, the theme and the medium; all as before after the test."""
-
-    def see(width: int = 1280, dark: bool = False, medium: str = "screen") -> None:
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": features})
-
-    yield see
-    see()
 
 
 def test_every_file_that_is_offered_comes_out_of_the_page_as_it_lies_beside_it(browser, page):
@@ -92,7 +75,7 @@ def test_an_address_opens_the_table_that_it_names(browser):
 
 
 def test_the_baseline_is_chosen_and_its_table_alone_is_shown(browser):
-    shown = "return [...document.querySelectorAll('[data-baseline]')].filter(e => e.offsetParent).map(e => e.dataset.baseline)"
+    shown = "return [...document.querySelectorAll('#verdicts [data-baseline]')].filter(e => e.offsetParent).map(e => e.dataset.baseline)"
     assert browser.execute_script(shown) == ["random"]
     choose = "const b = document.getElementById('baseline'); b.value = arguments[0]; b.dispatchEvent(new Event('change', {bubbles: true}))"
     browser.execute_script(choose, "bids")
@@ -155,7 +138,7 @@ def test_nothing_that_decides_lies_outside_the_page_and_phones_keep_the_selector
     assert scrolled > 0
     assert least == most == pytest.approx(frame, abs=1)
     assert heads == ["Selector", "Budget", "Macro avg."]
-    assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    assert browser.execute_script("return document.documentElement.scrollWidth") == 390
 
 
 def test_a_phone_shows_difference_and_verdict_beside_the_frozen_selector(browser, seen):
@@ -175,6 +158,57 @@ def test_a_phone_shows_difference_and_verdict_beside_the_frozen_selector(browser
         heads, kept = browser.execute_script(script, name)
         assert heads == ["Selector", "Difference", "Verdict"]
         assert kept == pytest.approx(0, abs=1)
+
+
+def test_a_phone_shows_one_row_of_a_selector_at_a_budget_and_says_what_it_is_about(browser, seen):
+    script = """
+    document.getElementById('table-statistics_comparisons').open = true;
+    return [...document.querySelectorAll('#statistics_comparisons tbody tr')].filter(row => row.checkVisibility())
+      .map(row => [row.cells[0].textContent, row.cells[0].dataset.of, row.dataset.baseline]);
+    """
+    choose = """
+    const field = document.querySelector('#table-statistics_comparisons select');
+    field.value = arguments[0];
+    field.dispatchEvent(new Event('change', {bubbles: true}));
+    return field.checkVisibility();
+    """
+    seen(1280)
+    everything = browser.execute_script(script)
+    assert {baseline for *_, baseline in everything} == {"Random", "LESS"}
+    assert browser.execute_script(choose, "Random") is False, "a wide window has room for all"
+    seen(390)
+    for baseline in ("LESS", "Random"):
+        assert browser.execute_script(choose, baseline) is True
+        rows = browser.execute_script(script)
+        assert rows == [row for row in everything if row[2] == baseline]
+        assert len({tuple(row[:2]) for row in rows}) == len(rows)
+        assert {of for _, of, _ in rows} == {"5 %", "10 %", "15 %"}
+    told = browser.execute_script("return [...document.querySelectorAll('#statistics_bids tbody tr')].map(row => row.cells[0].dataset.of)")
+    assert len(set(told)) == len(told), "one selector against many is told apart by them"
+    assert "10 %, against Sum" in {text.split(", epochs")[0] for text in told}
+    under = "return getComputedStyle(document.querySelector('#statistics_bids tbody td'), '::after').content"
+    assert told[0] in browser.execute_script(under)
+
+
+def test_a_phone_folds_a_long_caption_until_it_is_asked_for(browser, seen):
+    lines = """
+    document.querySelectorAll('details').forEach(each => { each.open = true; });
+    return [...document.querySelectorAll('.caption, figcaption')].filter(each => each.checkVisibility()).map(each =>
+      [each.textContent, each.clientHeight / parseFloat(getComputedStyle(each).lineHeight), each.scrollHeight - each.clientHeight]);
+    """
+    more = "return [...document.querySelectorAll('.more')].filter(each => each.checkVisibility()).length"
+    seen(390)
+    assert [(text, tall) for text, tall, _ in browser.execute_script(lines) if tall > 4.9] == []
+    assert browser.execute_script(more) > 10
+    press = "const b = document.querySelector('#table-statistics_comparisons .more'); b.click(); return b.textContent"
+    hidden = "const p = document.querySelector('#table-statistics_comparisons .caption'); return p.scrollHeight - p.clientHeight"
+    assert browser.execute_script(hidden) > 100
+    assert browser.execute_script(press) == "less"
+    assert browser.execute_script(hidden) == 0
+    assert browser.execute_script(press) == "more"
+    seen(1280)
+    assert browser.execute_script(more) == 0
+    assert [text for text, _, cut in browser.execute_script(lines) if cut > 2] == []
 
 
 def test_paper_cuts_nothing_off_and_is_white(browser, seen):
@@ -200,25 +234,47 @@ def test_a_plain_print_holds_what_is_folded_on_the_screen(page, tmp_path, script
     assert "statistics_bids" in folded
     for name in folded:
         caption = re.search(rf'id="table-{name}".*?<p class="caption">(.*?)</p>', source, re.DOTALL)[1]
-        assert _letters(html.unescape(caption))[:60] in _letters(said), name
+        letters = _letters(html.unescape(caption))
+        assert letters[:60] in _letters(said), name
+        assert letters[-60:] in _letters(said), name
     assert "profile:noisy" in said, "the resolved configuration"
     if scripts:
-        assert "Showing1to10of" in said, "picks"
+        assert "Picks1to50of89inthispage" in said
+
+
+def test_paper_holds_fifty_picks_and_says_which_they_are(browser):
+    said = words(paper(browser))
+    assert "Picks1to50of89inthispagewithselectorBIDS,budget15%(89rows);allarein" in said
+    assert "/selection/bids/selection-0/budget-0.15.jsonl" in said
+    assert said.count("whatdoesduptailprint") == 51, "fifty rows, and the pick that is open"
+    assert [word for word in ("Exporttheserows", "Search", "Picks1to10") if word in said] == []
+    assert browser.execute_script("return document.querySelectorAll('#example-table .opener').length") == 10, "the screen is as before"
+
+
+def test_paper_holds_the_configuration_on_two_pages_and_no_heading_without_what_it_heads(browser):
+    pdf = paper(browser)
+    found = headings(pdf)
+    place = {title: page for title, page, _ in found}
+    assert page_count(pdf) - place["Configuration"] <= 2
+    heads = """
+    return [...document.querySelectorAll('main > section')].filter(each => each.querySelector(':scope > .terms + :is(.table, figure)'))
+      .map(each => [each.querySelector('h2').textContent, each.querySelector('h3').textContent]);
+    """
+    pairs = browser.execute_script(heads)
+    assert len(pairs) > 3
+    assert [pair for pair in pairs if place[pair[0]] != place[pair[1]]] == []
+    titles = set(browser.execute_script("return [...document.querySelectorAll('.table h3, figure h3')].map(each => each.textContent)"))
+    margin, table, line = 34, 100, 25  # points: of the sheet; of a caption, a head and some rows; of what follows any other heading
+    assert [each for each in found if each[2] < margin + (table if each[0] in titles else line)] == []
 
 
 def _letters(text: str) -> str:
     return re.sub(r"[^a-z]", "", unicodedata.normalize("NFKC", text).lower())
 
 
-@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not here (npm install --no-save axe-core; AXE_CORE names another place)")
+@needs_axe
 @pytest.mark.parametrize(("width", "dark"), [(1440, False), (1440, True), (390, False)])
 def test_axe_finds_no_violation(browser, seen, width, dark):
     seen(width, dark)
-    browser.execute_script(AXE.read_text(encoding="utf-8"))
-    script = """
-    const done = arguments[0];
-    document.querySelectorAll('details').forEach(each => { each.open = true; });
-    axe.run(document).then(found => done(found.violations.map(v => [v.id, v.nodes.length, v.nodes[0].html.slice(0, 200)])));
-    """
-    assert browser.execute_async_script(script) == []
+    assert violations(browser) == []
     assert complaints(browser) == []

@@ -18,7 +18,7 @@ from equipoise.reporting.facts import disk, made, times, versions
 from equipoise.reporting.figure import Figure
 from equipoise.reporting.labels import arm_label, budget_text
 from equipoise.reporting.material import Material
-from equipoise.reporting.render import html_cell
+from equipoise.reporting.page_table import baselines, page_table
 from equipoise.reporting.result import Result
 from equipoise.reporting.rule_graph import rule_graph
 from equipoise.reporting.selected_examples import selected_examples
@@ -26,7 +26,7 @@ from equipoise.reporting.side_by_side import unmatched_note
 from equipoise.reporting.standing import Standing
 from equipoise.reporting.style import AXIS, BAND, GRID, INK, MUTED, NEUTRAL, PAPER, POOL
 from equipoise.reporting.summary import failures, summary
-from equipoise.reporting.table import Table, cells
+from equipoise.reporting.table import Table
 from equipoise.reporting.take_away import offered, packed
 from equipoise.reporting.terms import used_terms
 from equipoise.selectors import SELECTORS, selector
@@ -140,7 +140,7 @@ def _sections(material: Material, svgs: dict[str, str], wanted: Sequence[Result]
     for section in sections():
         made = [material.make(result.name) for result in wanted if result.section == section]
         tables = [
-            {"table": table, "html": page_table(table), "files": _there(folder, "table", table.name)}
+            {"table": table, "html": page_table(table), "against": baselines(table), "files": _there(folder, "table", table.name)}
             for table in made
             if isinstance(table, Table)
         ]
@@ -155,31 +155,6 @@ def _sections(material: Material, svgs: dict[str, str], wanted: Sequence[Result]
             filled.append({"id": section.id, "heading": section.heading, "tables": tables, "figures": figures, "note": note})
             filled[-1]["terms"] = used_terms(words)
     return filled
-
-
-def page_table(table: Table) -> str:
-    """A flat table for sorting: the group is a column of its own behind the first and those that decide, numbers carry their sort value."""
-    behind = max([1, *(place + 1 for place, column in enumerate(table.columns) if column.decides)])
-    heads = [f'<th scope="col"{" class=number" if c.digits is not None else ""}>{html_text(c.header)}</th>' for c in table.columns]
-    if table.group:
-        heads.insert(behind, f'<th scope="col">{html_text(_group_heading(table))}</th>')
-    body = []
-    for number, group in enumerate(cells(table)):
-        for row in group.rows:
-            filled = [f'<td class="text">{html_cell(c)[4:]}' if k.text else html_cell(c) for c, k in zip(row, table.columns, strict=True)]
-            if table.group:
-                filled.insert(behind, f'<td data-order="{number}">{html_text(group.heading)}</td>')
-            body.append(f"<tr>{''.join(filled)}</tr>")
-    caption = f'<caption class="unseen">{html_text(table.title)}</caption>'
-    return (
-        f'<table class="report" id="{table.name}">{caption}<thead><tr>{"".join(heads)}</tr></thead><tbody>{"".join(body)}</tbody></table>'
-    )
-
-
-def _group_heading(table: Table) -> str:
-    if table.group == "capability":
-        return "Capability"
-    return "Model and budget" if "model" in table.frame and table.frame["model"].nunique() > 1 else "Budget"
 
 
 def themed_svg(svg: str, figure: Figure) -> str:

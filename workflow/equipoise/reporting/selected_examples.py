@@ -37,6 +37,7 @@ def selected_examples(material: Material) -> dict[str, object]:
     """First picks of every selector's largest selection, for the page: equally many of each, at most `PICKS` and `TEXT_BYTES` of texts.
 
     Returns {selectors: [[name, label]]; tasks, sources: names; budgets: [[label, text, rows]] ascending; shown: picks of each selector;
+    folder, files: where whole selections are, and of every selector with * for the budget;
     rows: {pool row: [source, id, text, characters left out, tasks it is strongest for, [[selector, rank]] of all that took it]};
     examples: [[task, validation id, text, characters left out]]; picks: [[selector, rank, pool row, example or -1, score, margin]]}, where
     selectors, tasks, sources and examples are places in their lists.
@@ -78,6 +79,8 @@ def selected_examples(material: Material) -> dict[str, object]:
         "sources": sources,
         "budgets": [[label, budget_text(label), size] for label, size in _budgets(material)],
         "shown": shown,
+        "folder": f"{config.layout.root}/{config.layout.place}selection",
+        "files": [config.layout.selection(name, selection_seeds(config, name)[0], "*") for name in names],
         "characters": CHARACTERS,
         "rows": rows,
         "examples": examples,

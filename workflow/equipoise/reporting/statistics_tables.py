@@ -28,7 +28,7 @@ DIFFERENCE = (
 COMPARISON = (
     SELECTOR,
     *(column for column in DIFFERENCE if column.decides),
-    Column("against", "Against"),
+    Column("against", "Against", context=True),
     EPOCHS,
     *(column for column in DIFFERENCE if not column.decides),
     Column("p_bootstrap", "p bootstrap", 4),

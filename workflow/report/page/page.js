@@ -24,12 +24,26 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// the first screen shows one baseline's table; print shows all
-const baseline = document.getElementById("baseline");
-function showBaseline() {
-  for (const part of document.querySelectorAll("[data-baseline]")) part.classList.toggle("aside", part.dataset.baseline !== baseline.value);
+// the first screen shows one baseline's table, a phone one baseline's rows of a table; print shows all
+for (const baseline of document.querySelectorAll("select[data-within]")) {
+  const parts = document.querySelectorAll(`#${baseline.dataset.within} [data-baseline]`);
+  const show = () => { for (const part of parts) part.classList.toggle("aside", part.dataset.baseline !== baseline.value); };
+  baseline.addEventListener("change", show);
+  show();
 }
-if (baseline) { baseline.addEventListener("change", showBaseline); showBaseline(); }
+
+// a phone shows three lines of a long caption and the rest when asked; a screen reader reads all of it in any case
+const LONG = 170;
+for (const caption of document.querySelectorAll(".caption, figcaption")) {
+  if (caption.textContent.length < LONG) continue;
+  const more = document.createElement("button");
+  more.type = "button";
+  more.className = "more";
+  more.textContent = "more";
+  more.addEventListener("click", () => { more.textContent = caption.classList.toggle("long") ? "more" : "less"; });
+  caption.classList.add("long");
+  caption.after(more);
+}
 
 // files packed into the page; those it has no room for are links to files beside it
 const files = JSON.parse(document.getElementById("files").textContent);

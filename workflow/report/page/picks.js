@@ -36,7 +36,7 @@ const examples = new DataTable("#example-table", {
   pageLength: 10,
   autoWidth: false,
   order: [],
-  language: { search: "Search", emptyTable: "No example was selected.", zeroRecords: "No example fits; widen the filters." },
+  language: { search: "Search", info: "Picks _START_ to _END_ of _TOTAL_", infoFiltered: "", infoEmpty: "No picks", emptyTable: "No example was selected.", zeroRecords: "No example fits; widen the filters." },
   columns: [
     { data: "selector", render: opener },
     { data: "rank", className: "number" },
@@ -138,10 +138,33 @@ function show() {
   examples.rows().invalidate();
   examples.draw();
 }
+// paper has no filters and no further pages: it shows the first picks that the filters leave, and says which and where all of them stand
+const PRINTED = 50;
+function whatIsPrinted() {
+  const { start, end, recordsDisplay } = examples.page.info();
+  const chosen = [...FIELDS.filter((name) => field(name).value !== ""), "budget"].map((name) => {
+    const value = name === "budget" ? document.getElementById("budget-text").textContent : field(name).selectedOptions[0].text;
+    return `${field(name).labels[0].firstChild.textContent.trim().toLowerCase()} ${value}`;
+  });
+  if (examples.search()) chosen.push(`search ${examples.search()}`);
+  const count = recordsDisplay ? `Picks ${start + 1} to ${end} of ${recordsDisplay.toLocaleString("en")}` : "No picks";
+  const whole = field("selector").value === "" ? data.folder : data.files[Number(field("selector").value)].replace("*", budget()[0]);
+  return `${count} in this page with ${chosen.join(", ")}; all are in ${whole}`;
+}
+let onScreen = null;
+window.addEventListener("beforeprint", () => {
+  onScreen = [examples.page.len(), examples.page()];
+  examples.page.len(PRINTED).page(0).draw("page");
+  document.getElementById("printed").textContent = whatIsPrinted();
+});
+window.addEventListener("afterprint", () => { examples.page.len(onScreen[0]).page(onScreen[1]).draw("page"); });
+
 // one pick is always open: what is to be seen is seen
 examples.on("draw", () => {
-  const first = document.querySelector("#example-table tbody tr .opener[aria-expanded='false']");
-  if (first && !document.querySelector("#example-table .whole")) toggle(first.closest("tr"));
+  const lines = examples.rows({ page: "current" }).nodes().toArray();
+  const isOpen = (line) => examples.row(line).child.isShown();
+  for (const line of lines) line.querySelector(".opener").setAttribute("aria-expanded", String(isOpen(line)));
+  if (lines.length && !lines.some(isOpen)) toggle(lines[0]);
 });
 
 function exported() {
