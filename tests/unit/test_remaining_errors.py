@@ -244,6 +244,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "study.study": {
         "_finished": (1, "what a pool's process left"),
+        "pools_so_far": (1, "what is there of a study"),
         "pool_experiment": (2, "the command: other experiments need no generated data; its argument"),
         "run_study": (1, "the exit status of a pool's process"),
     },

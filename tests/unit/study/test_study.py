@@ -9,14 +9,14 @@ from scipy.stats import t, ttest_rel
 from typer.testing import CliRunner
 
 from equipoise.commands.miniature import miniature
-from equipoise.config_file import read_config
+from equipoise.config_file import read_config, write_config
 from equipoise.errors import UserError
 from equipoise.reporting.statistics import holm
 from equipoise.selectors import selector as find_selector
 from equipoise.study import final_comparison
 from equipoise.study.final_comparison import CANDIDATE_STUDY, Chosen, choose, compared_arms, run_final
-from equipoise.study.one_pool import Arm, planned_arms
-from equipoise.study.study import Study, fill_in, pool_experiment
+from equipoise.study.one_pool import Arm, identity, planned_arms
+from equipoise.study.study import Study, fill_in, pool_experiment, pools_so_far
 from equipoise.study.tables import Cell, Pool, differences, differences_markdown, gather, macros, markdown
 from equipoise.study.task_tables import gather_tasks
 from helpers.places import REPOSITORY
@@ -189,6 +189,28 @@ def test_a_study_as_json_has_the_values_of_its_tables(tmp_path, monkeypatch, par
     assert told["cells"] == [vars(cell) for cell in gather(pools)]
     assert told["tasks"] == [vars(cell) for cell in gather_tasks(pools)]
     assert ("differences" in told, "chosen" in told) == (part == ["--final"], part == ["--candidates"])
+
+
+def test_a_study_under_way_shows_the_pools_that_are_finished_and_runs_nothing(tmp_path):
+    base = BASE.model_copy(update={"results": str(tmp_path / "results")})
+    write_config(base, tmp_path / "config.yaml")
+    with pytest.raises(UserError, match="no finished pool"):
+        pools_so_far(base, CANDIDATE_STUDY)
+    folder, pools = CANDIDATE_STUDY.folder(base), random_pools(np.random.default_rng(4), 2)
+    folder.mkdir(parents=True)
+    for pool in pools:
+        one = pool_experiment(base, CANDIDATE_STUDY, pool.profile, 0)
+        values = {"made_for": identity(one), "arms": [vars(each) for each in pool.arms], "scales": [], "seconds": {}}
+        (folder / f"{one.experiment}.json").write_text(json.dumps(values))
+    (folder / "miniature-conflicting-0.json").write_text(json.dumps({"made_for": "another configuration"}))
+    there = sorted(tmp_path.rglob("*"))
+    done = CliRunner().invoke(miniature, ["study", "--candidates", "--finished", "--config", str(tmp_path / "config.yaml"), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["cells"] == [vars(cell) for cell in gather([replace(pool, seed=0) for pool in pools])]
+    assert sorted(tmp_path.rglob("*")) == there
+    for other in ("--final", "--measures"):
+        with pytest.raises(UserError, match=f"leave out {other}"):
+            CliRunner().invoke(miniature, ["study", "--finished", other, "--config", str(CONFIG)], catch_exceptions=False)
 
 
 def test_a_table_goes_between_its_own_marks(tmp_path):

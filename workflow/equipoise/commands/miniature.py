@@ -63,6 +63,7 @@ def study(
     measures: Annotated[
         bool, typer.Option(help="Run nothing: which measure of `make validate` told what was selected well; of the candidates by default.")
     ] = False,
+    finished: Annotated[bool, typer.Option(help="Run nothing: the tables of the pools that are finished.")] = False,
     again: Annotated[bool, typer.Option(help="Make the final comparison although it was made before.")] = False,
     config: Annotated[Path, typer.Option(help="The embedded experiment that every pool's experiment is made from.")] = Path("config.yaml"),
     json: Json = False,
@@ -77,13 +78,15 @@ def study(
     from equipoise.selectors import selector_names
     from equipoise.study import final_comparison
     from equipoise.study.agreement import measures_of
-    from equipoise.study.study import Study, fill_in, run_study
+    from equipoise.study.study import Study, fill_in, pools_so_far, run_study
     from equipoise.study.tables import gather, markdown
     from equipoise.study.task_tables import tables
 
     base, number = read_config(config), cores_of(cores)
     if measures and final:
         raise UserError("--measures: reads the candidates, or a study with --estimator; leave out --final")
+    if finished and (final or measures):
+        raise UserError(f"--finished: shows the candidates or a study; leave out {'--final' if final else '--measures'}")
     if candidates or final or (measures and not estimator):
         arms = {"--estimator": estimator, "--selectors": selectors, "--budgets": budgets, "--seeds": seeds}
         named = [option for option, text in arms.items() if text]
@@ -102,6 +105,8 @@ def study(
         )
     if measures:
         made = measures_of(base, asked)
+    elif finished:
+        made = tables(pools_so_far(base, asked))
     elif candidates:
         made = final_comparison.run_candidates(base, number)
     elif final:

@@ -69,7 +69,7 @@ def run_study(base: Experiment, study: Study, cores: int) -> list[Pool]:
     if failed:
         raise UserError(f"study: {failed[0].stem} failed; see {failed[0]}, fix the cause and run this again: what is finished stays")
     found = [_finished(each, places[each.experiment]) for each in experiments]
-    pools = [Pool(each.miniature.profile, each.miniature.seed, result.arms) for each, result in zip(experiments, found, strict=True)]
+    pools = [_pool(each, result) for each, result in zip(experiments, found, strict=True)]
     cells = gather(pools)
     write_text(folder / "table.md", markdown(cells))
     write_text(folder / "table.csv", as_csv([vars(cell) for cell in cells]))
@@ -88,6 +88,19 @@ def finished_pools(base: Experiment, study: Study) -> list[tuple[Experiment, Res
     """The pools whose results are there, made by this configuration; nothing is run."""
     found = [(each, read_result(study.folder(base) / f"{each.experiment}.json", each)) for each in pool_experiments(base, study)]
     return [(each, result) for each, result in found if result is not None]
+
+
+def pools_so_far(base: Experiment, study: Study) -> list[Pool]:
+    """The finished pools of a study that may be under way; nothing is run. Raises `UserError` where there is none."""
+    found = [_pool(each, result) for each, result in finished_pools(base, study)]
+    if not found:
+        raise UserError(f"{study.folder(base)}: no finished pool made by this configuration; run the study")
+    log(f"study: {len(found)} of {len(pool_experiments(base, study))} pools are finished")
+    return found
+
+
+def _pool(experiment: Experiment, result: Result) -> Pool:
+    return Pool(experiment.miniature.profile, experiment.miniature.seed, result.arms)
 
 
 def _make(path: Path) -> Path | None:
