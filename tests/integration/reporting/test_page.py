@@ -143,6 +143,7 @@ def test_one_pick_is_open_however_the_pages_are_turned(browser):
     state = """return [document.querySelectorAll('#example-table .whole').length,
       [...document.querySelectorAll('#example-table .opener')].map(each => each.getAttribute('aria-expanded') === 'true')]"""
     first = [True] + [False] * 9
+    browser.get(browser.current_url.partition("#")[0])  # other tests open picks by hand
     for side in ("next", "previous", "next", "previous"):
         browser.execute_script("arguments[0].click()", browser.find_element(By.CSS_SELECTOR, f"#examples .dt-paging .{side}"))
         assert browser.execute_script(state) == [1, first], side
