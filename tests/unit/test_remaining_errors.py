@@ -250,6 +250,7 @@ REMAINING: dict[str, dict[str, tuple[int, str]]] = {
     },
     "study.one_pool": {
         "_scores": (1, "a training that did not stay finite"),
+        "read_result": (1, "a file that an earlier study left"),
     },
     "study.agreement": {
         "measures_of": (1, "what is there of a study and of validations"),

@@ -40,6 +40,7 @@ MAY_ASK = {
     "cluster.ending": "names the folder of results",
     "commands.stage": "names the folder of results, where records of running jobs lie",
     "cluster.unmade": "tells a compared estimator's artefacts from the own ones by their folder; reads none",
+    "reporting.selected_examples": "names on paper where whole selections lie; reads none",
     "reporting.selection_audit": "names the pool in a message",
     "reporting.standing": "asks whether a run's scores exist; opens them by their manifest",
     "commands.options": "asks whether a selection exists",

@@ -15,7 +15,7 @@ from equipoise.reporting.statistics import holm
 from equipoise.selectors import selector as find_selector
 from equipoise.study import final_comparison
 from equipoise.study.final_comparison import CANDIDATE_STUDY, Chosen, choose, compared_arms, run_final
-from equipoise.study.one_pool import Arm, identity, planned_arms
+from equipoise.study.one_pool import Arm, identity, planned_arms, read_result
 from equipoise.study.study import Study, fill_in, pool_experiment, pools_so_far
 from equipoise.study.tables import Cell, Pool, differences, differences_markdown, gather, macros, markdown
 from equipoise.study.task_tables import gather_tasks
@@ -211,6 +211,21 @@ def test_a_study_under_way_shows_the_pools_that_are_finished_and_runs_nothing(tm
     for other in ("--final", "--measures"):
         with pytest.raises(UserError, match=f"leave out {other}"):
             CliRunner().invoke(miniature, ["study", "--finished", other, "--config", str(CONFIG)], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "\udce4", "null"])
+def test_a_file_that_is_no_pools_result_is_named(tmp_path, text):
+    file = tmp_path / "miniature.json"
+    file.write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UserError, match=r"miniature\.json: not a pool's result .*; remove it"):
+        read_result(file, BASE)
+
+
+def test_arms_that_are_none_are_named(tmp_path):
+    for arms in ({}, {"arms": [{}], "scales": []}, {"arms": 3, "scales": []}):
+        (tmp_path / "miniature.json").write_text(json.dumps({"made_for": identity(BASE), **arms}))
+        with pytest.raises(UserError, match="not a pool's result"):
+            read_result(tmp_path / "miniature.json", BASE)
 
 
 def test_a_table_goes_between_its_own_marks(tmp_path):

@@ -71,9 +71,15 @@ def identity(config: Experiment) -> str:
 
 
 def read_result(path: Path, config: Experiment) -> Result | None:
-    """What a pool's file holds; none where it is not finished, or was made for another configuration."""
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return Result([Arm(**arm) for arm in content["arms"]], content["scales"]) if content.get("made_for") == identity(config) else None
+    """What a pool's file holds; none where it is not finished, or was made for another configuration.
+
+    Raises `UserError` for a file that is not a pool's result, such as one cut off by copying.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        return Result([Arm(**arm) for arm in content["arms"]], content["scales"]) if content.get("made_for") == identity(config) else None
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
+        raise UserError(f"{path}: not a pool's result ({error}); remove it, and the study makes the pool again") from error
 
 
 def run_pool(config: Experiment, path: Path) -> None:
